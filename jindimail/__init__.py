@@ -1,0 +1,1 @@
+"""jindimail: a clustered, highly available mail server."""

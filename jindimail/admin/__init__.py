@@ -1,0 +1,1 @@
+"""Administration: control socket, jindictl, manhole, certificates."""

@@ -1,0 +1,1 @@
+"""The realm: accounts, mailboxes and the state machine that keeps them."""

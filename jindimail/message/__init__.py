@@ -1,0 +1,1 @@
+"""Pure reading of messages: MIME structure, headers, dates."""

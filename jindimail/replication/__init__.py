@@ -1,0 +1,1 @@
+"""Replicated groups: one log and one state machine a bucket."""
