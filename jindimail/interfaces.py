@@ -1,0 +1,269 @@
+"""
+The seams between the layers, each with a contract test that its real provider and its in-memory fake both pass.
+
+A method documented as *awaitable* returns a coroutine or Deferred. Every wait for another node has a deadline and ends in
+`Unavailable` or `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+
+class IReadRows(Interface):
+    """Ordered rows of the store's tables (store/keys.py), as of one moment. Pure code reads through this."""
+
+    def get(table: str, key: bytes) -> bytes | None:
+        """The value of a key, or None. The octets are a copy; they outlive the transaction."""
+
+    def scan(table: str, start: bytes, stop: bytes, reverse: bool = False):  # type: ignore[no-untyped-def]
+        """
+        Iterate `(key, value)` with start <= key < stop, ascending or descending.
+
+        The rows must not be changed while the iterator is in use: collect first, then write.
+        """
+
+
+class IRows(IReadRows):
+    """Rows inside a write transaction: reads see its own writes."""
+
+    def put(table: str, key: bytes, value: bytes) -> None:
+        """Write a value, replacing any."""
+
+    def delete(table: str, key: bytes) -> bool:
+        """Delete a key; whether it was there."""
+
+
+class IStore(Interface):
+    """One node's durable rows: a single writer that commits groups, and short readers (design §4)."""
+
+    freeLevel = Attribute(
+        "`store.space.Level` of free disk space: PLENTY, NO_BODIES (<10 %), ONLY_EXPUNGES (<5 %)."
+    )
+
+    def write(job, bodyOctets: int = 0):  # type: ignore[no-untyped-def]
+        """
+        Run `job(rows: IRows) -> T` in the writer's next transaction; a Deferred of T after the fsync.
+
+        Jobs run in the order of `write`, but those with `bodyOctets` (bare bodies, at most 1 MiB each) may be
+        overtaken by those without. Many jobs share one commit, so a job must touch nothing but its rows, and may be run
+        again if another job of the same commit raised. What a job raises reaches only its own Deferred, with none of its
+        rows written. After a failed commit every waiting and later write fails with `OutcomeUnknown` and `Unavailable`,
+        and the store is fatal (`failed` fires): the node stops.
+        """
+
+    def read():  # type: ignore[no-untyped-def]
+        """A context manager of `IReadRows` on the last committed state; close it within the reactor turn."""
+
+    def failed():  # type: ignore[no-untyped-def]
+        """A Deferred that fires once, with the reason, when the store can no longer be written."""
+
+    def close():  # type: ignore[no-untyped-def]
+        """A Deferred: all accepted writes are committed, the environment is closed."""
+
+
+class IStateMachine(Interface):
+    """What a replicated group keeps (pure)."""
+
+    def apply(rows, group: int, index: int, entry: bytes):  # type: ignore[no-untyped-def]
+        """
+        Apply a committed entry to the rows; `(outcome, events)`. Never raises for any entry of a known kind;
+        deterministic in (rows, group, index, entry).
+        """
+
+
+class IGroups(Interface):
+    """The replicated groups of this node (replication/driver.py)."""
+
+    def propose(group: int, entry: bytes, before=None):  # type: ignore[no-untyped-def]
+        """
+        A Deferred of the outcome, once the entry is committed and applied here.
+
+        `before(rows)` runs in the transaction of the log row, ahead of it (the leader's own copy of a body).
+
+        @raise Unavailable: it was not proposed (no leader, shutting down).
+        @raise OutcomeUnknown: it may still be committed.
+        """
+
+    def readIndex(group: int):  # type: ignore[no-untyped-def]
+        """A Deferred of an applied index, confirmed by a majority, that covers everything acknowledged before the call."""
+
+    def listen(listener) -> None:  # type: ignore[no-untyped-def]
+        """Call `listener(group, index, events)` on the reactor after every commit that had events."""
+
+
+class IBuckets(Interface):
+    """
+    The array's buckets, wherever their replicas are: all that the mailbox, directory and delivery layers know of it.
+
+    `bucket` is 0…255, or `None` for the array's own group (domains and settings).
+    """
+
+    node = Attribute("This node's number (int).")
+    incarnation = Attribute("This node's incarnation (int).")
+
+    def propose(bucket, entry, body=None):  # type: ignore[no-untyped-def]
+        """
+        Awaitable `Outcome` (mailbox/outcomes.py) of an entry (mailbox/entries.py), committed and applied.
+
+        `body` (`model.Body`) is kept by the `Deliver` entry's keepers before the entry is proposed.
+        """
+
+    def query(bucket, query, fresh: bool = False):  # type: ignore[no-untyped-def]
+        """
+        Awaitable answer of a query (mailbox/queries.py).
+
+        With `fresh` the answer reflects everything acknowledged anywhere before the call (read index); without, this
+        node's applied state, which includes all that this node has acknowledged.
+        """
+
+    def follow(bucket: int, mailboxId: int, listener):  # type: ignore[no-untyped-def]
+        """
+        Call `listener()` after a mailbox changed or was removed; several changes may come as one call.
+
+        The listener then reads `ReadChanges` after the MODSEQ it knows. Returns an object with `stop()`.
+        """
+
+    def keepers(bucket: int):  # type: ignore[no-untyped-def]
+        """The node numbers that shall keep a new body of this bucket."""
+
+    def maySpool() -> bool:
+        """Whether there is room for new messages (`StorageFull` otherwise)."""
+
+
+class IAccount(Interface):
+    """
+    A logged-in user's account: the avatar of the realm (`twisted.cred`). Methods are awaitable; names are str (not UTF-7).
+
+    Raises the refusals of `errors`.
+    """
+
+    name = Attribute("The login name, a normalised address.")
+    addresses = Attribute("All addresses that belong to the account.")
+    accountId = Attribute("int")
+    bucket = Attribute("int")
+
+    def mailboxes():  # type: ignore[no-untyped-def]
+        """`queries.Mailboxes`: all mailboxes by name with counts, and the subscribed names."""
+
+    def status(name: str):  # type: ignore[no-untyped-def]
+        """`model.MailboxSummary`, fresh. INBOX in any case."""
+
+    def open(name: str, readOnly: bool = False):  # type: ignore[no-untyped-def]
+        """An `IMailbox`."""
+
+    def create(name: str, specialUse: str = ""):  # type: ignore[no-untyped-def]
+        """Create a mailbox and its missing superiors; `outcomes.MailboxMade`."""
+
+    def delete(name: str):  # type: ignore[no-untyped-def]
+        """Delete a mailbox; one with inferiors is refused (NotAllowed), INBOX too."""
+
+    def rename(oldName: str, newName: str):  # type: ignore[no-untyped-def]
+        """Rename with inferiors; renaming INBOX moves its messages (RFC 9051 §6.3.6)."""
+
+    def subscribe(name: str, subscribed: bool):  # type: ignore[no-untyped-def]
+        """Subscribe or unsubscribe."""
+
+    def append(name: str, body, flags=(), internalSeconds=None):  # type: ignore[no-untyped-def]
+        """
+        File a body (`model.Body`, made with `newBody`) in a mailbox; `(uidValidity, uid)`.
+
+        Refused before anything is stored: NoSuchMailbox, OverQuota, StorageFull.
+        """
+
+    def quota():  # type: ignore[no-untyped-def]
+        """`(UsageRecord, quotaOctets, quotaMessages)`."""
+
+    def lockPop(session: str):  # type: ignore[no-untyped-def]
+        """Take the exclusive POP3 lock (MailboxInUse); `unlockPop(session)` gives it back."""
+
+    def unlockPop(session: str):  # type: ignore[no-untyped-def]
+        """Give the lock back; harmless if it is not held."""
+
+    def logout() -> None:
+        """The session is over: mailboxes opened by it are closed, its lock is given back."""
+
+
+class IMailbox(Interface):
+    """
+    A mailbox opened by one session. It keeps no messages in memory; views (sequence numbers) are the edges' own.
+
+    Awaitables unless said otherwise. A mailbox that was deleted meanwhile raises `MailboxGone`.
+    """
+
+    mailboxId = Attribute("int")
+    uidValidity = Attribute("int")
+    readOnly = Attribute("bool")
+    name = Attribute("str")
+
+    def summary():  # type: ignore[no-untyped-def]
+        """`model.MailboxSummary`, fresh."""
+
+    def rows(lowUid: int = 1, highUid: int = 0xFFFFFFFF):  # type: ignore[no-untyped-def]
+        """All `MessageRow`s of the UID range, as a list (read in bounded queries)."""
+
+    def rowsOf(uids):  # type: ignore[no-untyped-def]
+        """The `MessageRow`s of those of a UidSet that exist, as a list."""
+
+    def changes(afterModSeq: int):  # type: ignore[no-untyped-def]
+        """`queries.Changes` after a MODSEQ, at most 1000."""
+
+    def follow(listener):  # type: ignore[no-untyped-def]
+        """Synchronous: call `listener()` after changes; returns an object with `stop()`."""
+
+    def summaryOf(row):  # type: ignore[no-untyped-def]
+        """The `SummaryRecord` of a row."""
+
+    def octets(row, start: int = 0, stop: int | None = None):  # type: ignore[no-untyped-def]
+        """Octets [start, stop) of the message as clients see it (with its prefix); at most 1 MiB a call."""
+
+    def storeFlags(uids, action: int, flags, unchangedSince=None):  # type: ignore[no-untyped-def]
+        """`outcomes.FlagsStored`; action is `entries.REPLACE`, `ADD` or `REMOVE`; flags are names (`\\Seen`, keywords)."""
+
+    def copy(uids, targetName: str, move: bool = False):  # type: ignore[no-untyped-def]
+        """`outcomes.Copied`; NoSuchMailbox if there is no target."""
+
+    def expunge(uids=None, onlyDeleted: bool = True):  # type: ignore[no-untyped-def]
+        """`outcomes.Expunged`; None means all. Durable when it answers."""
+
+    def flagNames(row):  # type: ignore[no-untyped-def]
+        """Synchronous: the tuple of a row's flag names, by the keywords known from the last `summary`/`storeFlags`."""
+
+    def close() -> None:
+        """Synchronous: no more listeners are called."""
+
+
+class IDelivery(Interface):
+    """What the server promises for mail that comes in (design §7). Methods are awaitable."""
+
+    def resolve(address: str):  # type: ignore[no-untyped-def]
+        """
+        The `model.Recipient` of an envelope address (str; UTF-8 allowed).
+
+        @raise RelayDenied, NoSuchUser, UserDisabled, OverQuota, Unavailable
+        """
+
+    def newDeliveryId() -> bytes:
+        """A fresh id, 16 octets, time first, never reused."""
+
+    def deliver(envelope, body):  # type: ignore[no-untyped-def]
+        """
+        File a body (a `model.Body` that starts with the edge's own `Received` field) for an envelope's recipients.
+
+        Answers one `errors.JindimailError | None` per recipient, in order: None is durable. Adds Return-Path and Delivered-To
+        per recipient. Never raises for one recipient what concerns another.
+        """
+
+
+class ISessions(Interface):
+    """The node's client sessions: who is connected, and the bounds on how many (config [limits])."""
+
+    def admit(protocol: str, peer: str):  # type: ignore[no-untyped-def]
+        """A `Session` (attributes protocol, peer, id, user, activity, close callback), or None when a bound is reached."""
+
+
+class INodeLink(Interface):
+    """One-way and two-way messages to one other node (cluster/)."""
+
+    def send(messages) -> None:  # type: ignore[no-untyped-def]
+        """Send a list of byte strings (each at most 64 KiB); lost silently when the peer is away."""

@@ -1,0 +1,127 @@
+"""
+The keys of the sub-databases: big-endian, so that byte order is value order; data keys begin with the bucket (design §4).
+
+Pure. One function a table, so that a layout stands in one place; prefixes are what scans begin with.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+# The sub-databases of a node's one LMDB environment.
+META = "meta"
+HARD = "hard"
+LOG = "log"
+BODY = "body"
+BODYREF = "bodyref"
+USER = "user"
+ADDRESS = "address"
+MAILBOX = "mailbox"
+MESSAGE = "message"
+SUMMARY = "summary"
+CHANGE = "change"
+DELIVERY = "delivery"
+QUEUE = "queue"
+ARRAY = "array"  # the state of group 0: domains, settings, nodes, user map
+
+TABLES = (
+    META,
+    HARD,
+    LOG,
+    BODY,
+    BODYREF,
+    USER,
+    ADDRESS,
+    MAILBOX,
+    MESSAGE,
+    SUMMARY,
+    CHANGE,
+    DELIVERY,
+    QUEUE,
+    ARRAY,
+)
+
+KEY_OCTETS_MAX = 511  # LMDB's own limit
+BODY_ID_OCTETS = 16
+CHUNK_OCTETS = 65_520  # a whole number of 4 KiB pages with LMDB's 16-octet overflow header
+
+_BUCKET = Struct(">H")
+_GROUP_INDEX = Struct(">HQ")
+_BUCKET_U64 = Struct(">HQ")
+_BUCKET_BODY = Struct(">H16s")
+_BUCKET_BODY_CHUNK = Struct(">H16sI")
+_BUCKET_BODY_PREFIX = Struct(">H16sH")
+_MESSAGE = Struct(">HQI")
+_CHANGE = Struct(">HQQ")
+
+# What follows (bucket, account id) in USER: nothing for the account itself.
+USAGE_TAG = b"\x01"
+NAME_TAG = b"\x02"
+SUBSCRIPTION_TAG = b"\x03"
+POP_LOCK_TAG = b"\x04"
+
+DOMAIN_TAG = b"d"
+SETTING_TAG = b"s"
+
+bucketKey = _BUCKET.pack
+groupKey = _BUCKET.pack
+logKey = _GROUP_INDEX.pack
+accountKey = _BUCKET_U64.pack
+mailboxKey = _BUCKET_U64.pack
+bodyKey = _BUCKET_BODY.pack
+chunkKey = _BUCKET_BODY_CHUNK.pack
+bodyrefKey = _BUCKET_BODY.pack
+summaryKey = _BUCKET_BODY.pack
+prefixKey = _BUCKET_BODY_PREFIX.pack
+deliveryKey = _BUCKET_BODY.pack
+messageKey = _MESSAGE.pack
+changeKey = _CHANGE.pack
+
+unpackMessageKey = _MESSAGE.unpack
+unpackChangeKey = _CHANGE.unpack
+unpackChunkKey = _BUCKET_BODY_CHUNK.unpack
+unpackBodyKey = _BUCKET_BODY.unpack
+unpackPrefixKey = _BUCKET_BODY_PREFIX.unpack
+unpackLogKey = _GROUP_INDEX.unpack
+unpackMailboxKey = _BUCKET_U64.unpack
+
+
+def usageKey(bucket: int, accountId: int) -> bytes:
+    """The account's usage, apart from the account because every delivery rewrites it."""
+    return accountKey(bucket, accountId) + USAGE_TAG
+
+
+def nameKey(bucket: int, accountId: int, name: str) -> bytes:
+    """The mailbox id of a name; with an empty name, the prefix of all of an account's names."""
+    return accountKey(bucket, accountId) + NAME_TAG + name.encode()
+
+
+def subscriptionKey(bucket: int, accountId: int, name: str) -> bytes:
+    """A subscription, which outlives its mailbox (RFC 9051 §6.3.7)."""
+    return accountKey(bucket, accountId) + SUBSCRIPTION_TAG + name.encode()
+
+
+def popLockKey(bucket: int, accountId: int) -> bytes:
+    """The POP3 lock of an account."""
+    return accountKey(bucket, accountId) + POP_LOCK_TAG
+
+
+def addressKey(bucket: int, address: str) -> bytes:
+    """An address, normalised by the caller."""
+    return bucketKey(bucket) + address.encode()
+
+
+def domainKey(name: str) -> bytes:
+    """A domain of the array, normalised by the caller."""
+    return DOMAIN_TAG + name.encode()
+
+
+def settingKey(name: str) -> bytes:
+    """A replicated setting."""
+    return SETTING_TAG + name.encode()
+
+
+def after(prefix: bytes) -> bytes:
+    """The first key that no longer begins with `prefix`: the end of a scan over it."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else b"\xff" * KEY_OCTETS_MAX
