@@ -1,0 +1,26 @@
+"""The credentials that the edges hand to the portal (`twisted.cred`)."""
+
+from __future__ import annotations
+
+from twisted.cred.credentials import IUsernamePassword
+from zope.interface import implementer
+
+
+@implementer(IUsernamePassword)
+class PeerPassword:
+    """
+    A user name and password with the peer's address, which the checker's rate limit needs.
+
+    `portal.login(PeerPassword(…), None, IAccount)` fires with `(IAccount, account, logout)`, or fails with
+    `errors.AuthenticationFailed`, `TooManyAttempts`, `UserDisabled` or `Unavailable`.
+    """
+
+    __slots__ = ("username", "password", "peer")
+
+    def __init__(self, username: bytes, password: bytes, peer: str) -> None:
+        self.username = username
+        self.password = password
+        self.peer = peer
+
+    def __repr__(self) -> str:
+        return f"<PeerPassword of {self.username!r} from {self.peer}>"
