@@ -1,0 +1,1 @@
+"""Tests of accepting, routing and filing mail."""

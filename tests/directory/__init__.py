@@ -1,0 +1,1 @@
+"""Tests of users, domains, aliases and authentication."""

@@ -1,0 +1,1 @@
+"""Tests of the SMTP, submission and LMTP edge."""
