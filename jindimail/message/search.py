@@ -1,0 +1,57 @@
+"""What IMAP SEARCH looks at: text of fields and bodies, compared without regard to case or form (RFC 9051 §6.4.4).
+
+A needle is folded once with `fold`; whatever it is sought in is folded the same way.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+from jindimail.message.headers import fieldValues, scanFields, unfold
+from jindimail.message.structure import Part
+from jindimail.message.text import partText, plainOfHtml
+from jindimail.message.words import decodeWords
+
+_WINDOW = 128
+"""Characters normalised at a time: a long run of combining marks takes quadratic time."""
+
+
+def fold(text: str) -> str:
+    """*text* in the form that is compared: compatibility characters unified (NFKC), then case folded."""
+    if text.isascii():
+        return text.lower()
+    windows = (text[at : at + _WINDOW] for at in range(0, len(text), _WINDOW))
+    return "".join([unicodedata.normalize("NFKC", window) for window in windows]).casefold()
+
+
+def fieldContains(header: bytes, name: bytes, needle: str) -> bool:
+    """Whether any field *name* of *header* has the folded *needle* in its decoded text; an empty needle asks for any such field."""
+    return any(needle in fold(decodeWords(value)) for value in fieldValues(header, name))
+
+
+def headerText(header: bytes) -> Iterator[str]:
+    """The fields of *header*, one by one, as `name: decoded value`."""
+    for field in scanFields(header):
+        name, _, value = header[field.start : field.end].partition(b":")
+        yield f"{name.decode('latin-1')}: {decodeWords(unfold(value))}"
+
+
+def bodyText(part: Part, octets: bytes) -> Iterator[str]:
+    """The decoded text of all text parts below *part*, and the headers of the messages in it. HTML without its markup."""
+    if part.mediaType == b"text":
+        text = partText(part, octets)
+        yield "".join(plainOfHtml(text)) if part.subtype == b"html" else text
+    for child in part.children:
+        if part.isMessage:
+            yield from headerText(octets[child.start : child.bodyStart])
+        yield from bodyText(child, octets)
+
+
+def bodyContains(part: Part, octets: bytes, needle: str) -> bool:
+    """SEARCH BODY: whether the folded *needle* is in the text of the message's body."""
+    return any(needle in fold(text) for text in bodyText(part, octets))
+
+
+def messageContains(part: Part, octets: bytes, needle: str, prefix: bytes = b"") -> bool:
+    """SEARCH TEXT: whether the folded *needle* is in the message's header (or the *prefix* to it) or body."""
+    header = prefix + octets[part.start : part.bodyStart]
+    return any(needle in fold(text) for text in headerText(header)) or bodyContains(part, octets, needle)

@@ -1,0 +1,204 @@
+"""The parts of a message and where they lie (RFC 2045, RFC 2046 §5, RFC 6532).
+
+`parse` reads the header of every part and finds the boundaries between parts; it decodes nothing and
+keeps no copy of any body. Offsets count from the first octet given. Delimiter lines are sought in one
+whole container at a time, so that an outer boundary always ends inner parts (§5.1.2), and compared
+whole, so that a boundary may be the beginning of another. What cannot be read as a container, and what
+exceeds a bound (`bounds`), is a leaf: a broken multipart is text/plain, one nested too deep is
+application/octet-stream.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jindimail.message import bounds
+from jindimail.message.headers import headerEnd, readFields
+from jindimail.message.parameters import Parameters, parameterOctets, parseParameters
+
+_PLAIN_TEXT = (b"text", b"plain", ((b"charset", b"us-ascii"),))
+_MESSAGE = (b"message", b"rfc822", ())
+_OPAQUE = (b"application", b"octet-stream", ())
+_IDENTITY = frozenset({b"", b"7bit", b"8bit", b"binary"})
+
+ContentType = tuple[bytes, bytes, Parameters]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a message, or the message itself, which is its own outermost part.
+
+    Its header is `[start, bodyStart)` with the blank line, its body `[bodyStart, end)` without the line
+    end that belongs to the delimiter after it. `lines` counts the line ends of the body of a text or
+    message part, and is 0 for others. A multipart has its parts as children, a message/rfc822 the one
+    message in it. `fields` are the first values of the header's fields by lower-case name.
+    """
+
+    start: int
+    bodyStart: int
+    end: int
+    mediaType: bytes
+    subtype: bytes
+    parameters: Parameters
+    fields: dict[bytes, bytes]
+    lines: int = 0
+    children: tuple["Part", ...] = ()
+
+    @property
+    def octets(self) -> int:
+        """Size of the body as it stands, not decoded."""
+        return self.end - self.bodyStart
+
+    @property
+    def isMultipart(self) -> bool:
+        """Whether the children are parts in a row."""
+        return self.mediaType == b"multipart"
+
+    @property
+    def isMessage(self) -> bool:
+        """Whether the one child is a message in a part."""
+        return self.mediaType == b"message" and bool(self.children)
+
+    @property
+    def encoding(self) -> bytes:
+        """Content-Transfer-Encoding in lower case; `7bit` if there is none (RFC 2045 §6.1)."""
+        value = self.fields.get(b"content-transfer-encoding")
+        return (value.partition(b";")[0].strip().lower() if value else b"") or b"7bit"
+
+    @property
+    def contentId(self) -> bytes | None:
+        """Content-ID with its angle brackets."""
+        return self.fields.get(b"content-id")
+
+    @property
+    def description(self) -> bytes | None:
+        """Content-Description, encoded words left alone."""
+        return self.fields.get(b"content-description")
+
+    @property
+    def md5(self) -> bytes | None:
+        """Content-MD5 (RFC 1864)."""
+        return self.fields.get(b"content-md5")
+
+    @property
+    def location(self) -> bytes | None:
+        """Content-Location (RFC 2557)."""
+        return self.fields.get(b"content-location")
+
+    @property
+    def disposition(self) -> tuple[bytes, Parameters] | None:
+        """Content-Disposition: its lower-case kind and parameters (RFC 2183)."""
+        value = self.fields.get(b"content-disposition")
+        if not value:
+            return None
+        kind, parameters = parseParameters(value)
+        return (kind, parameters) if kind else None
+
+    @property
+    def language(self) -> tuple[bytes, ...]:
+        """The tags of Content-Language (RFC 3282)."""
+        value = self.fields.get(b"content-language")
+        if not value:
+            return ()
+        return tuple(tag.strip() for tag in value.split(b",", bounds.parametersMax) if tag.strip())
+
+    def walk(self) -> Iterator["Part"]:
+        """This part and all below it, parents first, in their order."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def parse(octets: bytes | bytearray | memoryview) -> Part:
+    """The tree of parts of a message. Takes anything, raises nothing; other types than bytes are copied once."""
+    whole = octets if isinstance(octets, bytes) else bytes(octets)
+    return _Reader(whole).part(0, len(whole), 0, _PLAIN_TEXT)
+
+
+class _Reader:
+    """Reads one message and holds what is left of its bounds."""
+
+    __slots__ = ("delimitersLeft", "headerLeft", "octets", "partsLeft", "scanLeft")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.partsLeft = bounds.partsMax - 1
+        self.delimitersLeft = bounds.delimitersMax
+        self.headerLeft = bounds.headerOctetsTotalMax
+        self.scanLeft = bounds.scanFactorMax * len(octets)
+
+    def part(self, start: int, end: int, depth: int, default: ContentType) -> Part:
+        bodyStart = headerEnd(self.octets, start, end)
+        fields = self._fields(start, bodyStart)
+        value = fields.get(b"content-type")
+        contentType = parseContentType(value, default) if value else default
+        children: tuple[Part, ...] = ()
+        if contentType[0] == b"multipart" or contentType[0] == b"message":
+            contentType, children = self._contain(contentType, fields, bodyStart, end, depth)
+        mediaType, subtype, parameters = contentType
+        lines = 0
+        if mediaType == b"text" or mediaType == b"message":
+            lines = self.octets.count(b"\n", bodyStart, end)
+        return Part(start, bodyStart, end, mediaType, subtype, parameters, fields, lines, children)
+
+    def _fields(self, start: int, bodyStart: int) -> dict[bytes, bytes]:
+        size = min(bodyStart - start, bounds.headerOctetsMax, self.headerLeft)
+        self.headerLeft -= size
+        return readFields(self.octets[start : start + size])
+
+    def _contain(
+        self, contentType: ContentType, fields: dict[bytes, bytes], start: int, end: int, depth: int
+    ) -> tuple[ContentType, tuple[Part, ...]]:
+        """The content type to present, and the parts in a container's body; no parts if it must be a leaf."""
+        mediaType, subtype, parameters = contentType
+        if mediaType == b"message":
+            if subtype not in (b"rfc822", b"global"):
+                return contentType, ()
+            if fields.get(b"content-transfer-encoding", b"").lower() not in _IDENTITY:
+                return _OPAQUE, ()
+        self.scanLeft -= end - start
+        if depth >= bounds.depthMax or self.scanLeft < 0 or self.partsLeft <= 0:
+            return _OPAQUE, ()
+        if mediaType == b"message":
+            self.partsLeft -= 1
+            return contentType, (self.part(start, end, depth + 1, _PLAIN_TEXT),)
+        boundary = parameterOctets(parameters, b"boundary")
+        ranges = self._ranges(boundary, start, end) if boundary else []
+        if not ranges:
+            return _PLAIN_TEXT, ()
+        default = _MESSAGE if subtype == b"digest" else _PLAIN_TEXT
+        return contentType, tuple(self.part(first, last, depth + 1, default) for first, last in ranges)
+
+    def _ranges(self, boundary: bytes, start: int, end: int) -> list[tuple[int, int]]:
+        """Where the parts between the delimiter lines of *boundary* begin and end (RFC 2046 §5.1.1)."""
+        octets, mark = self.octets, b"\n--" + boundary
+        ranges: list[tuple[int, int]] = []
+        begin = -1
+        at = octets.find(mark, max(start - 1, 0), end)
+        while at >= 0 and self.delimitersLeft > 0 and self.partsLeft > 0:
+            self.delimitersLeft -= 1
+            after = at + len(mark)
+            lineEnd = octets.find(b"\n", after, end)
+            if lineEnd < 0:
+                lineEnd = end
+            tail = octets[after:lineEnd].rstrip()
+            if not tail or tail == b"--":
+                if begin >= 0:
+                    self.partsLeft -= 1
+                    ranges.append((begin, max(begin, at - octets.startswith(b"\r", at - 1))))
+                begin = -1 if tail else min(lineEnd + 1, end)
+                if tail:
+                    break
+            at = octets.find(mark, lineEnd, end)
+        if 0 <= begin < end:
+            self.partsLeft -= 1
+            ranges.append((begin, end))
+        return ranges
+
+
+def parseContentType(value: bytes, default: ContentType) -> ContentType:
+    """Type, subtype and parameters of a Content-Type; *default* if it is not of the form `type/subtype`."""
+    full, parameters = parseParameters(value)
+    mediaType, slash, subtype = full.partition(b"/")
+    if not slash or not mediaType or not subtype or b" " in full or b"\t" in full:
+        return default
+    return mediaType, subtype, parameters
