@@ -1,0 +1,147 @@
+"""
+Certificates: the one that all services speak TLS with, reread while the node runs, and the one made at the founding.
+
+TLS 1.2 at least, no compression, no renegotiation; with TLS 1.2 only forward-secret AEAD suites (RFC 9325 §4.2).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+from OpenSSL.SSL import Connection, Context
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import ContextFactory
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from jindimail.config import Tls
+from jindimail.errors import ConfigError
+
+CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"
+MINIMUM_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+SELF_SIGNED_DAYS = 3650
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ReloadableCertificate(ContextFactory):
+    """
+    Makes server connections with the certificate as it was last read.
+
+    It serves both `startTLS` and TLSMemoryBIOFactory, so one `reload` is enough for all services; connections under
+    way keep what they began with.
+    """
+
+    def __init__(self, tls: Tls) -> None:
+        self._context = contextOf(tls)
+
+    def reload(self, tls: Tls) -> None:
+        """
+        Read certificate and key again; the old ones stay if these are no good.
+
+        @raise ConfigError: they are no good.
+        """
+        self._context = contextOf(tls)
+
+    def getContext(self) -> Context:
+        """The current context."""
+        return self._context
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
+        """A connection for a protocol (IOpenSSLServerConnectionCreator)."""
+        return Connection(self._context, None)
+
+
+def contextOf(tls: Tls) -> Context:
+    """
+    A server context with the configured certificate chain and key.
+
+    @raise ConfigError: they cannot be read, or do not belong together.
+    """
+    context = Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(MINIMUM_VERSIONS[tls.minimumVersion])
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_cipher_list(CIPHERS)
+    context.set_session_id(b"jindimail")
+    problems = []
+    for key, path, use in (
+        ("certificate", tls.certificate, context.use_certificate_chain_file),
+        ("key", tls.key, context.use_privatekey_file),
+    ):
+        problem = _unreadable(path)
+        if problem is None:
+            try:
+                use(path)
+            except SSL.Error as error:
+                problem = _reason(error)
+        if problem is not None:
+            problems.append(f"tls.{key}: {path}: {problem}")
+    if not problems:
+        try:
+            context.check_privatekey()
+        except SSL.Error:
+            problems.append(f"tls.key: {tls.key}: does not belong to the certificate {tls.certificate}")
+    if problems:
+        raise ConfigError(tuple(problems))
+    return context
+
+
+def _unreadable(path: str) -> str | None:
+    try:
+        with open(path, "rb"):
+            return None
+    except OSError as problem:
+        return problem.strerror or "not readable"
+
+
+def _reason(error: SSL.Error) -> str:
+    reasons = [reason for each in error.args if isinstance(each, list) for *_, reason in each if reason]
+    return reasons[0] if reasons else "not PEM of the right kind"
+
+
+def selfSigned(hostName: str, now: datetime) -> tuple[bytes, bytes]:
+    """A self-signed certificate (ECDSA, P-256) for a host name and loopback, and its key: both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostName[:64])])
+    alternatives = [x509.DNSName(hostName)]
+    if hostName != "localhost":
+        alternatives.append(x509.DNSName("localhost"))
+    loopback = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
+    usages = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=SELF_SIGNED_DAYS))
+        .add_extension(x509.SubjectAlternativeName([*alternatives, *loopback]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usages, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), privatePem(key)
+
+
+def privatePem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as PKCS #8 PEM, without a passphrase."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def writePrivately(path: str, octets: bytes, mode: int = 0o600) -> None:
+    """Write a new file that nobody else may read, durably; FileExistsError if it is there."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
