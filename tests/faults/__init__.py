@@ -1,0 +1,1 @@
+"""What the node does when the power, the disk or its clients fail."""

@@ -1,0 +1,1 @@
+"""Support that several kinds of tests share: starting nodes, raw clients, packages."""
