@@ -27,7 +27,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        session = ("one" if self.onePerSession else "many") if self.kind == "deliver" else ""
+        session = "one" if self.onePerSession else "many"
         return f"{self.kind:7} {self.octets // 1000:>3} KB {'tls' if self.tls else '   '} {session:4} x{self.connections}"
 
     def job(self, target: Any, messagesMax: int, secondsMax: float) -> Job:

@@ -152,16 +152,27 @@ def _deliverer(job: Job, tally: Tally, which: int) -> None:
 
 
 def _drainer(job: Job, tally: Tally, which: int) -> None:
-    for address, login, password in job.accounts[which :: job.connections]:
-        client = Pop3Client(job.host, job.port, login, password, tls=job.tls)
-        for number in range(1, client.count() + 1):
-            if not tally.take():
-                break
-            begun = time.monotonic()
-            octets = len(client.retrieve(number))
-            client.command(b"DELE %d\r\n" % number)
-            tally.done(address, octets, time.monotonic() - begun)
-        client.quit()
+    for account in job.accounts[which :: job.connections]:
+        while _drainSession(job, tally, *account):
+            pass
+
+
+def _drainSession(job: Job, tally: Tally, address: str, login: str, password: str) -> bool:
+    """One login: read and delete what the session may carry; whether there is more."""
+    begun = time.monotonic()
+    client = Pop3Client(job.host, job.port, login, password, tls=job.tls)
+    held = client.count()
+    wanted = min(held, job.messagesPerSession or held)
+    for number in range(1, wanted + 1):
+        if not tally.take():
+            wanted = held
+            break
+        octets = len(client.retrieve(number))
+        client.command(b"DELE %d\r\n" % number)
+        tally.done(address, octets, time.monotonic() - begun)
+        begun = time.monotonic()
+    client.quit()
+    return wanted < held
 
 
 def perform(job: Job) -> Result:

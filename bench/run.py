@@ -27,9 +27,7 @@ TARGETS = ("pair", "lmtp")
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--targets", default=",".join(TARGETS), help="which of pair, lmtp (default: all)"
-    )
+    parser.add_argument("--targets", default=",".join(TARGETS), help="which of pair, lmtp (default: all)")
     parser.add_argument("--kinds", default="deliver,drain", help="deliver, drain or both")
     parser.add_argument("--sizes", default="1,10,100", help="message sizes in KB")
     parser.add_argument("--tls", default="no,yes", help="without, with, or both")
@@ -50,14 +48,9 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
     tlsChoices = [word == "yes" for word in options.tls.split(",")]
     connections = [int(word) for word in options.connections.split(",")]
     sessions = options.sessions.split(",")
-    for octets in (1000 * int(word) for word in options.sizes.split(",")):
-        if "deliver" in kinds:
-            for tls, session, count in itertools.product(tlsChoices, sessions, connections):
-                one = session == "one"
-                yield Cell(kind="deliver", octets=octets, tls=tls, connections=count, onePerSession=one)
-        if "drain" in kinds:
-            for tls, count in itertools.product(tlsChoices, connections):
-                yield Cell(kind="drain", octets=octets, tls=tls, connections=count)
+    for octets, kind in itertools.product((1000 * int(word) for word in options.sizes.split(",")), kinds):
+        for tls, session, count in itertools.product(tlsChoices, sessions, connections):
+            yield Cell(kind=kind, octets=octets, tls=tls, connections=count, onePerSession=session == "one")
 
 
 def started(names: list[str], stack: ExitStack) -> list[Any]:

@@ -116,6 +116,24 @@ class SmtpClient(Line):
         self.write(stuffed)
         return self.answer()
 
+    def transact(self, sender: bytes, recipient: bytes, message: bytes) -> bytes:
+        """One transaction, command by command: the first answer that refuses, or the answer to the data.
+
+        `message` is as the user wrote it; after a refusal the session can be used again.
+        """
+        for command, code in (
+            (b"MAIL FROM:<%s>\r\n" % sender, b"250"),
+            (b"RCPT TO:<%s>\r\n" % recipient, b"25"),
+            (b"DATA\r\n", b"354"),
+        ):
+            self.write(command)
+            answer = self.answer()
+            if not answer.startswith(code):
+                self.command(b"RSET\r\n", b"250")
+                return answer
+        self.write(stuffed(message))
+        return self.answer()
+
     def quit(self) -> None:
         """Say QUIT and close."""
         self.command(b"QUIT\r\n", b"221")

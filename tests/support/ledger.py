@@ -48,10 +48,12 @@ class Ledger:
             return number
 
     def note(self, numbers: Iterable[int], state: State) -> None:
-        """What is known of these messages now."""
+        """What is known of these messages now; an acknowledgement that comes after a deletion changes nothing."""
         with self._lock:
             for number in numbers:
-                self._entries[number].state = state
+                entry = self._entries[number]
+                if state is not State.ACKNOWLEDGED or entry.state is State.SENT:
+                    entry.state = state
 
     def count(self, state: State) -> int:
         """How many messages are in this state."""
