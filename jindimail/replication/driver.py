@@ -1,0 +1,324 @@
+"""
+The driver of all groups of a node: the shell around the Raft machines.
+
+Once a reactor turn it takes the outputs of all groups that have any, and has the store write them as one job (design §5).
+Turns are pipelined: the next is handed to the store whether or not the last is durable, and the store keeps their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jindimail.errors import OutcomeUnknown, Unavailable
+from jindimail.interfaces import IGroups, IStateMachine, IStore
+from jindimail.replication.durable import hardRecords, loadReplica
+from jindimail.replication.outputs import Settings
+from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
+from jindimail.replication.replica import Replica
+from jindimail.replication.storedlog import StoredLog
+from jindimail.replication.turn import Applied, Before, Turn
+
+Listener = Callable[[int, int, Any], None]
+
+PROPOSALS_MAX = 16_384  # under way at one node
+BEFORES_MAX = 16  # bodies in one job
+TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
+
+
+class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What an administrator is told of a group's replica."""
+
+    group: int
+    replicaId: int
+    role: str
+    leader: int
+    term: int
+    lastIndex: int
+    commit: int
+    applied: int
+    waiting: int
+    members: tuple[tuple[int, int, bool, bool], ...]  # replica id, node, is voter, is witness
+
+
+@implementer(IGroups)
+class Groups:
+    """All replicas of this node."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: IStore,
+        machine: IStateMachine,
+        draw: Callable[[int, int], int],
+        settings: Settings | None = None,
+    ) -> None:
+        """
+        @param draw: gives an integer between its arguments, both included (`random.Random().randint`).
+        """
+        self._clock = clock
+        self._store = store
+        self._machine = machine
+        self._draw = draw
+        self._settings = settings or Settings()
+        self._replicas: dict[int, Replica] = {}
+        self._dirty: dict[int, Replica] = {}
+        self._turnCall: IDelayedCall | None = None
+        self._inFlight = 0
+        self._proposals = 0
+        self._queuedBefores = 0
+        self._queuedOctets = 0
+        self._listeners: list[Listener] = []
+        self._contexts = count(1)
+        self._running = False
+        self._idle: list[Deferred[None]] = []
+        self.failure: Failure | None = None
+
+    # --- life
+
+    def start(self) -> Deferred[None]:
+        """
+        Load all replicas. Those that vote alone begin a term and apply what was committed, all in one transaction;
+        the Deferred fires when that is durable.
+        """
+        with self._store.read() as rows:
+            for group, record in hardRecords(rows):
+                if record.replicaId:
+                    reader = StoredLog(self._store, group)
+                    loaded = loadReplica(rows, group, record, reader)
+                    raft = Raft(
+                        group=group,
+                        replicaId=record.replicaId,
+                        hard=loaded.hard,
+                        log=loaded.log,
+                        history=loaded.history,
+                        draw=self._draw,
+                        settings=self._settings,
+                    )
+                    self._replicas[group] = Replica(loaded, raft)
+        self._running = True
+        for group, replica in self._replicas.items():
+            if replica.raft.isSoleVoter:
+                replica.raft.campaign()
+                self._dirty[group] = replica
+        return self._turn().addCallback(self._started)
+
+    def _started(self, _: None) -> None:
+        if self.failure is not None:
+            self.failure.raiseException()
+
+    def stop(self) -> Deferred[None]:
+        """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
+        self._turn()
+        self._running = False
+        if self._inFlight == 0:
+            self._failWaiting(Unavailable("stopped"))
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        return done
+
+    # --- IGroups
+
+    def propose(self, group: int, entry: bytes, before: Before | None = None) -> Deferred[Any]:
+        """
+        A Deferred of the outcome, once the entry is committed and applied here.
+
+        `before(rows)` runs ahead of the log row (and may be run again); if it raises, the proposal fails with that.
+        """
+        replica = self._replicas.get(group)
+        if replica is None or not self._running or self._proposals >= PROPOSALS_MAX:
+            return fail(Unavailable("no replica here, stopped, or too much under way"))
+        raft = replica.raft
+        try:
+            index = raft.propose(entry)
+        except (NotLeader, TooManyProposals) as problem:
+            return fail(problem)
+        done: Deferred[Any] = Deferred()
+        replica.waiting[index] = (raft.term, done)
+        self._proposals += 1
+        self._queuedOctets += len(entry)
+        if before is not None:
+            replica.befores[index] = before
+            self._queuedBefores += 1
+        self._dirty[group] = replica
+        if self._queuedBefores >= BEFORES_MAX or self._queuedOctets >= TURN_OCTETS_MAX:
+            self._turn()
+        elif self._turnCall is None:
+            self._turnCall = self._clock.callLater(0, self._turn)
+        return done
+
+    def readIndex(self, group: int) -> Deferred[int]:
+        """A Deferred of an applied index that covers everything acknowledged before the call."""
+        replica = self._replicas.get(group)
+        if replica is None or not self._running:
+            return fail(Unavailable("no replica here, or stopped"))
+        raft = replica.raft
+        if raft.isSoleVoter and raft.isReadable:
+            return succeed(replica.applied)
+        context = next(self._contexts)
+        try:
+            raft.read(context)
+        except NotLeader as problem:
+            return fail(problem)
+        done: Deferred[int] = Deferred()
+        replica.reads[context] = done
+        self._touch(replica)
+        return done
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener(group, index, events)` on the reactor after every commit that had events."""
+        self._listeners.append(listener)
+
+    # --- for administrators
+
+    def status(self, group: int) -> GroupStatus | None:
+        """What there is to say of a group's replica here, if there is one."""
+        replica = self._replicas.get(group)
+        if replica is None:
+            return None
+        raft = replica.raft
+        members = tuple(
+            (member.replicaId, member.node, member.voter, member.witness)
+            for member in raft.configuration.members
+        )
+        return GroupStatus(
+            group=group,
+            replicaId=raft.replicaId,
+            role=raft.role.value,
+            leader=raft.leader,
+            term=raft.term,
+            lastIndex=raft.log.lastIndex,
+            commit=raft.log.commit,
+            applied=replica.applied,
+            waiting=len(replica.waiting),
+            members=members,
+        )
+
+    def groups(self) -> list[int]:
+        """The groups that have a replica here."""
+        return sorted(self._replicas)
+
+    # --- turns
+
+    def _touch(self, replica: Replica) -> None:
+        self._dirty[replica.group] = replica
+        if self._turnCall is None:
+            self._turnCall = self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> Deferred[None]:
+        """Hand everything that waits to the store; fires when that is durable, or has failed."""
+        call, self._turnCall = self._turnCall, None
+        if call is not None and call.active():
+            call.cancel()
+        dirty, self._dirty = self._dirty, {}
+        self._queuedBefores = self._queuedOctets = 0
+        if not dirty or self.failure is not None:
+            return succeed(None)
+        turn = Turn(self._machine)
+        works = turn.works
+        for replica in dirty.values():
+            works.append(replica.work())
+        self._inFlight += 1
+        written: Deferred[list[list[Applied]]] = self._store.write(turn.run)
+        return written.addCallbacks(self._committed, self._broken, (turn,)).addErrback(self._confused)
+
+    def _committed(self, results: list[list[Applied]], turn: Turn) -> None:
+        self._inFlight -= 1
+        for work, applied in zip(turn.works, results, strict=True):
+            replica = self._replicas[work.group]
+            raft = replica.raft
+            raft.persisted(work.outputs.mark)
+            if work.outputs.apply:
+                replica.applied = work.outputs.apply[-1].index
+            self._tell(replica, applied)
+            self._answerReads(replica, work.outputs.reads)
+            if raft.hasOutputs():
+                self._touch(replica)
+        if self._inFlight == 0 and not self._running:
+            self._settle()
+
+    def _tell(self, replica: Replica, applied: list[Applied]) -> None:
+        """Tell listeners and proposers what has been applied, in the order of the log."""
+        for index, term, outcome, events in applied:
+            if events:
+                for listener in self._listeners:
+                    self._call(listener, replica.group, index, events)
+            waiter = replica.waiting.pop(index, None)
+            if waiter is None:
+                continue
+            self._proposals -= 1
+            proposedTerm, done = waiter
+            if isinstance(outcome, Exception):
+                done.errback(outcome)
+            elif term != proposedTerm:
+                done.errback(Unavailable("another leader's entry took the place"))
+            else:
+                done.callback(outcome)
+
+    def _call(self, listener: Listener, group: int, index: int, events: Any) -> None:
+        try:
+            listener(group, index, events)
+        except Exception:
+            self._log.failure("a listener of group {group} failed at index {index}", group=group, index=index)
+
+    def _answerReads(self, replica: Replica, reads: list[tuple[int, int]]) -> None:
+        for context, index in reads:
+            done = replica.reads.pop(context, None)
+            if done is not None:
+                replica.readable.append((index, done))
+        if replica.readable:
+            ready = [done for index, done in replica.readable if index <= replica.applied]
+            replica.readable = [(index, done) for index, done in replica.readable if index > replica.applied]
+            for done in ready:
+                done.callback(replica.applied)
+
+    # --- ends
+
+    def _broken(self, failure: Failure) -> None:
+        """A commit failed: what the store holds now is not known, and the next commit would lie (design §4)."""
+        self._inFlight -= 1
+        if self.failure is None:
+            self.failure = failure
+            self._running = False
+            self._log.critical(
+                "a turn was not written; this node's groups stop: {reason}", reason=failure.value
+            )
+        self._failWaiting(OutcomeUnknown("the commit failed"))
+        if self._inFlight == 0:
+            self._settle()
+
+    def _confused(self, failure: Failure) -> None:
+        """What a turn did cannot be taken in: an error of this program. The store is sound, but this driver is not."""
+        self._log.failure("a turn that was written could not be taken in; this node's groups stop", failure)
+        self.failure = self.failure or failure
+        self._running = False
+        self._failWaiting(OutcomeUnknown("stopped"))
+
+    def _settle(self) -> None:
+        self._failWaiting(Unavailable("stopped"))
+        idle, self._idle = self._idle, []
+        for done in idle:
+            done.callback(None)
+
+    def _failWaiting(self, problem: Exception) -> None:
+        for replica in self._replicas.values():
+            waiting, replica.waiting = replica.waiting, {}
+            reads, replica.reads = replica.reads, {}
+            readable, replica.readable = replica.readable, []
+            self._proposals -= len(waiting)
+            for _, done in waiting.values():
+                done.errback(problem)
+            for done in [*reads.values(), *(done for _, done in readable)]:
+                done.errback(Unavailable("stopped"))

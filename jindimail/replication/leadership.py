@@ -1,0 +1,233 @@
+"""
+What a replica knows and does only while it leads: the others' progress, reads, a transfer under way.
+
+Pure. It is made when an election is won and thrown away with the term, so that nothing of it can outlive its leadership.
+Appends are not made when entries are proposed but once a turn, by `messages`: that is what batches them.
+"""
+
+from __future__ import annotations
+
+from jindimail.replication.configuration import Configuration
+from jindimail.replication.entries import Entry
+from jindimail.replication.log import Log
+from jindimail.replication.messages import Append, Appended, Beat, Message, TransferNow
+from jindimail.replication.outputs import Settings
+from jindimail.replication.progress import Pace, Progress
+from jindimail.replication.quorum import committedIndex, hasMajority
+from jindimail.replication.reads import Reads
+
+
+class Leadership:
+    """
+    One replica's leadership in one term.
+
+    @ivar progress: by replica id, of all members but the leader.
+    @ivar transferee: who shall lead instead; 0: nobody.
+    @ivar snapshotsWanted: replicas to which the log no longer reaches back.
+    """
+
+    def __init__(
+        self,
+        *,
+        group: int,
+        replicaId: int,
+        term: int,
+        log: Log,
+        settings: Settings,
+        configuration: Configuration,
+    ) -> None:
+        self._group = group
+        self._replicaId = replicaId
+        self._term = term
+        self._log = log
+        self._settings = settings
+        self._configuration = configuration
+        self._ticksToQuorum = 0
+        self._ticksToBeat = 0
+        self._ticksToAbort = 0
+        self._beatDue = False
+        self.progress: dict[int, Progress] = {}
+        self.voters: tuple[int, ...] = ()
+        self.reads = Reads()
+        self.transferee = 0
+        self.snapshotsWanted: list[int] = []
+        self.configure(configuration)
+
+    def configure(self, configuration: Configuration) -> None:
+        """Another configuration is in force."""
+        self._configuration = configuration
+        self.voters = configuration.voters()
+        present = {member.replicaId for member in configuration.members} - {self._replicaId}
+        for replicaId in present - self.progress.keys():
+            self.progress[replicaId] = Progress(self._log.lastIndex + 1)
+            self.progress[replicaId].recentlyActive = True  # a new member is not counted as silent at once
+        for replicaId in self.progress.keys() - present:
+            del self.progress[replicaId]
+        if self.transferee not in self.voters:
+            self.transferee = 0
+
+    # --- answers
+
+    def appended(self, message: Appended) -> bool:
+        """A follower's answer to an append; whether the commit index may have moved."""
+        progress = self.progress.get(message.sender)
+        if progress is None:
+            return False
+        progress.recentlyActive = True
+        if message.refused:
+            agreed = self._log.agreeableIndex(message.hintIndex, message.hintTerm)
+            progress.refused(message.index, agreed)
+            return False
+        if message.index > self._log.lastIndex:
+            return False  # it speaks of another leader's log; its term would have told if that led
+        news = progress.acknowledged(message.index)
+        if progress.pace is Pace.PROBE or (
+            progress.pace is Pace.SNAPSHOT and progress.match >= self._log.baseIndex
+        ):
+            progress.toReplicate()
+        return news
+
+    def beaten(self, replicaId: int, number: int) -> None:
+        """A replica's answer to a beat."""
+        progress = self.progress.get(replicaId)
+        if progress is None:
+            return
+        progress.recentlyActive = True
+        progress.answeredBeat()
+        if progress.match < self._log.lastIndex:
+            progress.commitSent = -1  # makes one more append leave, which finds out what was lost
+        self.reads.answered(replicaId, number)
+
+    def commitIndex(self) -> int:
+        """What a majority of the voters holds durably. The leader counts only what is durable in its own log."""
+        log, progress = self._log, self.progress
+        return committedIndex(
+            log.persisted if voter == self._replicaId else progress[voter].match for voter in self.voters
+        )
+
+    # --- time
+
+    def tick(self) -> bool:
+        """A tick passed; False if a majority has been silent for an election timeout (dissertation §6.2)."""
+        self._ticksToBeat += 1
+        if self._ticksToBeat >= self._settings.heartbeatTicks:
+            self._ticksToBeat = 0
+            self._beatDue = True
+        if self.transferee:
+            self._ticksToAbort -= 1
+            if self._ticksToAbort <= 0:
+                self.transferee = 0
+        self._ticksToQuorum += 1
+        if self._ticksToQuorum < self._settings.electionTicks:
+            return True
+        self._ticksToQuorum = 0
+        active = {replicaId for replicaId, progress in self.progress.items() if progress.recentlyActive}
+        for progress in self.progress.values():
+            progress.recentlyActive = False
+        return hasMajority(self.voters, active | {self._replicaId})
+
+    def beginTransfer(self, replicaId: int) -> None:
+        """Let another voter lead; given up after an election timeout."""
+        self.transferee = replicaId
+        self._ticksToAbort = self._settings.electionTicks
+
+    def successor(self) -> int:
+        """The voter, no witness, whose log is the longest; 0: none."""
+        full = [
+            (self.progress[member.replicaId].match, member.replicaId)
+            for member in self._configuration.members
+            if member.voter and not member.witness and member.replicaId in self.progress
+        ]
+        return max(full)[1] if full else 0
+
+    # --- what is to be sent
+
+    def hasMessages(self, readable: bool) -> bool:
+        """Whether `messages` would give any."""
+        return (
+            self._beatDue
+            or (readable and self.reads.areWaiting)
+            or self._mayTransfer()
+            or any(self._wants(progress) for progress in self.progress.values())
+        )
+
+    def messages(self, readable: bool) -> list[Message]:
+        """
+        The turn's appends and beats.
+
+        @param readable: an entry of this term is committed, so that the commit index is the leader's to tell.
+        """
+        sent: list[Message] = []
+        if readable and self.reads.areWaiting:
+            self.reads.begin(self._log.commit)
+            self._beatDue = True
+        for replicaId, progress in self.progress.items():
+            if self._wants(progress):
+                self._append(replicaId, progress, sent)
+            if self._beatDue:
+                commit = min(progress.match, self._log.commit)
+                sent.append(
+                    Beat(self._group, self._replicaId, replicaId, self._term, commit, self.reads.round)
+                )
+        self._beatDue = False
+        if self._mayTransfer():
+            sent.append(TransferNow(self._group, self._replicaId, self.transferee, self._term))
+            self.transferee = 0
+        return sent
+
+    @property
+    def isSettled(self) -> bool:
+        """Whether everyone has everything, so that the group may be quiet."""
+        log = self._log
+        return not (self.reads or self.transferee or self._beatDue) and all(
+            progress.match == log.lastIndex == log.commit == progress.commitSent
+            for progress in self.progress.values()
+        )
+
+    def _wants(self, progress: Progress) -> bool:
+        if progress.pace is Pace.REPLICATE and progress.commitSent < self._log.commit:
+            return True
+        if progress.pace is Pace.REPLICATE and progress.next > self._log.lastIndex:
+            return False
+        return progress.mayGetEntries(self._settings.inflightMessagesMax, self._settings.inflightOctetsMax)
+
+    def _mayTransfer(self) -> bool:
+        transferee = self.progress.get(self.transferee)
+        return transferee is not None and transferee.match == self._log.lastIndex
+
+    def _append(self, replicaId: int, progress: Progress, sent: list[Message]) -> None:
+        log, settings = self._log, self._settings
+        before = len(sent)
+        while progress.mayGetEntries(settings.inflightMessagesMax, settings.inflightOctetsMax):
+            prevTerm = log.term(progress.next - 1)
+            if prevTerm is None:
+                progress.toSnapshot()
+                self.snapshotsWanted.append(replicaId)
+                return
+            entries = log.entriesFrom(progress.next, settings.appendOctetsMax)
+            if not entries and progress.pace is Pace.REPLICATE:
+                break
+            sent.append(self._appendOf(replicaId, progress, prevTerm, entries))
+        if len(sent) == before and progress.pace is Pace.REPLICATE and progress.commitSent < log.commit:
+            prevTerm = log.term(progress.next - 1)
+            if prevTerm is not None:
+                sent.append(self._appendOf(replicaId, progress, prevTerm, []))
+
+    def _appendOf(self, replicaId: int, progress: Progress, prevTerm: int, entries: list[Entry]) -> Append:
+        prevIndex = progress.next - 1
+        member = self._configuration.member(replicaId)
+        append = Append(
+            self._group,
+            self._replicaId,
+            replicaId,
+            self._term,
+            prevIndex,
+            prevTerm,
+            self._log.commit,
+            entries,
+            member is not None and not member.voter,
+        )
+        lastIndex = entries[-1].index if entries else prevIndex
+        progress.sent(lastIndex, sum(len(entry.data) for entry in entries))
+        progress.commitSent = self._log.commit
+        return append
