@@ -209,3 +209,30 @@ class ConfigError(JindimailError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class NoSuchDomain(Refusal):
+    """The array has no such domain."""
+
+    smtpEnhanced = "5.1.2"
+    smtpText = "no such domain here"
+
+
+class NoSuchAlias(Refusal):
+    """No alias has this address."""
+
+    smtpText = "no such alias"
+
+
+class AddressTaken(Refusal):
+    """The address, or the domain, is there already."""
+
+    smtpText = "there already"
+
+
+class BadAddress(Refusal):
+    """Not an address that this array could have."""
+
+    smtpCode = 553
+    smtpEnhanced = "5.1.3"
+    smtpText = "not a valid address"

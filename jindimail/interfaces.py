@@ -7,6 +7,8 @@ A method documented as *awaitable* returns a coroutine or Deferred. Every wait f
 
 from __future__ import annotations
 
+from typing import Any
+
 from zope.interface import Attribute, Interface
 
 
@@ -16,7 +18,7 @@ class IReadRows(Interface):
     def get(table: str, key: bytes) -> bytes | None:
         """The value of a key, or None. The octets are a copy; they outlive the transaction."""
 
-    def scan(table: str, start: bytes, stop: bytes, reverse: bool = False):  # type: ignore[no-untyped-def]
+    def scan(table: str, start: bytes, stop: bytes, reverse: bool = False) -> Any:
         """
         Iterate `(key, value)` with start <= key < stop, ascending or descending.
 
@@ -41,7 +43,7 @@ class IStore(Interface):
         "`store.space.Level` of free disk space: PLENTY, NO_BODIES (<10 %), ONLY_EXPUNGES (<5 %)."
     )
 
-    def write(job, bodyOctets: int = 0):  # type: ignore[no-untyped-def]
+    def write(job: Any, bodyOctets: int = 0) -> Any:
         """
         Run `job(rows: IRows) -> T` in the writer's next transaction; a Deferred of T after the fsync.
 
@@ -52,30 +54,40 @@ class IStore(Interface):
         and the store is fatal (`failed` fires): the node stops.
         """
 
-    def read():  # type: ignore[no-untyped-def]
+    def read() -> Any:
         """A context manager of `IReadRows` on the last committed state; close it within the reactor turn."""
 
-    def failed():  # type: ignore[no-untyped-def]
+    def failed() -> Any:
         """A Deferred that fires once, with the reason, when the store can no longer be written."""
 
-    def close():  # type: ignore[no-untyped-def]
+    def close() -> Any:
         """A Deferred: all accepted writes are committed, the environment is closed."""
 
 
 class IStateMachine(Interface):
     """What a replicated group keeps (pure)."""
 
-    def apply(rows, group: int, index: int, entry: bytes):  # type: ignore[no-untyped-def]
+    def apply(rows: Any, group: int, index: int, entry: bytes) -> Any:
         """
         Apply a committed entry to the rows; `(outcome, events)`. Never raises for any entry of a known kind;
-        deterministic in (rows, group, index, entry).
+        deterministic in (rows, group, index, entry). Each event has a `topic`, a tuple that `IBuckets.follow` knows.
         """
+
+    def answer(rows: Any, group: int, query: Any) -> Any:
+        """
+        Evaluate a query on a replica's rows.
+
+        @raise Corrupt: what it needs is damaged or missing.
+        """
+
+    def encode(entry: Any) -> Any:
+        """An entry's octets, as they stand in the log."""
 
 
 class IGroups(Interface):
     """The replicated groups of this node (replication/driver.py)."""
 
-    def propose(group: int, entry: bytes, before=None):  # type: ignore[no-untyped-def]
+    def propose(group: int, entry: bytes, before: Any = None) -> Any:
         """
         A Deferred of the outcome, once the entry is committed and applied here.
 
@@ -85,7 +97,7 @@ class IGroups(Interface):
         @raise OutcomeUnknown: it may still be committed.
         """
 
-    def readIndex(group: int):  # type: ignore[no-untyped-def]
+    def readIndex(group: int) -> Any:
         """A Deferred of an applied index, confirmed by a majority, that covers everything acknowledged before the call."""
 
     def listen(listener) -> None:  # type: ignore[no-untyped-def]
@@ -102,14 +114,14 @@ class IBuckets(Interface):
     node = Attribute("This node's number (int).")
     incarnation = Attribute("This node's incarnation (int).")
 
-    def propose(bucket, entry, body=None):  # type: ignore[no-untyped-def]
+    def propose(bucket: Any, entry: Any, body: Any = None) -> Any:
         """
         Awaitable `Outcome` (mailbox/outcomes.py) of an entry (mailbox/entries.py), committed and applied.
 
         `body` (`model.Body`) is kept by the `Deliver` entry's keepers before the entry is proposed.
         """
 
-    def query(bucket, query, fresh: bool = False):  # type: ignore[no-untyped-def]
+    def query(bucket: Any, query: Any, fresh: bool = False) -> Any:
         """
         Awaitable answer of a query (mailbox/queries.py).
 
@@ -117,14 +129,17 @@ class IBuckets(Interface):
         node's applied state, which includes all that this node has acknowledged.
         """
 
-    def follow(bucket: int, mailboxId: int, listener):  # type: ignore[no-untyped-def]
+    def follow(bucket: int, mailboxId: int, listener: Any) -> Any:
         """
         Call `listener()` after a mailbox changed or was removed; several changes may come as one call.
 
         The listener then reads `ReadChanges` after the MODSEQ it knows. Returns an object with `stop()`.
         """
 
-    def keepers(bucket: int):  # type: ignore[no-untyped-def]
+    def followTopic(topic: Any, listener: Any) -> Any:
+        """Like `follow`, for any event's topic (`("domains",)`, `("names", bucket, accountId)`, …)."""
+
+    def keepers(bucket: int) -> Any:
         """The node numbers that shall keep a new body of this bucket."""
 
     def maySpool() -> bool:
@@ -143,41 +158,41 @@ class IAccount(Interface):
     accountId = Attribute("int")
     bucket = Attribute("int")
 
-    def mailboxes():  # type: ignore[no-untyped-def]
+    def mailboxes() -> Any:
         """`queries.Mailboxes`: all mailboxes by name with counts, and the subscribed names."""
 
-    def status(name: str):  # type: ignore[no-untyped-def]
+    def status(name: str) -> Any:
         """`model.MailboxSummary`, fresh. INBOX in any case."""
 
-    def open(name: str, readOnly: bool = False):  # type: ignore[no-untyped-def]
+    def open(name: str, readOnly: bool = False) -> Any:
         """An `IMailbox`."""
 
-    def create(name: str, specialUse: str = ""):  # type: ignore[no-untyped-def]
+    def create(name: str, specialUse: str = "") -> Any:
         """Create a mailbox and its missing superiors; `outcomes.MailboxMade`."""
 
-    def delete(name: str):  # type: ignore[no-untyped-def]
+    def delete(name: str) -> Any:
         """Delete a mailbox; one with inferiors is refused (NotAllowed), INBOX too."""
 
-    def rename(oldName: str, newName: str):  # type: ignore[no-untyped-def]
+    def rename(oldName: str, newName: str) -> Any:
         """Rename with inferiors; renaming INBOX moves its messages (RFC 9051 §6.3.6)."""
 
-    def subscribe(name: str, subscribed: bool):  # type: ignore[no-untyped-def]
+    def subscribe(name: str, subscribed: bool) -> Any:
         """Subscribe or unsubscribe."""
 
-    def append(name: str, body, flags=(), internalSeconds=None):  # type: ignore[no-untyped-def]
+    def append(name: str, body: Any, flags: Any = (), internalSeconds: Any = None) -> Any:
         """
         File a body (`model.Body`, made with `newBody`) in a mailbox; `(uidValidity, uid)`.
 
         Refused before anything is stored: NoSuchMailbox, OverQuota, StorageFull.
         """
 
-    def quota():  # type: ignore[no-untyped-def]
+    def quota() -> Any:
         """`(UsageRecord, quotaOctets, quotaMessages)`."""
 
-    def lockPop(session: str):  # type: ignore[no-untyped-def]
+    def lockPop(session: str) -> Any:
         """Take the exclusive POP3 lock (MailboxInUse); `unlockPop(session)` gives it back."""
 
-    def unlockPop(session: str):  # type: ignore[no-untyped-def]
+    def unlockPop(session: str) -> Any:
         """Give the lock back; harmless if it is not held."""
 
     def logout() -> None:
@@ -196,37 +211,37 @@ class IMailbox(Interface):
     readOnly = Attribute("bool")
     name = Attribute("str")
 
-    def summary():  # type: ignore[no-untyped-def]
+    def summary() -> Any:
         """`model.MailboxSummary`, fresh."""
 
-    def rows(lowUid: int = 1, highUid: int = 0xFFFFFFFF):  # type: ignore[no-untyped-def]
+    def rows(lowUid: int = 1, highUid: int = 0xFFFFFFFF) -> Any:
         """All `MessageRow`s of the UID range, as a list (read in bounded queries)."""
 
-    def rowsOf(uids):  # type: ignore[no-untyped-def]
+    def rowsOf(uids: Any) -> Any:
         """The `MessageRow`s of those of a UidSet that exist, as a list."""
 
-    def changes(afterModSeq: int):  # type: ignore[no-untyped-def]
+    def changes(afterModSeq: int) -> Any:
         """`queries.Changes` after a MODSEQ, at most 1000."""
 
-    def follow(listener):  # type: ignore[no-untyped-def]
+    def follow(listener: Any) -> Any:
         """Synchronous: call `listener()` after changes; returns an object with `stop()`."""
 
-    def summaryOf(row):  # type: ignore[no-untyped-def]
+    def summaryOf(row: Any) -> Any:
         """The `SummaryRecord` of a row."""
 
-    def octets(row, start: int = 0, stop: int | None = None):  # type: ignore[no-untyped-def]
+    def octets(row: Any, start: int = 0, stop: int | None = None) -> Any:
         """Octets [start, stop) of the message as clients see it (with its prefix); at most 1 MiB a call."""
 
-    def storeFlags(uids, action: int, flags, unchangedSince=None):  # type: ignore[no-untyped-def]
+    def storeFlags(uids: Any, action: int, flags: Any, unchangedSince: Any = None) -> Any:
         """`outcomes.FlagsStored`; action is `entries.REPLACE`, `ADD` or `REMOVE`; flags are names (`\\Seen`, keywords)."""
 
-    def copy(uids, targetName: str, move: bool = False):  # type: ignore[no-untyped-def]
+    def copy(uids: Any, targetName: str, move: bool = False) -> Any:
         """`outcomes.Copied`; NoSuchMailbox if there is no target."""
 
-    def expunge(uids=None, onlyDeleted: bool = True):  # type: ignore[no-untyped-def]
+    def expunge(uids: Any = None, onlyDeleted: bool = True) -> Any:
         """`outcomes.Expunged`; None means all. Durable when it answers."""
 
-    def flagNames(row):  # type: ignore[no-untyped-def]
+    def flagNames(row: Any) -> Any:
         """Synchronous: the tuple of a row's flag names, by the keywords known from the last `summary`/`storeFlags`."""
 
     def close() -> None:
@@ -236,7 +251,7 @@ class IMailbox(Interface):
 class IDelivery(Interface):
     """What the server promises for mail that comes in (design §7). Methods are awaitable."""
 
-    def resolve(address: str):  # type: ignore[no-untyped-def]
+    def resolve(address: str) -> Any:
         """
         The `model.Recipient` of an envelope address (str; UTF-8 allowed).
 
@@ -246,7 +261,10 @@ class IDelivery(Interface):
     def newDeliveryId() -> bytes:
         """A fresh id, 16 octets, time first, never reused."""
 
-    def deliver(envelope, body):  # type: ignore[no-untyped-def]
+    def maySpool() -> bool:
+        """Synchronous: whether there is room for new messages (`StorageFull` otherwise); asked at MAIL."""
+
+    def deliver(envelope: Any, body: Any) -> Any:
         """
         File a body (a `model.Body` that starts with the edge's own `Received` field) for an envelope's recipients.
 
@@ -258,7 +276,7 @@ class IDelivery(Interface):
 class ISessions(Interface):
     """The node's client sessions: who is connected, and the bounds on how many (config [limits])."""
 
-    def admit(protocol: str, peer: str):  # type: ignore[no-untyped-def]
+    def admit(protocol: str, peer: str) -> Any:
         """A `Session` (attributes protocol, peer, id, user, activity, close callback), or None when a bound is reached."""
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from twisted.cred.credentials import IUsernamePassword
-from zope.interface import implementer
+from twisted.cred.credentials import ICredentials
+from zope.interface import Attribute, implementer
 
 
-@implementer(IUsernamePassword)
+class IPeerPassword(ICredentials):
+    """A user name and password, and where they came from."""
+
+    username = Attribute("bytes, UTF-8")
+    password = Attribute("bytes")
+    peer = Attribute("The peer's address (str), for the rate limit.")
+
+
+@implementer(IPeerPassword)
 class PeerPassword:
     """
     A user name and password with the peer's address, which the checker's rate limit needs.
@@ -15,7 +23,7 @@ class PeerPassword:
     `errors.AuthenticationFailed`, `TooManyAttempts`, `UserDisabled` or `Unavailable`.
     """
 
-    __slots__ = ("username", "password", "peer")
+    __slots__ = ("password", "peer", "username")
 
     def __init__(self, username: bytes, password: bytes, peer: str) -> None:
         self.username = username

@@ -119,6 +119,11 @@ class MailboxChanged:
     mailboxId: int
     modSeq: int
 
+    @property
+    def topic(self) -> tuple[object, ...]:
+        """What one follows to hear of it."""
+        return ("mailbox", self.bucket, self.mailboxId)
+
 
 @dataclass(frozen=True, slots=True)
 class MailboxRemoved:
@@ -126,6 +131,11 @@ class MailboxRemoved:
 
     bucket: int
     mailboxId: int
+
+    @property
+    def topic(self) -> tuple[object, ...]:
+        """What one follows to hear of it."""
+        return ("mailbox", self.bucket, self.mailboxId)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,11 @@ class MailboxNamesChanged:
     bucket: int
     accountId: int
 
+    @property
+    def topic(self) -> tuple[object, ...]:
+        """What one follows to hear of it."""
+        return ("names", self.bucket, self.accountId)
+
 
 @dataclass(frozen=True, slots=True)
 class AccountChanged:
@@ -143,10 +158,20 @@ class AccountChanged:
     bucket: int
     accountId: int
 
+    @property
+    def topic(self) -> tuple[object, ...]:
+        """What one follows to hear of it."""
+        return ("account", self.bucket, self.accountId)
+
 
 @dataclass(frozen=True, slots=True)
 class DomainsChanged:
     """The array's domains or settings changed."""
+
+    @property
+    def topic(self) -> tuple[object, ...]:
+        """What one follows to hear of it."""
+        return ("domains",)
 
 
 Event = MailboxChanged | MailboxRemoved | MailboxNamesChanged | AccountChanged | DomainsChanged

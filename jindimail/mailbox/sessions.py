@@ -17,7 +17,7 @@ def _nothing() -> None:
 class Session:
     """One client connection, as `jindictl sessions` shows it."""
 
-    __slots__ = ("id", "protocol", "peer", "user", "activity", "startedSeconds", "disconnect", "_registry")
+    __slots__ = ("_registry", "activity", "disconnect", "id", "peer", "protocol", "startedSeconds", "user")
 
     def __init__(self, registry: Sessions, number: int, protocol: str, peer: str, seconds: int) -> None:
         self.id = f"{registry.prefix}{number:x}"

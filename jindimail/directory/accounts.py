@@ -1,0 +1,348 @@
+"""
+The directory's use-cases, which `jindictl` and the manhole call: domains, users, aliases, passwords, quotas.
+
+An address's record stands in the bucket it hashes to; an account stays in the bucket where it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
+from jindimail.directory.passwords import Passwords
+from jindimail.directory.resolver import POSTMASTER_SETTING, Resolver
+from jindimail.errors import AddressTaken, NoSuchAlias, NoSuchDomain, NoSuchUser, NotAllowed
+from jindimail.interfaces import IBuckets
+from jindimail.mailbox.entries import (
+    CreateAccount,
+    RemoveAccount,
+    RemoveDomain,
+    SetAccount,
+    SetAddress,
+    SetDomain,
+    SetSetting,
+)
+from jindimail.mailbox.outcomes import Refused
+from jindimail.mailbox.queries import Account, ListAccounts, ListAddresses, ReadSetting
+from jindimail.model import BUCKET_COUNT, DEFAULT_MAILBOXES, bucketOf
+from jindimail.store.records import AddressRecord, DomainRecord
+
+PAGE = 500
+ALIAS_TARGETS_MAX = 500
+PASSWORD_CHARACTERS_MIN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account as administrators see it; never with its credential."""
+
+    address: str
+    addresses: tuple[str, ...]
+    bucket: int
+    accountId: int
+    enabled: bool
+    hasPassword: bool
+    quotaOctets: int
+    quotaMessages: int
+    octets: int
+    messages: int
+    createdSeconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """An alias and where it leads."""
+
+    address: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """A domain of the array."""
+
+    name: str
+    catchAll: str
+    postmaster: str
+
+
+class Directory:
+    """
+    Users, domains and aliases. `newId()` draws a random 63-bit account id.
+
+    Raises `NoSuchUser`, `NoSuchDomain`, `NoSuchAlias`, `AddressTaken`, `BadAddress`, `NotAllowed`, `Unavailable`.
+    """
+
+    def __init__(
+        self,
+        *,
+        buckets: IBuckets,
+        resolver: Resolver,
+        passwords: Passwords,
+        seconds: Callable[[], float],
+        newId: Callable[[], int],
+    ) -> None:
+        self._buckets = buckets
+        self._resolver = resolver
+        self._passwords = passwords
+        self._seconds = seconds
+        self._newId = newId
+
+    # --- domains ---
+
+    async def domains(self) -> list[Domain]:
+        """All domains by name."""
+        found = await self._resolver.domains()
+        return [_domain(name, record) for name, record in sorted(found.items())]
+
+    async def domain(self, name: str) -> Domain:
+        """One domain."""
+        name = canonicalDomain(name)
+        record = (await self._resolver.domains()).get(name)
+        if record is None:
+            raise NoSuchDomain(name)
+        return _domain(name, record)
+
+    async def addDomain(self, name: str, catchAll: str = "", postmaster: str = "") -> Domain:
+        """A new domain; `catchAll` and `postmaster` are addresses of the array, or empty."""
+        return await self._putDomain(canonicalDomain(name), catchAll, postmaster, onlyNew=True)
+
+    async def setDomain(
+        self, name: str, catchAll: str | None = None, postmaster: str | None = None
+    ) -> Domain:
+        """Change a domain; None leaves what it has, an empty string takes it away."""
+        was = await self.domain(name)
+        return await self._putDomain(
+            was.name,
+            was.catchAll if catchAll is None else catchAll,
+            was.postmaster if postmaster is None else postmaster,
+            onlyNew=False,
+        )
+
+    async def _putDomain(self, name: str, catchAll: str, postmaster: str, *, onlyNew: bool) -> Domain:
+        record = DomainRecord(
+            catchAll=catchAll and canonicalAddress(catchAll),
+            postmaster=postmaster and canonicalAddress(postmaster),
+        )
+        entry = SetDomain(
+            seconds=self._now(),
+            name=name,
+            catchAll=record.catchAll,
+            postmaster=record.postmaster,
+            onlyNew=onlyNew,
+        )
+        await self._propose(None, entry, name)
+        return _domain(name, record)
+
+    async def removeDomain(self, name: str) -> None:
+        """Drop a domain that has neither users nor aliases any more."""
+        domain = await self.domain(name)
+        async for address, _ in self._allAddresses():
+            if domainOf(address) == domain.name:
+                raise NotAllowed(f"{address} is still there")
+        await self._propose(None, RemoveDomain(seconds=self._now(), name=domain.name), domain.name)
+
+    async def setPostmaster(self, address: str) -> None:
+        """Who reads postmaster@ of all domains that have none of their own."""
+        entry = SetSetting(seconds=self._now(), name=POSTMASTER_SETTING, value=canonicalAddress(address))
+        await self._propose(None, entry, address)
+
+    async def postmaster(self) -> str:
+        """The array's postmaster, or ""."""
+        found: str = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING))
+        return found
+
+    # --- users ---
+
+    async def addUser(
+        self,
+        address: str,
+        password: str | None = None,
+        *,
+        quotaOctets: int = 0,
+        quotaMessages: int = 0,
+    ) -> User:
+        """A new account with the default mailboxes; without a password nobody can log in to it."""
+        address = await self._own(address)
+        credential = "" if password is None else await self._hash(password)
+        bucket, accountId = bucketOf(address), self._newId()
+        entry = CreateAccount(
+            seconds=self._now(),
+            accountId=accountId,
+            addresses=(address,),
+            credential=credential,
+            quotaOctets=quotaOctets,
+            quotaMessages=quotaMessages,
+            mailboxes=DEFAULT_MAILBOXES,
+            uidValidity=self._now(),
+        )
+        await self._propose(bucket, entry, address)
+        return await self.user(address)
+
+    async def user(self, address: str) -> User:
+        """One account, by any of its addresses."""
+        bucket, account = await self._find(address)
+        return _user(bucket, account)
+
+    async def users(self, domain: str | None = None) -> list[User]:
+        """All accounts (of a domain), by address."""
+        wanted = None if domain is None else canonicalDomain(domain)
+        found: list[User] = []
+        for bucket in range(BUCKET_COUNT):
+            afterId, page = 0, PAGE
+            while page == PAGE:
+                accounts: Sequence[Account] = await self._buckets.query(
+                    bucket, ListAccounts(afterId=afterId, limit=PAGE)
+                )
+                page = len(accounts)
+                afterId = accounts[-1].accountId if accounts else afterId
+                found.extend(_user(bucket, account) for account in accounts)
+        kept = [user for user in found if wanted is None or domainOf(user.address) == wanted]
+        return sorted(kept, key=lambda user: user.address)
+
+    async def setUser(
+        self,
+        address: str,
+        *,
+        enabled: bool | None = None,
+        quotaOctets: int | None = None,
+        quotaMessages: int | None = None,
+    ) -> User:
+        """Change an account; None leaves what it has, a quota of 0 is no limit."""
+        bucket, account = await self._find(address)
+        entry = SetAccount(
+            seconds=self._now(),
+            accountId=account.accountId,
+            enabled=enabled,
+            quotaOctets=quotaOctets,
+            quotaMessages=quotaMessages,
+        )
+        await self._propose(bucket, entry, address)
+        return await self.user(address)
+
+    async def setPassword(self, address: str, password: str) -> None:
+        """Change a password; sessions that are logged in stay."""
+        bucket, account = await self._find(address)
+        credential = await self._hash(password)
+        entry = SetAccount(seconds=self._now(), accountId=account.accountId, credential=credential)
+        await self._propose(bucket, entry, address)
+
+    async def removeUser(self, address: str, onProgress: Callable[[int], None] | None = None) -> None:
+        """Remove an account with all its mail and addresses. It is disabled at once; the rest goes step by step."""
+        bucket, account = await self._find(address)
+        remaining = 1
+        while remaining:
+            entry = RemoveAccount(seconds=self._now(), accountId=account.accountId)
+            outcome: Any = await self._propose(bucket, entry, address)
+            remaining = outcome.remaining
+            if onProgress is not None:
+                onProgress(remaining)
+        for one in account.record.addresses:
+            await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
+
+    # --- aliases ---
+
+    async def aliases(self, domain: str | None = None) -> list[Alias]:
+        """All aliases (of a domain), by address."""
+        wanted = None if domain is None else canonicalDomain(domain)
+        found = [
+            Alias(address=address, targets=record.targets)
+            async for address, record in self._allAddresses()
+            if not record.accountId and (wanted is None or domainOf(address) == wanted)
+        ]
+        return sorted(found, key=lambda alias: alias.address)
+
+    async def alias(self, address: str) -> Alias:
+        """One alias."""
+        address = canonicalAddress(address)
+        record = await self._resolver.find(address)
+        if record is None or record.accountId:
+            raise NoSuchAlias(address)
+        return Alias(address=address, targets=record.targets)
+
+    async def addAlias(self, address: str, targets: Sequence[str]) -> Alias:
+        """A new alias of one or many addresses of the array."""
+        return await self._putAlias(await self._own(address), targets, onlyNew=True)
+
+    async def setAlias(self, address: str, targets: Sequence[str]) -> Alias:
+        """Replace an alias's targets."""
+        return await self._putAlias((await self.alias(address)).address, targets, onlyNew=False)
+
+    async def _putAlias(self, address: str, targets: Sequence[str], *, onlyNew: bool) -> Alias:
+        own = tuple(dict.fromkeys([await self._own(target) for target in targets]))
+        if not own or len(own) > ALIAS_TARGETS_MAX or address in own:
+            raise NotAllowed("an alias leads to 1 to 500 other addresses")
+        entry = SetAddress(seconds=self._now(), address=address, targets=own, onlyNew=onlyNew)
+        await self._propose(bucketOf(address), entry, address)
+        return Alias(address=address, targets=own)
+
+    async def removeAlias(self, address: str) -> None:
+        """Drop an alias."""
+        alias = await self.alias(address)
+        await self._propose(
+            bucketOf(alias.address), SetAddress(seconds=self._now(), address=alias.address), address
+        )
+
+    # --- within ---
+
+    async def _own(self, address: str) -> str:
+        """The canonical form of an address in one of the array's domains."""
+        address = canonicalAddress(address)
+        if domainOf(address) not in await self._resolver.domains():
+            raise NoSuchDomain(domainOf(address))
+        return address
+
+    async def _find(self, address: str) -> tuple[int, Account]:
+        found = await self._resolver.account(canonicalAddress(address))
+        if found is None:
+            raise NoSuchUser(address)
+        return found
+
+    async def _hash(self, password: str) -> str:
+        if len(password) < PASSWORD_CHARACTERS_MIN:
+            raise NotAllowed(f"a password has at least {PASSWORD_CHARACTERS_MIN} characters")
+        return await self._passwords.hash(password.encode())
+
+    async def _allAddresses(self) -> Any:
+        for bucket in range(BUCKET_COUNT):
+            after, page = "", PAGE
+            while page == PAGE:
+                found: Sequence[tuple[str, AddressRecord]] = await self._buckets.query(
+                    bucket, ListAddresses(after=after, limit=PAGE)
+                )
+                page = len(found)
+                for address, record in found:
+                    after = address
+                    yield address, record
+
+    async def _propose(self, bucket: int | None, entry: Any, what: str) -> Any:
+        outcome = await self._buckets.propose(bucket, entry)
+        if isinstance(outcome, Refused):
+            raise AddressTaken(what) if outcome.code == "exists" else outcome.error()
+        return outcome
+
+    def _now(self) -> int:
+        return int(self._seconds())
+
+
+def _domain(name: str, record: DomainRecord) -> Domain:
+    return Domain(name=name, catchAll=record.catchAll, postmaster=record.postmaster)
+
+
+def _user(bucket: int, account: Account) -> User:
+    record, usage = account.record, account.usage
+    return User(
+        address=record.addresses[0],
+        addresses=record.addresses,
+        bucket=bucket,
+        accountId=account.accountId,
+        enabled=record.enabled,
+        hasPassword=bool(record.credential),
+        quotaOctets=record.quotaOctets,
+        quotaMessages=record.quotaMessages,
+        octets=usage.octets,
+        messages=usage.messages,
+        createdSeconds=record.createdSeconds,
+    )

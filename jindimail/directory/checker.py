@@ -1,0 +1,66 @@
+"""The one checker of passwords, for all protocols (`twisted.cred`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from jindimail.directory.addresses import canonicalAddress
+from jindimail.directory.attempts import Attempts
+from jindimail.directory.credentials import IPeerPassword, PeerPassword
+from jindimail.directory.passwords import Passwords
+from jindimail.directory.resolver import Resolver
+from jindimail.errors import AuthenticationFailed, BadAddress, TooManyAttempts, UserDisabled
+
+
+@implementer(ICredentialsChecker)
+class PasswordChecker:
+    """
+    Checks a `PeerPassword`; the avatar id is `(bucket, account id, addresses)`.
+
+    An unknown user and a wrong password take the same time and give the same answer.
+    """
+
+    log = Logger()
+    credentialInterfaces = (IPeerPassword,)
+
+    def __init__(
+        self, *, resolver: Resolver, passwords: Passwords, attempts: Attempts, seconds: Callable[[], float]
+    ) -> None:
+        self._resolver = resolver
+        self._passwords = passwords
+        self._attempts = attempts
+        self._seconds = seconds
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """See `ICredentialsChecker`; fails with the refusals of `errors`."""
+        return Deferred.fromCoroutine(self._check(credentials))
+
+    async def _check(self, credentials: PeerPassword) -> tuple[int, int, tuple[str, ...]]:
+        found = None
+        try:
+            user = canonicalAddress(credentials.username.decode("utf-8"))
+            found = await self._resolver.account(user)
+        except (BadAddress, UnicodeDecodeError):
+            user = ""
+        credential = found[1].record.credential if found is not None else ""
+        if not credential or not self._passwords.isKnown(credential, credentials.password):
+            await self._verify(user, credential, credentials)
+        assert found is not None
+        bucket, account = found
+        if not account.record.enabled:
+            raise UserDisabled
+        return bucket, account.accountId, account.record.addresses
+
+    async def _verify(self, user: str, credential: str, credentials: PeerPassword) -> None:
+        if not self._attempts.mayTry(credentials.peer, user, self._seconds()):
+            raise TooManyAttempts
+        if not await self._passwords.verify(credential, credentials.password):
+            self._attempts.failed(credentials.peer, user, self._seconds())
+            self.log.info("Login of {user} from {peer} failed", user=user, peer=credentials.peer)
+            raise AuthenticationFailed

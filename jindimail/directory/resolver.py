@@ -1,0 +1,147 @@
+"""From an envelope address to the accounts that it leads to: exact, `+tag`, postmaster, catch-all, aliases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jindimail.directory.addresses import canonicalAddress, domainOf, untagged
+from jindimail.errors import BadAddress, JindimailError, NoSuchUser, OverQuota, RelayDenied, UserDisabled
+from jindimail.interfaces import IBuckets
+from jindimail.mailbox.queries import Account, FindAccount, FindAddress, ListDomains, ReadSetting
+from jindimail.model import Recipient, Target, bucketOf
+from jindimail.store.records import AddressRecord, DomainRecord
+
+ALIAS_DEPTH_MAX = 10
+TARGETS_MAX = 1_000
+POSTMASTER = "postmaster"
+POSTMASTER_SETTING = "postmaster"
+
+
+class Resolver:
+    """
+    Looks addresses up. The domains are kept in memory and read anew when they change.
+
+    `postmaster@` every domain is always accepted (RFC 5321 §4.5.1): it goes to an account or alias of that name, else to the
+    domain's postmaster, else to the array's setting `postmaster`.
+    """
+
+    def __init__(self, buckets: IBuckets) -> None:
+        self._buckets = buckets
+        self._domains: dict[str, DomainRecord] | None = None
+        self._postmaster = ""
+        buckets.followTopic(("domains",), self._forget)
+
+    def _forget(self) -> None:
+        self._domains = None
+
+    async def domains(self) -> dict[str, DomainRecord]:
+        """The array's domains by canonical name."""
+        if self._domains is None:
+            self._postmaster = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING))
+            self._domains = dict(await self._buckets.query(None, ListDomains()))
+        return self._domains
+
+    async def find(self, address: str) -> AddressRecord | None:
+        """The record of a canonical address, exactly."""
+        found: AddressRecord | None = await self._buckets.query(
+            bucketOf(address), FindAddress(address=address)
+        )
+        return found
+
+    async def account(self, address: str) -> tuple[int, Account] | None:
+        """The bucket and account that an address belongs to; None for aliases and unknown ones."""
+        record = await self.find(address)
+        if record is None or not record.accountId:
+            return None
+        found: Account | None = await self._buckets.query(
+            record.bucket, FindAccount(accountId=record.accountId)
+        )
+        return None if found is None else (record.bucket, found)
+
+    async def resolve(self, address: str) -> Recipient:
+        """
+        An envelope recipient.
+
+        @raise BadAddress, RelayDenied, NoSuchUser: there is no such recipient.
+        @raise UserDisabled, OverQuota: of all the accounts it leads to, none takes mail now.
+        """
+        canonical = await self._envelopeAddress(address)
+        targets: list[Target] = []
+        refusals: list[JindimailError] = []
+        seen: set[str] = {canonical}
+        level = [canonical]
+        for _ in range(ALIAS_DEPTH_MAX):
+            further: list[str] = []
+            for one in level:
+                await self._follow(one, targets, refusals, further)
+            level = [one for one in dict.fromkeys(further) if one not in seen]
+            seen.update(level)
+            if not level or len(seen) > TARGETS_MAX:
+                break
+        if not targets:
+            raise refusals[0] if refusals else NoSuchUser()
+        return Recipient(
+            address=address, targets=tuple({(t.bucket, t.accountId): t for t in targets}.values())
+        )
+
+    async def _envelopeAddress(self, address: str) -> str:
+        domains = await self.domains()
+        if address.lower() == POSTMASTER and self._postmaster:
+            return self._postmaster
+        try:
+            canonical = canonicalAddress(address)
+        except BadAddress:
+            raise NoSuchUser from None
+        if domainOf(canonical) not in domains:
+            raise RelayDenied
+        return canonical
+
+    async def _follow(
+        self, address: str, targets: list[Target], refusals: list[JindimailError], further: list[str]
+    ) -> None:
+        """Add what one address leads to: a target, a refusal, or addresses to follow further."""
+        domain = (await self.domains()).get(domainOf(address))
+        if domain is None:
+            refusals.append(RelayDenied())
+            return
+        record = await self._nearest(address, domain)
+        if record is None:
+            refusals.append(NoSuchUser())
+        elif isinstance(record, str):
+            further.append(record)
+        elif not record.accountId:
+            further.extend(record.targets)
+        else:
+            found: Account | None = await self._buckets.query(
+                record.bucket, FindAccount(accountId=record.accountId)
+            )
+            refusal = _refusal(found)
+            if refusal is not None or found is None:
+                refusals.append(refusal or NoSuchUser())
+            else:
+                targets.append(Target(bucket=record.bucket, accountId=record.accountId, address=address))
+
+    async def _nearest(self, address: str, domain: DomainRecord) -> AddressRecord | str | None:
+        """The record that takes an address, or another address that does."""
+        record = await self.find(address)
+        base = untagged(address)
+        if record is None and base != address:
+            record = await self.find(base)
+        if record is not None:
+            return record
+        if base.startswith(POSTMASTER + "@"):
+            return domain.postmaster or self._postmaster or None
+        return domain.catchAll or None
+
+
+def _refusal(account: Any) -> JindimailError | None:
+    """Why an account takes no mail now."""
+    if account is None:
+        return NoSuchUser()
+    record, usage = account.record, account.usage
+    if not record.enabled:
+        return UserDisabled()
+    isFull = (record.quotaOctets and usage.octets >= record.quotaOctets) or (
+        record.quotaMessages and usage.messages >= record.quotaMessages
+    )
+    return OverQuota() if isFull else None

@@ -1,0 +1,234 @@
+"""A logged-in user's account: the avatar that POP3 and IMAP sessions work with (use-cases over `IBuckets`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from zope.interface import implementer
+
+from jindimail.errors import MailboxExists, NoSuchMailbox, NoSuchUser, NotAllowed, OverQuota, StorageFull
+from jindimail.interfaces import IAccount, IBuckets
+from jindimail.mailbox.entries import (
+    CreateMailbox,
+    DeleteMailbox,
+    DropPopLock,
+    Filing,
+    RenameMailbox,
+    Subscribe,
+    TakePopLock,
+)
+from jindimail.mailbox.filing import deliverEntry, summaryOf
+from jindimail.mailbox.names import canonical, valid
+from jindimail.mailbox.opened import OpenMailbox
+from jindimail.mailbox.outcomes import REFUSALS, MailboxMade, Outcome, Refused
+from jindimail.mailbox.queries import Account as AccountAnswer
+from jindimail.mailbox.queries import FindAccount, FindMailbox, ListMailboxes, Mailboxes
+from jindimail.model import INBOX, Body, MailboxSummary, UidSet
+from jindimail.store.records import UsageRecord
+
+
+@implementer(IAccount)
+class Account:
+    """See `IAccount`. One object a session; it caches nothing of the account but its name and addresses."""
+
+    def __init__(
+        self,
+        *,
+        buckets: IBuckets,
+        seconds: Callable[[], float],
+        bucket: int,
+        accountId: int,
+        addresses: Sequence[str],
+    ) -> None:
+        self.bucket = bucket
+        self.accountId = accountId
+        self.name = addresses[0]
+        self.addresses = tuple(addresses)
+        self._buckets = buckets
+        self._seconds = seconds
+        self._opened: list[OpenMailbox] = []
+        self._popSession = ""
+
+    async def mailboxes(self) -> Mailboxes:
+        """See `IAccount`."""
+        found: Mailboxes = await self._query(ListMailboxes(accountId=self.accountId))
+        return found
+
+    async def status(self, name: str) -> MailboxSummary:
+        """See `IAccount`."""
+        found: MailboxSummary | None = await self._query(
+            FindMailbox(accountId=self.accountId, name=canonical(name)), fresh=True
+        )
+        if found is None:
+            raise NoSuchMailbox
+        return found
+
+    async def open(self, name: str, readOnly: bool = False) -> OpenMailbox:
+        """See `IAccount`."""
+        summary = await self.status(name)
+        mailbox = OpenMailbox(
+            buckets=self._buckets,
+            seconds=self._seconds,
+            account=self,
+            summary=summary,
+            readOnly=readOnly,
+        )
+        self._opened.append(mailbox)
+        return mailbox
+
+    async def create(self, name: str, specialUse: str = "") -> MailboxMade:
+        """See `IAccount`."""
+        name = valid(name)
+        if name == INBOX:
+            raise MailboxExists
+        made = await self._propose(
+            CreateMailbox(
+                seconds=self._now(),
+                accountId=self.accountId,
+                name=name,
+                specialUse=specialUse,
+                uidValidity=self._now(),
+            )
+        )
+        assert isinstance(made, MailboxMade)
+        return made
+
+    async def delete(self, name: str) -> None:
+        """See `IAccount`."""
+        summary = await self.status(name)
+        if summary.name == INBOX:
+            raise NotAllowed
+        remaining = 1
+        while remaining:
+            steps: Any = await self._propose(
+                DeleteMailbox(seconds=self._now(), accountId=self.accountId, mailboxId=summary.mailboxId)
+            )
+            remaining = steps.remaining
+
+    async def rename(self, oldName: str, newName: str) -> None:
+        """See `IAccount`."""
+        oldName, newName = canonical(oldName), valid(newName)
+        if newName == INBOX:
+            raise MailboxExists
+        if oldName == INBOX:
+            await self._moveInbox(newName)
+            return
+        await self._propose(
+            RenameMailbox(
+                seconds=self._now(),
+                accountId=self.accountId,
+                oldName=oldName,
+                newName=newName,
+                uidValidity=self._now(),
+            )
+        )
+
+    async def _moveInbox(self, newName: str) -> None:
+        """Renaming INBOX makes a mailbox and moves the messages there (RFC 9051 §6.3.6)."""
+        await self.create(newName)
+        inbox = await self.open(INBOX)
+        rows = await inbox.rows()
+        await inbox.copy(UidSet.of(row.uid for row in rows), newName, move=True)
+        inbox.close()
+
+    async def subscribe(self, name: str, subscribed: bool) -> None:
+        """See `IAccount`."""
+        name = valid(name) if subscribed else canonical(name)
+        await self._propose(
+            Subscribe(seconds=self._now(), accountId=self.accountId, name=name, subscribed=subscribed)
+        )
+
+    async def append(
+        self, name: str, body: Body, flags: Sequence[str] = (), internalSeconds: int | None = None
+    ) -> tuple[int, int]:
+        """See `IAccount`."""
+        mailbox = await self.status(name)
+        await self.mayAppend(body.size)
+        filing = Filing(
+            accountId=self.accountId,
+            mailboxId=mailbox.mailboxId,
+            flags=tuple(flags),
+            internalSeconds=internalSeconds,
+        )
+        keepers = self._buckets.keepers(self.bucket)
+        entry = deliverEntry(body, summaryOf(body), (filing,), keepers, self._now())
+        outcome: Any = await self._propose(entry, body)
+        filed = outcome.filings[0]
+        if filed.refused:
+            raise REFUSALS[filed.refused]
+        return filed.uidValidity, filed.uid
+
+    async def mayAppend(self, octets: int) -> None:
+        """Refuse early what could not be filed: OverQuota, StorageFull."""
+        if not self._buckets.maySpool():
+            raise StorageFull
+        usage, quotaOctets, quotaMessages = await self.quota()
+        if quotaOctets and usage.octets + octets > quotaOctets:
+            raise OverQuota
+        if quotaMessages and usage.messages + 1 > quotaMessages:
+            raise OverQuota
+
+    async def quota(self) -> tuple[UsageRecord, int, int]:
+        """See `IAccount`."""
+        found: AccountAnswer | None = await self._query(FindAccount(accountId=self.accountId))
+        if found is None:
+            raise NoSuchUser
+        return found.usage, found.record.quotaOctets, found.record.quotaMessages
+
+    async def lockPop(self, session: str) -> None:
+        """See `IAccount`."""
+        self._popSession = (
+            session  # before the answer: a session that dies meanwhile gives the lock back all the same
+        )
+        await self._propose(
+            TakePopLock(
+                seconds=self._now(),
+                accountId=self.accountId,
+                node=self._buckets.node,
+                incarnation=self._buckets.incarnation,
+                session=session,
+            )
+        )
+
+    async def unlockPop(self, session: str) -> None:
+        """See `IAccount`."""
+        self._popSession = ""
+        await self._propose(
+            DropPopLock(
+                seconds=self._now(),
+                accountId=self.accountId,
+                node=self._buckets.node,
+                incarnation=self._buckets.incarnation,
+                session=session,
+            )
+        )
+
+    def logout(self) -> None:
+        """See `IAccount`."""
+        for mailbox in self._opened:
+            mailbox.close()
+        self._opened.clear()
+        if self._popSession:
+            entry = DropPopLock(
+                seconds=self._now(),
+                accountId=self.accountId,
+                node=self._buckets.node,
+                incarnation=self._buckets.incarnation,
+                session=self._popSession,
+            )
+            self._popSession = ""
+            # If this is lost, so is this node's incarnation, and with it the lock.
+            self._buckets.propose(self.bucket, entry).addErrback(lambda _: None)
+
+    async def _propose(self, entry: Any, body: Body | None = None) -> Outcome:
+        outcome: Outcome = await self._buckets.propose(self.bucket, entry, body)
+        if isinstance(outcome, Refused):
+            raise outcome.error()
+        return outcome
+
+    async def _query(self, query: Any, fresh: bool = False) -> Any:
+        return await self._buckets.query(self.bucket, query, fresh)
+
+    def _now(self) -> int:
+        return int(self._seconds())

@@ -1,0 +1,43 @@
+"""From a body and the rows it shall have to the entry that files it: all that is uncertain is settled here, once."""
+
+from __future__ import annotations
+
+from jindimail.mailbox.entries import Deliver, Filing
+from jindimail.message.summary import summarise
+from jindimail.model import Body
+from jindimail.store.records import SummaryRecord, encode
+
+_PIECE_OCTETS = 1 << 20
+
+
+def summaryOf(body: Body) -> bytes:
+    """The encoded summary of a body: read once, where the octets arrive (design §7)."""
+    octets = b"".join(body.source.pieces(_PIECE_OCTETS))
+    summary = summarise(octets)
+    return encode(
+        SummaryRecord(
+            envelope=summary.envelope,
+            bodyStructure=summary.bodyStructure,
+            headerOctets=summary.headerOctets,
+            messageId=summary.messageId,
+            sentSeconds=summary.sentDate,
+            preview=summary.preview,
+            parts=summary.parts,
+        )
+    )
+
+
+def deliverEntry(
+    body: Body, summary: bytes, filings: tuple[Filing, ...], keepers: tuple[int, ...], seconds: int
+) -> Deliver:
+    """The entry that files a body; the body's id is its delivery's."""
+    return Deliver(
+        seconds=seconds,
+        deliveryId=body.bodyId,
+        bodyId=body.bodyId,
+        size=body.size,
+        digest=body.digest,
+        keepers=keepers,
+        summary=summary,
+        filings=filings,
+    )

@@ -1,0 +1,232 @@
+"""A mailbox opened by one session (use-cases over `IBuckets`); it keeps no messages in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from zope.interface import implementer
+
+from jindimail.errors import Corrupt, MailboxGone, NotAllowed
+from jindimail.interfaces import IBuckets, IMailbox
+from jindimail.mailbox.entries import UIDS_PER_ENTRY_MAX, CopyMessages, Expunge, Ranges, StoreFlags
+from jindimail.mailbox.outcomes import Copied, Expunged, FlagsStored, Outcome, Refused
+from jindimail.mailbox.queries import (
+    ROWS_PER_QUERY_MAX,
+    Changes,
+    ReadChanges,
+    ReadMailbox,
+    ReadOctets,
+    ReadRows,
+    ReadRowsOf,
+    ReadSummary,
+)
+from jindimail.mailbox.step import flagNames
+from jindimail.model import MailboxSummary, UidSet
+from jindimail.store.records import MessageRow, SummaryRecord
+
+UID_MAX = 0xFFFFFFFF
+
+
+class IOwner(Protocol):
+    """What an open mailbox needs of its account."""
+
+    bucket: int
+    accountId: int
+
+    async def status(self, name: str) -> MailboxSummary:
+        """See `IAccount`."""
+        ...
+
+
+@implementer(IMailbox)
+class OpenMailbox:
+    """See `IMailbox`."""
+
+    def __init__(
+        self,
+        *,
+        buckets: IBuckets,
+        seconds: Callable[[], float],
+        account: IOwner,
+        summary: MailboxSummary,
+        readOnly: bool,
+    ) -> None:
+        self.mailboxId = summary.mailboxId
+        self.uidValidity = summary.uidValidity
+        self.name = summary.name
+        self.readOnly = readOnly
+        self.opened = summary
+        self._keywords = summary.keywords
+        self._bucket = account.bucket
+        self._account = account
+        self._buckets = buckets
+        self._seconds = seconds
+        self._followings: list[Any] = []
+
+    async def summary(self) -> MailboxSummary:
+        """See `IMailbox`."""
+        found: MailboxSummary | None = await self._query(ReadMailbox(mailboxId=self.mailboxId), fresh=True)
+        if found is None or found.uidValidity != self.uidValidity:
+            raise MailboxGone
+        self._keywords = found.keywords
+        return found
+
+    async def rows(self, lowUid: int = 1, highUid: int = UID_MAX) -> list[MessageRow]:
+        """See `IMailbox`."""
+        found: list[MessageRow] = []
+        while lowUid <= highUid:
+            part = await self._query(ReadRows(mailboxId=self.mailboxId, lowUid=lowUid, highUid=highUid))
+            found.extend(part)
+            if len(part) < ROWS_PER_QUERY_MAX:
+                break
+            lowUid = part[-1].uid + 1
+        return found
+
+    async def rowsOf(self, uids: UidSet) -> list[MessageRow]:
+        """See `IMailbox`."""
+        found: list[MessageRow] = []
+        for ranges in portions(uids, ROWS_PER_QUERY_MAX):
+            found.extend(await self._query(ReadRowsOf(mailboxId=self.mailboxId, ranges=ranges)))
+        return found
+
+    async def changes(self, afterModSeq: int) -> Changes:
+        """See `IMailbox`."""
+        found: Changes = await self._query(ReadChanges(mailboxId=self.mailboxId, afterModSeq=afterModSeq))
+        if not found.exists:
+            raise MailboxGone
+        return found
+
+    def follow(self, listener: Callable[[], None]) -> Any:
+        """See `IMailbox`."""
+        following = self._buckets.follow(self._bucket, self.mailboxId, listener)
+        self._followings.append(following)
+        return following
+
+    async def summaryOf(self, row: MessageRow) -> SummaryRecord:
+        """See `IMailbox`."""
+        found: SummaryRecord | None = await self._query(ReadSummary(bodyId=row.bodyId))
+        if found is None:
+            raise Corrupt("summary missing")
+        return found
+
+    def octets(self, row: MessageRow, start: int = 0, stop: int | None = None) -> Any:
+        """See `IMailbox`."""
+        return self._query(
+            ReadOctets(
+                bodyId=row.bodyId, prefix=row.prefix, start=start, stop=row.size if stop is None else stop
+            )
+        )
+
+    async def storeFlags(
+        self, uids: UidSet, action: int, flags: Sequence[str], unchangedSince: int | None = None
+    ) -> FlagsStored:
+        """See `IMailbox`."""
+        self._mayWrite()
+        changed: list[tuple[int, int]] = []
+        modified: list[tuple[int, int]] = []
+        modSeq = 0
+        for ranges in portions(uids, UIDS_PER_ENTRY_MAX):
+            entry = StoreFlags(
+                seconds=self._now(),
+                mailboxId=self.mailboxId,
+                ranges=ranges,
+                action=action,
+                flags=tuple(flags),
+                unchangedSince=unchangedSince,
+            )
+            outcome: Any = await self._propose(entry)
+            changed.extend(outcome.changed.ranges)
+            modified.extend(outcome.modified.ranges)
+            modSeq = max(modSeq, outcome.modSeq)
+        if modSeq and any(not flag.startswith("\\") for flag in flags):
+            await self.summary()
+        return FlagsStored(
+            changed=UidSet.ofRanges(changed), modified=UidSet.ofRanges(modified), modSeq=modSeq
+        )
+
+    async def copy(self, uids: UidSet, targetName: str, move: bool = False) -> Copied:
+        """See `IMailbox`. A copy is all or none only up to UIDS_PER_ENTRY_MAX messages; a longer one goes in portions."""
+        if move:
+            self._mayWrite()
+        target = await self._account.status(targetName)
+        sources: list[tuple[int, int]] = []
+        targets: list[tuple[int, int]] = []
+        modSeq = 0
+        for ranges in portions(uids, UIDS_PER_ENTRY_MAX):
+            entry = CopyMessages(
+                seconds=self._now(),
+                sourceId=self.mailboxId,
+                ranges=ranges,
+                targetId=target.mailboxId,
+                move=move,
+            )
+            outcome: Any = await self._propose(entry)
+            sources.extend(outcome.sources.ranges)
+            targets.extend(outcome.targets.ranges)
+            modSeq = max(modSeq, outcome.modSeq)
+        return Copied(
+            uidValidity=target.uidValidity,
+            sources=UidSet.ofRanges(sources),
+            targets=UidSet.ofRanges(targets),
+            modSeq=modSeq,
+        )
+
+    async def expunge(self, uids: UidSet | None = None, onlyDeleted: bool = True) -> Expunged:
+        """See `IMailbox`."""
+        self._mayWrite()
+        if uids is None:
+            uids = UidSet.of(row.uid for row in await self.rows())
+        gone: list[tuple[int, int]] = []
+        modSeq = 0
+        for ranges in portions(uids, UIDS_PER_ENTRY_MAX):
+            entry = Expunge(
+                seconds=self._now(), mailboxId=self.mailboxId, ranges=ranges, onlyDeleted=onlyDeleted
+            )
+            outcome: Any = await self._propose(entry)
+            gone.extend(outcome.uids.ranges)
+            modSeq = max(modSeq, outcome.modSeq)
+        return Expunged(uids=UidSet.ofRanges(gone), modSeq=modSeq)
+
+    def flagNames(self, row: MessageRow) -> tuple[str, ...]:
+        """See `IMailbox`."""
+        return flagNames(self._keywords, row.flags)
+
+    def close(self) -> None:
+        """See `IMailbox`."""
+        for following in self._followings:
+            following.stop()
+        self._followings.clear()
+
+    def _mayWrite(self) -> None:
+        if self.readOnly:
+            raise NotAllowed
+
+    async def _propose(self, entry: Any) -> Outcome:
+        outcome: Outcome = await self._buckets.propose(self._bucket, entry)
+        if isinstance(outcome, Refused):
+            raise outcome.error()
+        return outcome
+
+    def _query(self, query: Any, fresh: bool = False) -> Any:
+        return self._buckets.query(self._bucket, query, fresh)
+
+    def _now(self) -> int:
+        return int(self._seconds())
+
+
+def portions(uids: UidSet, uidsMax: int) -> Iterator[Ranges]:
+    """The ranges of a set, cut into portions that name at most `uidsMax` UIDs each."""
+    portion: list[tuple[int, int]] = []
+    room = uidsMax
+    for low, high in uids.ranges:
+        while low <= high:
+            top = min(high, low + room - 1)
+            portion.append((low, top))
+            room -= top - low + 1
+            low = top + 1
+            if not room:
+                yield tuple(portion)
+                portion, room = [], uidsMax
+    if portion:
+        yield tuple(portion)
