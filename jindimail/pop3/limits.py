@@ -1,0 +1,27 @@
+"""The bounds of a POP3 connection; config.py maps them to `[limits]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may take of the server. Times in seconds, sizes in octets."""
+
+    loginSeconds: int = 180
+    """From the connection, or the last command, until the login. (RFC 1939 §3's ten minutes are the *auto-logout*'s.)"""
+    idleSeconds: int = 600
+    """Without a command, once logged in; RFC 1939 §3 asks for at least ten minutes."""
+    closeSeconds: int = 10
+    """From our closing of the connection until it is cut off."""
+    lineOctetsMax: int = 512
+    """A command with its line end; RFC 2449 §4 asks for at least 255. AUTH's lines have a bound of their own."""
+    pendingOctetsMax: int = 65_536
+    """Commands that wait for their turn; beyond it the connection is not read."""
+    pieceOctets: int = 262_144
+    """Larger messages are read and sent in pieces of this size, at most 1 MiB."""
+    failedLoginsMax: int = 5
+    """After so many failed logins the connection is closed."""
+    badCommandsMax: int = 50
+    """After so many syntax errors in a row the connection is closed."""
