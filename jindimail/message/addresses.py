@@ -40,8 +40,9 @@ _COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)
 
 
 def parseAddresses(value: bytes) -> list[Address]:
-    """All addresses of an unfolded field value, groups included, at most `bounds.addressesMax`."""
+    """All addresses of an unfolded field value, groups included, bounded by `bounds.addressesMax` and `addressOctetsMax`."""
     found: list[Address] = []
+    value = value[: bounds.addressOctetsMax]
     at, end = 0, len(value)
     while at < end and len(found) < bounds.addressesMax:
         match = _PLAIN.match(value, at)

@@ -14,10 +14,13 @@ delimitersMax: Final = 10_000
 scanFactorMax: Final = 16
 """How many times the size of the message may be scanned in all for nested containers."""
 
+scanOctetsMin: Final = 1024 * 1024
+"""What may be scanned besides, so that small messages may be as deep as `depthMax`."""
+
 headerOctetsMax: Final = 256 * 1024
 """Octets of one header that are read for their meaning (all of them are still served)."""
 
-headerOctetsTotalMax: Final = 1024 * 1024
+headerOctetsTotalMax: Final = 512 * 1024
 """Octets of all headers of one message that are read for their meaning."""
 
 fieldsMax: Final = 2000
@@ -25,6 +28,9 @@ fieldsMax: Final = 2000
 
 addressesMax: Final = 1000
 """Addresses of one field."""
+
+addressOctetsMax: Final = 64 * 1024
+"""Octets of one address field that are read."""
 
 parametersMax: Final = 64
 """Parameters of one field, after continuations have been joined."""

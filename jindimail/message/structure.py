@@ -124,7 +124,7 @@ class _Reader:
         self.partsLeft = bounds.partsMax - 1
         self.delimitersLeft = bounds.delimitersMax
         self.headerLeft = bounds.headerOctetsTotalMax
-        self.scanLeft = bounds.scanFactorMax * len(octets)
+        self.scanLeft = bounds.scanFactorMax * len(octets) + bounds.scanOctetsMin
 
     def part(self, start: int, end: int, depth: int, default: ContentType) -> Part:
         bodyStart = headerEnd(self.octets, start, end)
@@ -174,7 +174,7 @@ class _Reader:
         ranges: list[tuple[int, int]] = []
         begin = -1
         at = octets.find(mark, max(start - 1, 0), end)
-        while at >= 0 and self.delimitersLeft > 0 and self.partsLeft > 0:
+        while at >= 0 and self.delimitersLeft > 0 and (begin < 0 or self.partsLeft > 1):
             self.delimitersLeft -= 1
             after = at + len(mark)
             lineEnd = octets.find(b"\n", after, end)
