@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def linesOf(pieces: list[bytes], lineOctetsMax: int) -> list[bytes]:
 @given(OCTETS, st.lists(st.integers(min_value=0)))
 def test_theSplitPointsDoNotMatter(octets: bytes, points: list[int]) -> None:
     edges = sorted({0, len(octets), *(point % (len(octets) + 1) for point in points)})
-    pieces = [octets[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    pieces = [octets[low:high] for low, high in pairwise(edges)]
     wanted = [
         OVERLONG if len(line) + 1 > 20 else line.removesuffix(b"\r") for line in octets.split(b"\n")[:-1]
     ]

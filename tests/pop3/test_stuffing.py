@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def inPieces(pieces: Iterable[bytes]) -> bytes:
 
 def cuts(message: bytes, points: list[int]) -> list[bytes]:
     edges = sorted({0, len(message), *(point % (len(message) + 1) for point in points)})
-    return [message[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    return [message[low:high] for low, high in pairwise(edges)]
 
 
 def ended(message: bytes) -> bytes:
