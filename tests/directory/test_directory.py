@@ -1,0 +1,304 @@
+"""Users, domains, aliases, resolving and logging in, on a mail system in memory."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.cred.error import UnauthorizedLogin
+
+from jindimail.directory.addresses import canonicalAddress, untagged
+from jindimail.directory.attempts import PEER_BURST, USER_BURST, Attempts, network
+from jindimail.directory.credentials import PeerPassword
+from jindimail.errors import (
+    AddressTaken,
+    AuthenticationFailed,
+    BadAddress,
+    NoSuchAlias,
+    NoSuchDomain,
+    NoSuchUser,
+    NotAllowed,
+    OverQuota,
+    RelayDenied,
+    TooManyAttempts,
+    UserDisabled,
+)
+from jindimail.interfaces import IAccount
+from tests.support.world import PASSWORD, World, now
+
+
+@pytest.fixture
+def world() -> World:
+    """An empty mail system."""
+    return World()
+
+
+def targets(world: World, address: str) -> list[str]:
+    """Where an address leads."""
+    return sorted(target.address for target in now(world.delivery.resolve(address)).targets)
+
+
+@pytest.mark.parametrize(
+    "given,kept",
+    [
+        ("Alice@Example.ORG", "alice@example.org"),
+        ("a.b+c@example.org", "a.b+c@example.org"),
+        ("J\u00f6rg@B\u00fccher.example", "j\u00f6rg@xn--bcher-kva.example"),
+        ("jo\u0308rg@example.org", "j\u00f6rg@example.org"),
+        ("x@XN--BCHER-KVA.example", "x@xn--bcher-kva.example"),
+        ('"two words"@example.org', '"two words"@example.org'),
+    ],
+)
+def test_anAddressHasOneForm(given: str, kept: str) -> None:
+    assert canonicalAddress(given) == kept
+    assert canonicalAddress(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "a",
+        "@b.c",
+        "a@",
+        "a@b..c",
+        "a@-b.c",
+        "a@.b",
+        "a\x00@b.c",
+        "a" * 65 + "@b.c",
+        "a@" + "b." * 200 + "c",
+        "a@b c",
+    ],
+)
+def test_whatIsNoAddressIsRefused(given: str) -> None:
+    with pytest.raises(BadAddress):
+        canonicalAddress(given)
+
+
+def test_aTagIsCut() -> None:
+    assert untagged("a+b+c@d.e") == "a@d.e"
+    assert untagged("+b@d.e") == "+b@d.e"
+
+
+def test_aUserIsFoundInAnyCaseAndWithATag(world: World) -> None:
+    world.addUser()
+    for address in ("alice@example.org", "ALICE@Example.Org", "alice+lists@example.org"):
+        assert targets(world, address)[0].startswith("alice")
+
+
+def test_anExactAddressWithAPlusComesFirst(world: World) -> None:
+    alice, special = world.addUser(), world.addUser("alice+x@example.org")
+    found = now(world.delivery.resolve("alice+x@example.org")).targets[0]
+    assert found.accountId == special.accountId != alice.accountId
+
+
+def test_foreignAndUnknownAreToldApart(world: World) -> None:
+    with pytest.raises(RelayDenied):
+        now(world.delivery.resolve("a@elsewhere.example"))
+    with pytest.raises(NoSuchUser):
+        now(world.delivery.resolve("nobody@example.org"))
+    with pytest.raises(NoSuchUser):
+        now(world.delivery.resolve("not an address"))
+
+
+def test_aliasesLeadToManyAndThroughOthers(world: World) -> None:
+    for name in ("a", "b", "c"):
+        world.addUser(f"{name}@example.org")
+    now(world.directory.addAlias("inner@example.org", ["b@example.org", "c@example.org"]))
+    now(world.directory.addAlias("outer@example.org", ["a@example.org", "inner@example.org"]))
+    assert targets(world, "outer@example.org") == ["a@example.org", "b@example.org", "c@example.org"]
+
+
+def test_aliasesThatLeadInACircleEnd(world: World) -> None:
+    world.addUser("a@example.org")
+    now(world.directory.addAlias("x@example.org", ["y@example.org"]))
+    now(world.directory.addAlias("y@example.org", ["x@example.org"]))
+    with pytest.raises(NoSuchUser):
+        now(world.delivery.resolve("x@example.org"))
+    now(world.directory.setAlias("y@example.org", ["x@example.org", "a@example.org"]))
+    assert targets(world, "x@example.org") == ["a@example.org"]
+
+
+def test_anAliasThatLeadsTwiceToOneAccountFilesOnce(world: World) -> None:
+    user = world.addUser("a@example.org")
+    now(world.directory.addAlias("x@example.org", ["a@example.org", "a+tag@example.org"]))
+    assert world.deliver(b"s: t\r\n\r\nx\r\n", "x@example.org", "a@example.org") == [None, None]
+    assert now(world.directory.user(user.address)).messages == 1
+
+
+def test_anAliasHasOnlyAddressesOfTheArray(world: World) -> None:
+    with pytest.raises(NoSuchDomain):
+        now(world.directory.addAlias("x@example.org", ["a@elsewhere.example"]))
+    with pytest.raises(NotAllowed):
+        now(world.directory.addAlias("x@example.org", ["x@example.org"]))
+    with pytest.raises(NoSuchAlias):
+        now(world.directory.setAlias("x@example.org", ["a@example.org"]))
+
+
+def test_addressesAreTakenOnce(world: World) -> None:
+    world.addUser("a@example.org")
+    with pytest.raises(AddressTaken):
+        world.addUser("A@example.org")
+    with pytest.raises(AddressTaken):
+        now(world.directory.addAlias("a@example.org", ["b@example.org"]))
+    with pytest.raises(AddressTaken):
+        now(world.directory.addDomain("EXAMPLE.org"))
+
+
+def test_catchAllTakesWhatNobodyElseDoes(world: World) -> None:
+    world.addUser("a@example.org")
+    world.addUser("rest@example.org")
+    now(world.directory.setDomain("example.org", catchAll="rest@example.org"))
+    assert targets(world, "a@example.org") == ["a@example.org"]
+    assert targets(world, "anything@example.org") == ["rest@example.org"]
+
+
+@pytest.mark.parametrize(
+    "address", ["postmaster@example.org", "POSTMASTER@example.org", "Postmaster", "postmaster+x@example.org"]
+)
+def test_postmasterIsAlwaysAccepted(world: World, address: str) -> None:
+    world.addUser("root@example.org")
+    now(world.directory.setPostmaster("root@example.org"))
+    assert targets(world, address) == ["root@example.org"]
+
+
+def test_aDomainMayHaveItsOwnPostmaster(world: World) -> None:
+    world.addUser("root@example.org")
+    world.addUser("own@example.org")
+    now(world.directory.setPostmaster("root@example.org"))
+    now(world.directory.setDomain("example.org", postmaster="own@example.org"))
+    assert targets(world, "postmaster@example.org") == ["own@example.org"]
+    world.addUser("postmaster@example.org")
+    assert targets(world, "postmaster@example.org") == ["postmaster@example.org"]
+
+
+def test_disabledAndFullAreToldAtOnce(world: World) -> None:
+    world.addUser("a@example.org", quotaMessages=1)
+    assert world.deliver(b"s: t\r\n\r\nx\r\n", "a@example.org") == [None]
+    with pytest.raises(OverQuota):
+        now(world.delivery.resolve("a@example.org"))
+    now(world.directory.setUser("a@example.org", enabled=False))
+    with pytest.raises(UserDisabled):
+        now(world.delivery.resolve("a@example.org"))
+
+
+def test_oneFullTargetDoesNotKeepTheOthersFromTheirMail(world: World) -> None:
+    world.addUser("full@example.org", quotaOctets=1)
+    world.addUser("b@example.org")
+    now(world.directory.addAlias("all@example.org", ["full@example.org", "b@example.org"]))
+    assert world.deliver(b"s: t\r\n\r\nx\r\n", "all@example.org") == [None]
+    assert now(world.directory.user("b@example.org")).messages == 1
+
+
+def test_usersAreListedAndRemoved(world: World) -> None:
+    now(world.directory.addDomain("other.example"))
+    for address in ("b@example.org", "a@example.org", "c@other.example"):
+        world.addUser(address)
+    assert [user.address for user in now(world.directory.users())] == [
+        "a@example.org",
+        "b@example.org",
+        "c@other.example",
+    ]
+    assert [user.address for user in now(world.directory.users("other.example"))] == ["c@other.example"]
+    now(world.directory.removeUser("c@other.example"))
+    with pytest.raises(NoSuchUser):
+        now(world.directory.user("c@other.example"))
+    now(world.directory.removeDomain("other.example"))
+    assert [domain.name for domain in now(world.directory.domains())] == ["example.org"]
+
+
+def test_aDomainInUseStays(world: World) -> None:
+    world.addUser()
+    with pytest.raises(NotAllowed):
+        now(world.directory.removeDomain("example.org"))
+
+
+def test_aUserOfAnUnknownDomainIsRefused(world: World) -> None:
+    with pytest.raises(NoSuchDomain):
+        world.addUser("a@elsewhere.example")
+
+
+def login(world: World, user: str, password: str, peer: str = "192.0.2.1"):
+    """Log in."""
+    credentials = PeerPassword(user.encode(), password.encode(), peer)
+    return now(world.portal.login(credentials, None, IAccount))[1]
+
+
+def test_aLoginGivesTheAccount(world: World) -> None:
+    user = world.addUser(password=PASSWORD)
+    account = login(world, "Alice@example.org", PASSWORD)
+    assert (account.accountId, account.addresses) == (user.accountId, ("alice@example.org",))
+
+
+@pytest.mark.parametrize(
+    "user,password",
+    [
+        ("alice@example.org", "wrong"),
+        ("nobody@example.org", PASSWORD),
+        ("", PASSWORD),
+        ("alice", PASSWORD),
+        ("alice@example.org", ""),
+    ],
+)
+def test_whatFailsIsNotToldApart(world: World, user: str, password: str) -> None:
+    world.addUser(password=PASSWORD)
+    with pytest.raises(AuthenticationFailed):
+        login(world, user, password)
+
+
+def test_anAccountWithoutAPasswordHasNoLogin(world: World) -> None:
+    world.addUser()
+    with pytest.raises(AuthenticationFailed):
+        login(world, "alice@example.org", "")
+
+
+def test_aDisabledUserIsToldOnlyWithTheRightPassword(world: World) -> None:
+    world.addUser(password=PASSWORD)
+    now(world.directory.setUser("alice@example.org", enabled=False))
+    with pytest.raises(AuthenticationFailed):
+        login(world, "alice@example.org", "wrong")
+    with pytest.raises(UserDisabled):
+        login(world, "alice@example.org", PASSWORD)
+
+
+def test_aChangedPasswordEndsTheMemoryOfTheOldOne(world: World) -> None:
+    world.addUser(password=PASSWORD)
+    login(world, "alice@example.org", PASSWORD)
+    now(world.directory.setPassword("alice@example.org", "another horse"))
+    with pytest.raises(AuthenticationFailed):
+        login(world, "alice@example.org", PASSWORD)
+    login(world, "alice@example.org", "another horse")
+
+
+def test_aSecondLoginRunsNoHash(world: World) -> None:
+    world.addUser(password=PASSWORD)
+    login(world, "alice@example.org", PASSWORD)
+    runs = []
+    world.passwords._inThread = runs.append
+    login(world, "alice@example.org", PASSWORD)
+    assert not runs
+
+
+def test_tooManyFailuresOfAPeerAreRefusedUnlooked(world: World) -> None:
+    world.addUser(password=PASSWORD)
+    for _ in range(PEER_BURST):
+        world.attempts.failed("192.0.2.1", "someone", world.clock.seconds())
+    with pytest.raises(TooManyAttempts):
+        login(world, "alice@example.org", PASSWORD)
+    login(world, "alice@example.org", PASSWORD, peer="192.0.2.2")
+    login(world, "alice@example.org", PASSWORD)  # remembered by now: a right password is never locked out
+    world.clock.advance(60)
+    with pytest.raises(AuthenticationFailed):
+        login(world, "alice@example.org", "wrong")
+
+
+def test_attemptsAreCountedByUserAndByNetwork() -> None:
+    attempts = Attempts()
+    for number in range(USER_BURST):
+        attempts.failed(f"192.0.2.{number}", "a", 0.0)
+    assert not attempts.mayTry("198.51.100.1", "a", 0.0)
+    assert attempts.mayTry("198.51.100.1", "b", 0.0)
+    assert network("2001:db8:1:2:3::1") == network("2001:db8:1:2:9::9") != network("2001:db8:1:3::1")
+
+
+def test_credentialsShowNoPassword() -> None:
+    assert "secret" not in repr(PeerPassword(b"a", b"secret", "192.0.2.1"))
+    assert not issubclass(AuthenticationFailed, UnauthorizedLogin)
