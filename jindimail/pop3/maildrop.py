@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from jindimail.errors import ProtocolError, Refusal
@@ -95,6 +95,12 @@ class Maildrop:
         """Another session removed these: they keep their numbers, and cannot be read any more."""
         for low, high in uids.ranges:
             for index in range(bisect_left(self._uids, low), bisect_right(self._uids, high)):
+                self._marks[index] |= _VANISHED
+
+    def keepOnly(self, uids: Container[int]) -> None:
+        """All but these were removed by other sessions."""
+        for index, uid in enumerate(self._uids):
+            if uid not in uids:
                 self._marks[index] |= _VANISHED
 
     def listing(self, argument: bytes) -> bytes:

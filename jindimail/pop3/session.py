@@ -184,6 +184,8 @@ class Pop3(Authorization):
         self._isChanged = False
         while True:
             changes = await self.mailbox.changes(self._modSeq)
+            if not changes.resumable:
+                self.maildrop.keepOnly({row.uid for row in await self.mailbox.rows()})
             for change in changes.changes:
                 if isinstance(change, Vanished):
                     self.maildrop.vanish(change.uids)

@@ -85,7 +85,7 @@ def test_aMessageThatVanishesOnTheWayIsNotTakenForWhole() -> None:
 
 def test_aClientThatGoesAwayInTheMiddle() -> None:
     bed = Bed(dotty(500_000), window=65_536)
-    protocol, wire = bed.loggedIn()
+    protocol, _ = bed.loggedIn()
     protocol.dataReceived(b"RETR 1\r\n")
     protocol.connectionLost(Failure(ConnectionLost()))
     assert bed.store.lock == ""

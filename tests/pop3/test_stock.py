@@ -182,7 +182,7 @@ def test_oursKeepsThePromise(promise: Any, message: bytes) -> None:
 
 @pytest.mark.parametrize(("promise", "message"), PROMISES, ids=IDS)
 def test_stockBreaksThePromise(promise: Any, message: bytes) -> None:
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:
         promise(Stock, message)
     assert caught.type.__name__ in {"AssertionError", "POP3Error"}, caught
 
