@@ -1,40 +1,136 @@
 """
-A body's octets in the rows: chunks of CHUNK_OCTETS under (bucket, body id, chunk number). Pure.
+Bodies as rows: chunks of up to `CHUNK_OCTETS`, numbered from 0, all full but the last (design §4).
 
-A body that was only partly written is never named by a committed entry: its `bodyref` comes with the entry, after the octets.
+Pure. How long a body is and what its digest is stands in its `bodyref`, not here.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
+from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows, IRows
-from jindimail.store.keys import BODY, CHUNK_OCTETS, after, bodyKey, chunkKey
+from jindimail.store.keys import (
+    BODY,
+    BODY_ID_OCTETS,
+    BODYREF,
+    CHUNK_OCTETS,
+    bodyKey,
+    bodyrefKey,
+    bucketKey,
+    chunkKey,
+    unpackChunkKey,
+)
+
+DIGEST_OCTETS = 16
+
+
+def chunkCount(size: int) -> int:
+    """How many chunks a body of this size has; an empty body has none."""
+    return -(-size // CHUNK_OCTETS)
 
 
 def putBody(rows: IRows, bucket: int, bodyId: bytes, octets: bytes, firstChunk: int = 0) -> None:
-    """Write octets from chunk `firstChunk` on; all pieces of a body but the last are whole chunks."""
+    """
+    Keep a body's octets from chunk `firstChunk` on.
+
+    A large body is kept by several transactions, each with a piece; all pieces but the last are whole chunks.
+    """
     if len(octets) <= CHUNK_OCTETS:
-        rows.put(BODY, chunkKey(bucket, bodyId, firstChunk), octets)
+        if octets:
+            rows.put(BODY, chunkKey(bucket, bodyId, firstChunk), octets)
         return
-    view = memoryview(octets)
     for number, start in enumerate(range(0, len(octets), CHUNK_OCTETS), firstChunk):
-        rows.put(BODY, chunkKey(bucket, bodyId, number), bytes(view[start : start + CHUNK_OCTETS]))
+        rows.put(BODY, chunkKey(bucket, bodyId, number), octets[start : start + CHUNK_OCTETS])
 
 
 def readOctets(rows: IReadRows, bucket: int, bodyId: bytes, start: int, stop: int) -> bytes:
-    """Octets [start, stop) as far as they are there; fewer if a chunk is missing."""
-    first, last = start // CHUNK_OCTETS, (stop - 1) // CHUNK_OCTETS
-    pieces = []
-    for number in range(first, last + 1):
-        chunk = rows.get(BODY, chunkKey(bucket, bodyId, number))
-        if chunk is None:
+    """
+    Octets [start, stop) of a body; `stop` is at most its size.
+
+    @raise Corrupt: some of them are missing.
+    """
+    if start >= stop:
+        return b""
+    first = start // CHUNK_OCTETS
+    chunks = [_chunk(rows, bucket, bodyId, number) for number in range(first, chunkCount(stop))]
+    octets = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    offset = first * CHUNK_OCTETS
+    if len(octets) < stop - offset:
+        raise Corrupt("a body is shorter than it should be")
+    return octets if len(octets) == stop - start else octets[start - offset : stop - offset]
+
+
+def deleteBody(rows: IRows, bucket: int, bodyId: bytes) -> int:
+    """Delete a body's chunks; how many there were. A gap ends it: what is behind one is left to the sweep."""
+    number = 0
+    while rows.delete(BODY, chunkKey(bucket, bodyId, number)):
+        number += 1
+    return number
+
+
+def verify(rows: IReadRows, bucket: int, bodyId: bytes, size: int, digest: bytes) -> None:
+    """
+    Read a body chunk by chunk and compare it with what its `bodyref` says.
+
+    @raise Corrupt: it differs, or a chunk is missing, or there are more.
+    """
+    hashing = blake2b(digest_size=DIGEST_OCTETS)
+    count = chunkCount(size)
+    found = 0
+    for number in range(count):
+        chunk = _chunk(rows, bucket, bodyId, number)
+        found += len(chunk)
+        if number < count - 1 and len(chunk) != CHUNK_OCTETS:
+            raise Corrupt(f"chunk {number} has {len(chunk)} octets")
+        hashing.update(chunk)
+    if found != size:
+        raise Corrupt(f"{found} octets instead of {size}")
+    if rows.get(BODY, chunkKey(bucket, bodyId, count)) is not None:
+        raise Corrupt(f"extra chunk {count}")
+    if hashing.digest() != digest:
+        raise Corrupt("wrong digest")
+
+
+def orphans(
+    rows: IReadRows, bucket: int, *, after: bytes = b"", bodiesMax: int = 1000
+) -> tuple[list[bytes], bytes | None]:
+    """
+    Bodies of a bucket without a `bodyref`: a crash before their entry, or a leftover.
+
+    Looks at `bodiesMax` bodies whose id is greater than `after`; answers the orphans' ids, and where to go on (None: done).
+    """
+    found: list[bytes] = []
+    last = after
+    for _ in range(bodiesMax):
+        start = bodyKey(bucket, last) + b"\xff" * 5 if last else bucketKey(bucket)
+        row = next(iter(rows.scan(BODY, start, bucketKey(bucket + 1))), None)
+        if row is None:
+            return found, None
+        last = unpackChunkKey(row[0])[1]
+        assert len(last) == BODY_ID_OCTETS
+        if rows.get(BODYREF, bodyrefKey(bucket, last)) is None:
+            found.append(last)
+    return found, last
+
+
+def sweep(rows: IRows, bucket: int, bodyId: bytes, chunksMax: int = 1000) -> int:
+    """Delete all chunks of a body, gaps or not, unless it has a `bodyref` after all; how many were deleted."""
+    if rows.get(BODYREF, bodyrefKey(bucket, bodyId)) is not None:
+        return 0
+    stop = bodyKey(bucket, bodyId) + b"\xff" * 5
+    keys = []
+    for key, _ in rows.scan(BODY, bodyKey(bucket, bodyId), stop):
+        keys.append(key)
+        if len(keys) == chunksMax:
             break
-        offset = number * CHUNK_OCTETS
-        pieces.append(chunk[max(0, start - offset) : stop - offset])
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def deleteBody(rows: IRows, bucket: int, bodyId: bytes) -> None:
-    """Delete all chunks of a body; harmless if there are none."""
-    prefix = bodyKey(bucket, bodyId)
-    for key, _ in list(rows.scan(BODY, prefix, after(prefix))):
+    for key in keys:
         rows.delete(BODY, key)
+    return len(keys)
+
+
+def _chunk(rows: IReadRows, bucket: int, bodyId: bytes, number: int) -> bytes:
+    chunk: bytes | None = rows.get(BODY, chunkKey(bucket, bodyId, number))
+    if chunk is None:
+        raise Corrupt(f"chunk {number} is missing")
+    return chunk

@@ -1,0 +1,311 @@
+"""
+A node's one LMDB environment: founding, opening, reading, committing (design §4).
+
+`<data>/store/` holds LMDB's `data.mdb` and `lock.mdb`, `owner` (locked by the process that writes) and `reserve` (space.py).
+Every commit is synced; `writemap` is never used, since it turns a full disk into SIGBUS. The map is made huge once and the
+file grows as it is filled. `readahead` is off: what is read is scattered, and reading ahead would evict the trees.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+import lmdb
+import msgspec
+
+from jindimail.errors import ConfigError, Corrupt
+from jindimail.store.keys import META, TABLES
+from jindimail.store.overlay import Changes
+from jindimail.store.records import MetaRecord, decode, encode
+from jindimail.store.rows import CommittedRows
+
+FORMAT_VERSION = 1
+MAP_OCTETS = 1 << 40
+READERS_MAX = 64
+NODE_KEY = b"node"
+
+
+class StoreAbsent(ConfigError):
+    """The data directory holds no store. It is never made silently: an unmounted disk must not found a second array."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            (f"node.data: {directory} holds no store; is its disk mounted? `jindictl init` founds a new one",)
+        )
+
+
+class StorePresent(ConfigError):
+    """There is a store already where one shall be made."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__((f"node.data: {directory} holds a store already",))
+
+
+class StoreInUse(ConfigError):
+    """Another process writes this store."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__((f"node.data: {directory} is in use by another process",))
+
+
+class StoreUnknown(ConfigError):
+    """The store is damaged in its first record, or of a format that this version does not know."""
+
+    def __init__(self, directory: Path, problem: str) -> None:
+        super().__init__((f"node.data: {directory}: {problem}",))
+
+
+def storePath(directory: Path) -> Path:
+    """Where a data directory keeps its store."""
+    return directory / "store"
+
+
+def found(directory: Path, *, name: str, node: int = 1, arrayId: bytes | None = None) -> MetaRecord:
+    """
+    Make the store of a new node, whole or not at all, and say who it is. It has not started yet: incarnation 0.
+
+    @raise StorePresent: there is one.
+    """
+    path = storePath(directory)
+    if path.exists():
+        raise StorePresent(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    making = directory / "store.new"
+    making.mkdir(mode=0o700, exist_ok=True)
+    for leftover in making.iterdir():
+        leftover.unlink()
+    meta = MetaRecord(
+        arrayId=os.urandom(16) if arrayId is None else arrayId,
+        node=node,
+        name=name,
+        format=FORMAT_VERSION,
+        incarnation=0,
+    )
+    environment = openLmdb(making)
+    writeMeta(environment, meta)
+    environment.close()
+    publish(making, path)
+    return meta
+
+
+def publish(making: Path, path: Path) -> None:
+    """Give a finished directory its name, durably."""
+    syncDirectory(making)
+    making.rename(path)
+    syncDirectory(path.parent)
+
+
+def syncDirectory(path: Path) -> None:
+    """Make a directory's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def openLmdb(path: Path, *, readOnly: bool = False) -> lmdb.Environment:
+    """LMDB's environment in a directory, with the settings that all of ours have."""
+    return lmdb.open(
+        os.fspath(path),
+        map_size=MAP_OCTETS,
+        max_dbs=len(TABLES) + 2,
+        max_readers=READERS_MAX,
+        max_spare_txns=2,
+        mode=0o600,
+        readonly=readOnly,
+        create=not readOnly,
+        readahead=False,
+    )
+
+
+def openTables(environment: lmdb.Environment, *, create: bool) -> dict[str, lmdb._Database]:
+    """The handles of all tables."""
+    return {table: environment.open_db(table.encode(), create=create) for table in TABLES}
+
+
+def readMeta(environment: lmdb.Environment, directory: Path) -> MetaRecord:
+    """
+    Who a store belongs to.
+
+    @raise StoreUnknown: it cannot be told, or this version must not touch it.
+    """
+    try:
+        with environment.begin(db=environment.open_db(META.encode(), create=False)) as transaction:
+            octets = transaction.get(NODE_KEY)
+        meta = decode(octets or b"", MetaRecord)
+    except (Corrupt, lmdb.Error) as problem:
+        raise StoreUnknown(directory, "its first record is missing or damaged") from problem
+    if meta.format != FORMAT_VERSION:
+        raise StoreUnknown(directory, f"format {meta.format}; this version knows format {FORMAT_VERSION}")
+    return meta
+
+
+def writeMeta(environment: lmdb.Environment, meta: MetaRecord) -> None:
+    """Write and sync who a store belongs to."""
+    table = environment.open_db(META.encode())
+    with environment.begin(write=True) as transaction:
+        transaction.put(NODE_KEY, encode(meta), db=table)
+
+
+class Environment:
+    """
+    The store of a node, opened by the one process that may write it.
+
+    Reads are for the reactor's thread; `commit` is for the writer's; `snapshot` is for any.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """
+        Open and lock, writing nothing.
+
+        @raise StoreAbsent, StoreInUse, StoreUnknown
+        """
+        self.directory = directory
+        self.path = storePath(directory)
+        if not (self.path / "data.mdb").exists():
+            raise StoreAbsent(directory)
+        self.meta: MetaRecord
+        self.turn = 0  # counted by the writer: no reading may outlive one
+        self.baseTransaction = 0  # what the last commit, done or failed, was built on
+        self._owner = _lockOwner(self.path, directory)
+        try:
+            self._open()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def begin(self) -> MetaRecord:
+        """A node starts: count its incarnation, durably, and make tables that an older version did not have."""
+        meta = msgspec.structs.replace(self.meta, incarnation=self.meta.incarnation + 1)
+        writeMeta(self._lmdb, meta)
+        self.meta = meta
+        return meta
+
+    def read(self) -> Reading:
+        """The rows as last committed: `with environment.read() as rows`, within one turn of the reactor."""
+        return Reading(self)
+
+    def snapshot(self) -> Snapshot:
+        """The rows as last committed, for a thread of its own that may take its time. It keeps pages from reuse: be bounded."""
+        return Snapshot(self)
+
+    def commit(self, changes: Changes) -> None:
+        """
+        Write all changes in one transaction and sync it.
+
+        @raise lmdb.Error, OSError: it is not known what is on the disk.
+        """
+        transaction = self._lmdb.begin(write=True)
+        self.baseTransaction = transaction.id() - 1
+        try:
+            for table, puts, deletes in changes:
+                _write(transaction, self._tables[table], puts, deletes)
+        except BaseException:
+            transaction.abort()
+            raise
+        transaction.commit()
+
+    def lastTransaction(self) -> int:
+        """The number of the last committed transaction."""
+        return self._lmdb.info()["last_txnid"]
+
+    def freeOctets(self) -> int:
+        """What is free inside the file: pages of deleted rows, to be used again before the file grows."""
+        used = 2
+        try:
+            with self._lmdb.begin() as transaction:
+                for table in self._tables.values():
+                    stat = transaction.stat(table)
+                    used += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        except lmdb.Error:  # after a failed commit
+            return 0
+        return max(0, (self._lmdb.info()["last_pgno"] + 1 - used) * self._lmdb.stat()["psize"])
+
+    def copyTo(self, path: Path) -> None:
+        """A compacted copy of the last committed state in an existing empty directory; for a thread."""
+        self._lmdb.copy(os.fspath(path), compact=True)
+
+    def reopen(self) -> None:
+        """After a failed commit LMDB's state in memory is suspect: read it from the file again."""
+        self._lmdb.close()
+        self._open()
+
+    def close(self) -> None:
+        """Close; harmless twice."""
+        self._lmdb.close()
+        self._unlock()
+
+    def _open(self) -> None:
+        try:
+            self._lmdb = openLmdb(self.path)
+        except lmdb.Error as problem:
+            raise StoreUnknown(self.directory, "its store cannot be opened") from problem
+        try:
+            self.meta = readMeta(self._lmdb, self.directory)
+            self._tables = openTables(self._lmdb, create=True)
+        except BaseException:
+            self._lmdb.close()
+            raise
+
+    def _unlock(self) -> None:
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
+
+
+def _lockOwner(path: Path, directory: Path) -> int | None:
+    """A descriptor whose lock lasts as long as this process keeps it open."""
+    descriptor = os.open(path / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        os.close(descriptor)
+        raise StoreInUse(directory) from problem
+    return descriptor
+
+
+def _write(
+    transaction: lmdb.Transaction[bytes],
+    table: lmdb._Database,
+    puts: list[tuple[bytes, bytes]],
+    deletes: list[bytes],
+) -> None:
+    for key in deletes:
+        transaction.delete(key, b"", table)
+    if puts:
+        with transaction.cursor(table) as cursor:
+            cursor.putmulti(puts)
+
+
+class Reading:
+    """A read of the reactor's thread: closed in the turn it was opened in, since an open one makes the file grow for ever."""
+
+    __slots__ = ("_environment", "_transaction", "_turn")
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def __enter__(self) -> CommittedRows:
+        environment = self._environment
+        self._turn = environment.turn
+        self._transaction = environment._lmdb.begin()
+        return CommittedRows(self._transaction, environment._tables)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.abort()
+        assert self._turn == self._environment.turn, "a reading was kept open for longer than a turn"
+
+
+class Snapshot(Reading):
+    """A read of another thread."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.abort()

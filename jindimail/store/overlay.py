@@ -1,0 +1,168 @@
+"""
+The rows of the next transaction: what its jobs have changed, above what is committed.
+
+Pure. Jobs run on an overlay on the reactor's thread; the writer thread then gets the finished changes and does nothing but
+put and commit them (docs/adr/0005-store-writer.md says why). Taking a job back is forgetting its changes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from zope.interface import implementer
+
+from jindimail.interfaces import IRows
+from jindimail.store.keys import KEY_OCTETS_MAX, TABLES
+
+
+class IBase(Protocol):
+    """The committed rows below an overlay."""
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """A value or None."""
+        ...
+
+    def has(self, table: str, key: bytes) -> bool:
+        """Whether a key is there."""
+        ...
+
+    def scan(self, table: str, start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        """Rows in order."""
+        ...
+
+
+Changes = list[tuple[str, list[tuple[bytes, bytes]], list[bytes]]]  # table, puts, deletes: each ascending
+
+_MISSING: Final = object()
+
+
+class _Changed(dict[bytes, bytes | None]):
+    """What one table's keys were changed to (None: deleted); `order` has the keys sorted once a scan wanted them."""
+
+    __slots__ = ("order",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[bytes] | None = None
+
+    def between(self, start: bytes, stop: bytes) -> list[bytes]:
+        """The changed keys with start <= key < stop, ascending."""
+        if not self:
+            return []
+        order = self.order
+        if order is None:
+            order = self.order = sorted(self)
+        return order[bisect_left(order, start) : bisect_left(order, stop)]
+
+
+@implementer(IRows)
+class Overlay:
+    """Rows that see their own changes; `octets` counts what was put, to bound a transaction."""
+
+    __slots__ = ("_base", "_baseGet", "_changed", "_undo", "octets")
+
+    def __init__(self, base: IBase) -> None:
+        self._base = base
+        self._baseGet: Callable[[str, bytes], bytes | None] = base.get
+        self._changed: dict[str, _Changed] = {table: _Changed() for table in TABLES}
+        self._undo: list[tuple[_Changed, bytes, object]] = []
+        self.octets = 0
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        changed = self._changed[table]
+        if key in changed:
+            return changed[key]
+        return self._baseGet(table, key)
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        """Write a value, replacing any. What LMDB would refuse is refused here, not at the commit."""
+        if type(value) is not bytes or type(key) is not bytes:
+            key, value = _octets(key), _octets(value)
+        if not 0 < len(key) <= KEY_OCTETS_MAX:
+            raise ValueError("a key has 1 to 511 octets")
+        changed = self._changed[table]
+        self._change(changed, key, value)
+        self.octets += len(value)
+
+    def delete(self, table: str, key: bytes) -> bool:
+        """Delete a key; whether it was there."""
+        changed = self._changed[table]
+        present = changed[key] is not None if key in changed else self._base.has(table, key)
+        if present:
+            self._change(changed, key, None)
+        return present
+
+    def scan(
+        self, table: str, start: bytes, stop: bytes, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate `(key, value)` with start <= key < stop, ascending or descending."""
+        below = self._base.scan(table, start, stop, reverse)
+        changed = self._changed[table]
+        above = changed.between(start, stop)
+        if not above:
+            return below
+        if reverse:
+            above.reverse()
+        return _merged(below, above, changed, reverse)
+
+    def settle(self) -> None:
+        """A job is done: its changes stay."""
+        self._undo.clear()
+
+    def takeBack(self) -> None:
+        """A job failed: forget all that it changed since `settle`."""
+        for changed, key, old in reversed(self._undo):
+            if old is _MISSING:
+                del changed[key]
+                changed.order = None
+            else:
+                changed[key] = old  # type: ignore[assignment]
+        self._undo.clear()
+
+    def changes(self) -> Changes:
+        """All changes, for the writer; no table is named that has none."""
+        return [_split(table, changed) for table, changed in self._changed.items() if changed]
+
+    def _change(self, changed: _Changed, key: bytes, value: bytes | None) -> None:
+        old = changed.get(key, _MISSING)
+        self._undo.append((changed, key, old))
+        changed[key] = value
+        if old is _MISSING and changed.order is not None:
+            insort(changed.order, key)
+
+
+def _octets(value: object) -> bytes:
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("keys and values are octets")
+    return bytes(value)
+
+
+def _split(table: str, changed: _Changed) -> tuple[str, list[tuple[bytes, bytes]], list[bytes]]:
+    puts = [(key, value) for key, value in changed.items() if value is not None]
+    deletes = [key for key, value in changed.items() if value is None]
+    puts.sort()
+    deletes.sort()
+    return table, puts, deletes
+
+
+def _merged(
+    below: Iterator[tuple[bytes, bytes]], above: list[bytes], changed: _Changed, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """The rows below with those above in their places; `above` are keys in the order of the scan."""
+    waiting = iter(above)
+    next_ = next(waiting, None)
+    for key, value in below:
+        while next_ is not None and (next_ > key if reverse else next_ < key):
+            if (mine := changed[next_]) is not None:
+                yield next_, mine
+            next_ = next(waiting, None)
+        if next_ == key:
+            continue
+        yield key, value
+    while next_ is not None:
+        if (mine := changed[next_]) is not None:
+            yield next_, mine
+        next_ = next(waiting, None)

@@ -1,0 +1,297 @@
+"""
+The store of a running node: one writer thread that commits groups (design §4), short readers, levels of free space.
+
+Theory of operation. `write` queues a job and asks for a turn; at the end of the reactor's iteration `_turn` runs all jobs
+that wait on one `Overlay` and hands the finished changes to the writer thread, which puts, commits, syncs and calls back.
+Meanwhile more jobs gather: they are the next group. So there is one transaction in flight, its base is always what is
+committed, a raising job is merely taken back, and the two threads hardly compete for the interpreter.
+
+Record jobs go before bare bodies; a transaction takes at most 1024 jobs, 1 MiB of bare bodies and about 2 MiB in all.
+
+A failed commit. With free space near zero, whatever the errno, it was the full disk: the reserve is dropped, the environment
+reopened, these jobs fail with `StorageFull`, and the store goes on - provided the file still ends with the transaction before.
+Any other failure is fatal: nobody knows what the disk holds, and the next commit would lie.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
+from jindimail.interfaces import IReadRows, IRows, IStore
+from jindimail.store.environment import Environment
+from jindimail.store.overlay import Changes, Overlay
+from jindimail.store.space import Level, Space
+
+T = TypeVar("T")
+Job = Callable[[IRows], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterLimits:
+    """Bounds of what one transaction takes, and of what may wait."""
+
+    jobsPerCommitMax: int = 1024
+    octetsPerCommitMax: int = 2 << 20
+    bodyOctetsPerCommitMax: int = 1 << 20
+    jobsWaitingMax: int = 20_000
+    bodyOctetsWaitingMax: int = 64 << 20
+
+
+class _Waiting:
+    """A job that waits, and later its result."""
+
+    __slots__ = ("bodyOctets", "done", "job", "number", "result")
+
+    def __init__(self, number: int, job: Job, bodyOctets: int) -> None:
+        self.number = number
+        self.job = job
+        self.bodyOctets = bodyOctets
+        self.done: Deferred[Any] = Deferred()
+        self.result: Any = None
+
+
+@implementer(IStore)
+class Writer:
+    """
+    A node's store. All methods are called on the reactor's thread.
+
+    `reactor` is IReactorTime and IReactorFromThreads.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, environment: Environment, space: Space, *, reactor: Any, limits: WriterLimits | None = None
+    ) -> None:
+        self.environment = environment
+        self.space = space
+        self.commits = 0
+        self.jobs = 0
+        self._reactor = reactor
+        self._limits = limits or WriterLimits()
+        self._records: deque[_Waiting] = deque()
+        self._bodies: deque[_Waiting] = deque()
+        self._bodyOctets = 0
+        self._number = 0
+        self._turnAsked = False
+        self._group: list[_Waiting] = []  # in flight
+        self._groupOctets = 0
+        self._commitSince: float | None = None
+        self._reason: Exception | None = None
+        self._closing: Deferred[None] | None = None
+        self._listeners: list[Deferred[Exception]] = []
+        self._handover: SimpleQueue[Changes | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="store writer", daemon=True)
+        self._thread.start()
+        space.start(reactor)
+
+    @property
+    def freeLevel(self) -> Level:
+        """What there is room for."""
+        return self.space.level
+
+    def commitAgeSeconds(self) -> float:
+        """For how long the transaction in flight has been under way; 0 if there is none."""
+        return 0.0 if self._commitSince is None else float(self._reactor.seconds()) - self._commitSince
+
+    def write(self, job: Callable[[IRows], T], bodyOctets: int = 0) -> Deferred[T]:
+        """
+        Run a job in the next transaction; a Deferred of its result after the sync.
+
+        Fails with Unavailable when the store is closed, or too much waits; with StorageFull for a bare body
+        that there is no room for.
+        """
+        refusal = self._refusal(bodyOctets)
+        if refusal is not None:
+            return fail(refusal)
+        self._number += 1
+        waiting = _Waiting(self._number, job, bodyOctets)
+        if bodyOctets:
+            self._bodies.append(waiting)
+            self._bodyOctets += bodyOctets
+        else:
+            self._records.append(waiting)
+        self._askTurn()
+        return waiting.done
+
+    def read(self) -> AbstractContextManager[IReadRows]:
+        """The rows as last committed; to be closed within the turn."""
+        return self.environment.read()
+
+    def failed(self) -> Deferred[Exception]:
+        """Fires once with the reason (an exception, as its result) when the store can no longer be written."""
+        if self._reason is not None:
+            return succeed(self._reason)
+        listener: Deferred[Exception] = Deferred()
+        self._listeners.append(listener)
+        return listener
+
+    def close(self) -> Deferred[None]:
+        """Commit what was accepted, stop the thread, close the environment."""
+        if self._closing is None:
+            self._closing = Deferred()
+            self.space.stop()
+            self._askTurn()
+        done: Deferred[None] = Deferred()
+        self._closing.addCallback(_pass, done)
+        return done
+
+    # --- on the reactor's thread -----------------------------------------------------------------------
+
+    def _refusal(self, bodyOctets: int) -> Exception | None:
+        if self._closing is not None or self._reason is not None:
+            return Unavailable("the store is closed")
+        if len(self._records) + len(self._bodies) >= self._limits.jobsWaitingMax:
+            return Unavailable("too many writes wait")
+        if bodyOctets and self.freeLevel < Level.PLENTY:
+            return StorageFull("no room for bodies")
+        if bodyOctets and self._bodyOctets + bodyOctets > self._limits.bodyOctetsWaitingMax:
+            return Unavailable("too many octets wait")
+        return None
+
+    def _askTurn(self) -> None:
+        if not self._turnAsked:
+            self._turnAsked = True
+            self._reactor.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        """Begin the next transaction, if none is in flight."""
+        self._turnAsked = False
+        self.environment.turn += 1
+        if self._group:
+            return
+        if self._records or self._bodies:
+            self._begin()
+        elif self._closing is not None:
+            self._handover.put(None)
+
+    def _begin(self) -> None:
+        """Run a group of jobs, and hand what they changed to the writer thread."""
+        with self.environment.read() as base:
+            rows = Overlay(base)
+            group = self._runJobs(rows)
+        changes = rows.changes()
+        if changes:
+            self._group, self._groupOctets = group, rows.octets
+            self._commitSince = self._reactor.seconds()
+            self._handover.put(changes)
+        else:
+            self._deliver(group)
+            self._goOn()
+
+    def _runJobs(self, rows: Overlay) -> list[_Waiting]:
+        """Records first, then bodies; under a flood of records still one body that is older than those left."""
+        limits, records, bodies = self._limits, self._records, self._bodies
+        group: list[_Waiting] = []
+        while records and len(group) < limits.jobsPerCommitMax and rows.octets < limits.octetsPerCommitMax:
+            waiting = records.popleft()
+            _runJob(waiting, rows)
+            group.append(waiting)
+        bodyOctets = 0
+        while bodies and (not records or bodies[0].number < records[0].number):
+            isFull = bool(records) or len(group) >= limits.jobsPerCommitMax
+            if bodyOctets and (isFull or bodyOctets + bodies[0].bodyOctets > limits.bodyOctetsPerCommitMax):
+                break
+            bodyOctets += bodies[0].bodyOctets
+            waiting = bodies.popleft()
+            self._bodyOctets -= waiting.bodyOctets
+            _runJob(waiting, rows)
+            group.append(waiting)
+        return group
+
+    def _deliver(self, group: list[_Waiting]) -> None:
+        self.jobs += len(group)
+        for waiting in group:
+            waiting.done.callback(waiting.result)
+
+    def _committed(self, problem: Exception | None) -> None:
+        """The writer thread is done with the group in flight."""
+        group, self._group = self._group, []
+        self._commitSince = None
+        if problem is None:
+            self.commits += 1
+            self._deliver(group)
+        elif self._survives(problem):
+            _refuse(group, StorageFull)
+        else:
+            self._breakDown(problem, group)
+        self._goOn()
+
+    def _goOn(self) -> None:
+        if self._records or self._bodies or self._closing is not None:
+            self._askTurn()
+
+    def _survives(self, problem: Exception) -> bool:
+        """Whether a commit failed only because the disk is full, and the store is usable again."""
+        if not self.space.isExhausted(self._groupOctets):
+            return False
+        self._log.error("commit failed on a full disk: {problem}", problem=repr(problem))
+        try:
+            self.space.dropReserve()
+            self.environment.reopen()
+            self.space.refresh()
+            return self.environment.lastTransaction() == self.environment.baseTransaction
+        except Exception:
+            self._log.failure("the store cannot be reopened")
+            return False
+
+    def _breakDown(self, problem: Exception, group: list[_Waiting]) -> None:
+        self._log.critical("commit failed, the store is closed for writing: {problem}", problem=repr(problem))
+        self._reason = problem
+        waiting = [*self._records, *self._bodies]
+        self._records.clear()
+        self._bodies.clear()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.callback(problem)
+        _refuse(group, OutcomeUnknown)
+        _refuse(waiting, Unavailable)
+
+    def _stopped(self) -> None:
+        self._thread.join()
+        self.environment.close()
+        assert self._closing is not None
+        self._closing.callback(None)
+
+    # --- on the writer's thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (changes := self._handover.get()) is not None:
+            problem: Exception | None = None
+            try:
+                self.environment.commit(changes)
+            except Exception as error:
+                problem = error
+            del changes
+            self._reactor.callFromThread(self._committed, problem)
+        self._reactor.callFromThread(self._stopped)
+
+
+def _runJob(waiting: _Waiting, rows: Overlay) -> None:
+    try:
+        waiting.result = waiting.job(rows)
+        rows.settle()
+    except Exception:
+        waiting.result = Failure()
+        rows.takeBack()
+
+
+def _refuse(group: list[_Waiting], kind: type[Exception]) -> None:
+    for waiting in group:
+        waiting.done.errback(kind())
+
+
+def _pass(result: None, done: Deferred[None]) -> None:
+    done.callback(None)

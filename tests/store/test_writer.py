@@ -1,0 +1,335 @@
+"""The writer: group commit, order, failures, bounds."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import lmdb
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
+from jindimail.interfaces import IRows
+from jindimail.store.environment import Environment, found
+from jindimail.store.keys import BODY, META
+from jindimail.store.overlay import Changes
+from jindimail.store.space import Level, Space
+from jindimail.store.writer import Writer, WriterLimits
+from tests.store.contracts import StoreContract
+from tests.store.places import temporaryPath
+
+
+class FailingEnvironment(Environment):
+    """An environment whose next commits can be made to fail, and that keeps what it was given."""
+
+    def __init__(self, directory: Any) -> None:
+        super().__init__(directory)
+        self.problems: list[Exception | None] = []
+        self.committed: list[Changes] = []
+        self.reopened = 0
+        self.reachesTheFile = False
+
+    def commit(self, changes: Changes) -> None:
+        problem = self.problems.pop(0) if self.problems else None
+        self.committed.append(changes)
+        self.baseTransaction = self.lastTransaction()
+        if problem is None or self.reachesTheFile:
+            super().commit(changes)
+        if problem is not None:
+            raise problem
+
+    def reopen(self) -> None:
+        super().reopen()
+        self.reopened += 1
+
+
+class FakeSpace(Space):
+    """Free space as the test says."""
+
+    exhausted = False
+    dropped = 0
+
+    def isExhausted(self, neededOctets: int = 0) -> bool:
+        return self.exhausted
+
+    def dropReserve(self) -> bool:
+        self.dropped += 1
+        return True
+
+    def refresh(self) -> Level:
+        return self.level
+
+
+class WriterFixture(TestCase):
+    """A writer on a real reactor."""
+
+    limits: WriterLimits | None = None
+
+    def setUp(self) -> None:
+        directory = temporaryPath(self)
+        found(directory, name="n")
+        self.environment = FailingEnvironment(directory)
+        self.space = FakeSpace(self.environment.path)
+        self.store = Writer(self.environment, self.space, reactor=reactor, limits=self.limits)
+        self.addCleanup(self.store.close)
+
+    def put(self, key: bytes, value: bytes = b"v", **arguments: Any) -> Deferred[None]:
+        return self.store.write(lambda rows: rows.put(META, key, value), **arguments)
+
+    def value(self, key: bytes) -> bytes | None:
+        with self.store.read() as rows:
+            return rows.get(META, key)
+
+
+class WriterContractTests(StoreContract, WriterFixture):
+    """The writer keeps the contract of a store."""
+
+
+class WriterTests(WriterFixture):
+    """What the writer does beside the contract."""
+
+    async def test_writesOfOneTurnShareOneCommit(self) -> None:
+        await gatherResults([self.put(b"%d" % each) for each in range(100)])
+        self.assertEqual(self.store.commits, 1)
+        self.assertEqual(self.store.jobs, 100)
+
+    async def test_writesDuringACommitShareTheNext(self) -> None:
+        more: list[Deferred[None]] = []
+        first = self.put(b"a").addCallback(lambda _: more.extend(self.put(b"%d" % each) for each in range(9)))
+        await first
+        await gatherResults(more)
+        self.assertEqual(self.store.commits, 2)
+
+    async def test_resultsComeAfterTheSync(self) -> None:
+        seen: list[bytes | None] = []
+        await self.put(b"k").addCallback(lambda _: seen.append(self.value(b"k")))
+        self.assertEqual(seen, [b"v"])
+        self.assertEqual(len(self.environment.committed), 1)
+
+    async def test_jobsThatChangeNothingNeedNoCommit(self) -> None:
+        await self.put(b"k")
+        self.assertEqual(await self.store.write(lambda rows: rows.get(META, b"k")), b"v")
+        self.assertEqual(self.store.commits, 1)
+
+    async def test_jobDoesNotRunUntilTheTurnEnds(self) -> None:
+        ran: list[int] = []
+        waiting = self.store.write(lambda rows: ran.append(1))
+        self.assertEqual(ran, [])
+        await waiting
+        self.assertEqual(ran, [1])
+
+    async def test_bodiesComeAfterRecordsInATransaction(self) -> None:
+        order: list[str] = []
+        await gatherResults(
+            [
+                self.store.write(lambda rows: order.append("body"), bodyOctets=100),
+                self.store.write(lambda rows: order.append("record")),
+            ]
+        )
+        self.assertEqual(order, ["record", "body"])
+
+    async def test_atMostAMebibyteOfBodiesInATransaction(self) -> None:
+        waiting = [
+            self.store.write(
+                lambda rows, each=each: rows.put(BODY, b"%d" % each, bytes(400 << 10)), bodyOctets=400 << 10
+            )
+            for each in range(5)
+        ]
+        await gatherResults(waiting)
+        sizes = [
+            sum(len(value) for _, puts, _ in changes for _, value in puts)
+            for changes in self.environment.committed
+        ]
+        self.assertEqual([size >> 10 for size in sizes], [800, 800, 400])
+
+    async def test_keyThatLmdbWouldRefuseHarmsOnlyItsJob(self) -> None:
+        good = self.put(b"good")
+        bad = self.put(b"k" * 512)
+        await good
+        with self.assertRaises(ValueError):
+            await bad
+        self.assertEqual(self.value(b"good"), b"v")
+
+    async def test_failedCommitIsFatal(self) -> None:
+        self.environment.problems = [lmdb.Error("commit")]
+        failed = self.store.failed()
+        inFlight = self.put(b"a")
+        queued: list[Deferred[None]] = []
+        reactor.callLater(0, lambda: queued.append(self.put(b"b")))  # type: ignore[attr-defined]
+        with self.assertRaises(OutcomeUnknown):
+            await inFlight
+        with self.assertRaises(Unavailable):
+            await self.put(b"c")
+        self.assertIsInstance(await failed, lmdb.Error)
+        self.assertIsInstance(await self.store.failed(), lmdb.Error)
+        for each in queued:
+            with self.assertRaises(Unavailable):
+                await each
+        self.assertEqual(len(self.environment.committed), 1)
+        self.assertIsNone(self.value(b"a"))
+
+    async def test_everythingThatWaitedForAFailedCommitFails(self) -> None:
+        self.environment.problems = [OSError(errno.EIO, "I/O error")]
+        inFlight = self.put(b"a")
+        self.store._turn()
+        waiting = self.put(b"b")
+        with self.assertRaises(OutcomeUnknown):
+            await inFlight
+        with self.assertRaises(Unavailable):
+            await waiting
+        self.assertEqual(len(self.environment.committed), 1)
+
+    async def test_failedStoreCanBeClosed(self) -> None:
+        self.environment.problems = [lmdb.Error("commit")]
+        with self.assertRaises(OutcomeUnknown):
+            await self.put(b"a")
+        await self.store.close()
+
+    async def test_fullDiskFailsOnlyItsJobsWhateverTheErrno(self) -> None:
+        for problem in (lmdb.DiskError("put", errno.ENOSPC), lmdb.Error("commit", errno.EIO)):
+            self.environment.problems = [problem]
+            self.space.exhausted = True
+            with self.assertRaises(StorageFull):
+                await self.put(b"a")
+            self.space.exhausted = False
+            await self.put(b"b")
+        self.assertEqual((self.space.dropped, self.environment.reopened), (2, 2))
+        self.assertEqual((self.value(b"a"), self.value(b"b")), (None, b"v"))
+        self.assertNoResult(self.store.failed())
+
+    async def test_fullDiskIsFatalIfTheFileChangedAllTheSame(self) -> None:
+        await self.put(b"before")
+        self.environment.problems = [lmdb.Error("commit", errno.EIO)]
+        self.environment.reachesTheFile = True
+        self.space.exhausted = True
+        with self.assertRaises(OutcomeUnknown):
+            await self.put(b"a")
+        with self.assertRaises(Unavailable):
+            await self.put(b"b")
+
+    async def test_unreopenableStoreIsFatal(self) -> None:
+        self.environment.problems = [lmdb.Error("commit", errno.EIO)]
+        self.space.exhausted = True
+        self.patch(self.environment, "reopen", _raiseEio)
+        with self.assertRaises(OutcomeUnknown):
+            await self.put(b"a")
+        self.assertIsInstance(await self.store.failed(), lmdb.Error)
+        self.flushLoggedErrors(OSError)
+
+    async def test_bodiesAreRefusedWhenSpaceIsLowAndRecordsAreNot(self) -> None:
+        for level in (Level.NO_BODIES, Level.ONLY_EXPUNGES):
+            self.space.level = level
+            with self.assertRaises(StorageFull):
+                await self.put(b"body", bodyOctets=10)
+            await self.put(b"record")
+        self.assertEqual(self.store.freeLevel, Level.ONLY_EXPUNGES)
+
+    async def test_commitAgeIsThatOfTheTransactionInFlight(self) -> None:
+        self.assertEqual(self.store.commitAgeSeconds(), 0)
+        waiting = self.put(b"k")
+        self.store._turn()
+        self.assertGreaterEqual(self.store.commitAgeSeconds(), 0)
+        self.assertIsNotNone(self.store._commitSince)
+        await waiting
+        self.assertEqual(self.store.commitAgeSeconds(), 0)
+
+    async def test_closingTwiceIsHarmless(self) -> None:
+        first, second = self.store.close(), self.store.close()
+        await first
+        await second
+        await self.store.close()
+
+
+class BoundsTests(WriterFixture):
+    """What may wait is bounded."""
+
+    limits = WriterLimits(
+        jobsWaitingMax=3, bodyOctetsWaitingMax=100, jobsPerCommitMax=2, octetsPerCommitMax=50
+    )
+
+    async def test_tooManyWaitingJobsAreRefused(self) -> None:
+        waiting = [self.put(b"%d" % each) for each in range(3)]
+        with self.assertRaises(Unavailable):
+            await self.put(b"more")
+        await gatherResults(waiting)
+        await self.put(b"later")
+
+    async def test_tooManyWaitingOctetsAreRefused(self) -> None:
+        waiting = self.put(b"a", bodyOctets=60)
+        with self.assertRaises(Unavailable):
+            await self.put(b"b", bodyOctets=60)
+        await self.put(b"record")
+        await waiting
+        await self.put(b"b", bodyOctets=60)
+
+    async def test_transactionTakesSoManyJobs(self) -> None:
+        await gatherResults([self.put(b"%d" % each) for each in range(3)])
+        self.assertEqual(self.store.commits, 2)
+
+    async def test_transactionTakesSoManyOctets(self) -> None:
+        await gatherResults([self.put(b"a", bytes(60)), self.put(b"b")])
+        self.assertEqual(self.store.commits, 2)
+
+    async def test_floodOfRecordsDoesNotStarveABodyThatIsOlder(self) -> None:
+        order: list[str] = []
+
+        def job(name: str) -> Callable[[IRows], None]:
+            return lambda rows: order.append(name)
+
+        waiting = [self.store.write(job("body"), bodyOctets=10), *(self.store.write(job("r")) for _ in "12")]
+        waiting[1].addCallback(lambda _: [self.store.write(job("late")) for _ in "12"])
+        await gatherResults(waiting)
+        self.assertEqual(order, ["r", "r", "body"])
+
+
+class ScriptedReactor(Clock):
+    """A clock that also takes calls from threads, and makes them when told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fromThreads: list[tuple[Any, ...]] = []
+
+    def callFromThread(self, *call: Any) -> None:
+        self.fromThreads.append(call)
+
+
+class TurnTests(SynchronousTestCase):
+    """The writer's turns, one by one, with a thread that never starts."""
+
+    def setUp(self) -> None:
+        directory = temporaryPath(self)
+        found(directory, name="n")
+        self.environment = Environment(directory)
+        self.addCleanup(self.environment.close)
+        self.reactor = ScriptedReactor()
+        self.patch(Writer, "_run", lambda writer: None)
+        self.store = Writer(self.environment, FakeSpace(self.environment.path), reactor=self.reactor)
+
+    def test_nothingIsAnsweredBeforeTheCommitHasReturned(self) -> None:
+        waiting = self.store.write(lambda rows: rows.put(META, b"k", b"v"))
+        self.reactor.advance(0)
+        self.reactor.advance(10)
+        self.assertNoResult(waiting)
+        self.assertEqual(self.store.commitAgeSeconds(), 10)
+        self.store._committed(None)
+        self.successResultOf(waiting)
+
+    def test_oneTransactionIsInFlightAtATime(self) -> None:
+        self.store.write(lambda rows: rows.put(META, b"a", b"v"))
+        self.reactor.advance(0)
+        ran: list[bytes | None] = []
+        self.store.write(lambda rows: ran.append(rows.get(META, b"a")))
+        self.reactor.advance(0)
+        self.assertEqual(ran, [])
+        self.environment.commit(self.store._handover.get_nowait() or [])
+        self.store._committed(None)
+        self.reactor.advance(0)
+        self.assertEqual(ran, [b"v"])
+
+
+def _raiseEio() -> None:
+    raise OSError(errno.EIO, "I/O error")
