@@ -18,20 +18,22 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jindimail.errors import OutcomeUnknown, Unavailable
-from jindimail.interfaces import IGroups, IStateMachine, IStore
-from jindimail.replication.durable import hardRecords, loadReplica
+from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
+from jindimail.interfaces import IGroups, IReadRows, IStateMachine, IStore
+from jindimail.replication.durable import HardRecord, hardRecord, hardRecords, loadReplica
 from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
 from jindimail.replication.replica import Replica
 from jindimail.replication.storedlog import StoredLog
-from jindimail.replication.turn import Applied, Before, Turn
+from jindimail.replication.turn import Applied, Before, Superseded, Turn
 
 Listener = Callable[[int, int, Any], None]
 
 PROPOSALS_MAX = 16_384  # under way at one node
 BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
+RETRY_SECONDS = 1.0  # after a turn that was not written
+FAILURES_MAX = 3  # in a row, before a replica is left alone
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,24 +97,25 @@ class Groups:
         with self._store.read() as rows:
             for group, record in hardRecords(rows):
                 if record.replicaId:
-                    reader = StoredLog(self._store, group)
-                    loaded = loadReplica(rows, group, record, reader)
-                    raft = Raft(
-                        group=group,
-                        replicaId=record.replicaId,
-                        hard=loaded.hard,
-                        log=loaded.log,
-                        history=loaded.history,
-                        draw=self._draw,
-                        settings=self._settings,
-                    )
-                    self._replicas[group] = Replica(loaded, raft)
+                    self._load(rows, group, record)
         self._running = True
-        for group, replica in self._replicas.items():
-            if replica.raft.isSoleVoter:
-                replica.raft.campaign()
-                self._dirty[group] = replica
+        for replica in self._replicas.values():
+            self._campaign(replica)
         return self._turn().addCallback(self._started)
+
+    def _load(self, rows: IReadRows, group: int, record: HardRecord) -> Replica:
+        loaded = loadReplica(rows, group, record, StoredLog(self._store, group))
+        raft = Raft(
+            group=group,
+            replicaId=record.replicaId,
+            hard=loaded.hard,
+            log=loaded.log,
+            history=loaded.history,
+            draw=self._draw,
+            settings=self._settings,
+        )
+        replica = self._replicas[group] = Replica(loaded, raft)
+        return replica
 
     def _started(self, _: None) -> None:
         if self.failure is not None:
@@ -226,18 +229,28 @@ class Groups:
         self._queuedBefores = self._queuedOctets = 0
         if not dirty or self.failure is not None:
             return succeed(None)
+        suspects = [replica for replica in dirty.values() if replica.failures]
+        for replica in suspects:  # each alone, so that it fails alone
+            self._write([replica])
+        return self._write([replica for replica in dirty.values() if not replica.failures])
+
+    def _write(self, replicas: list[Replica]) -> Deferred[None]:
+        if not replicas:
+            return succeed(None)
         turn = Turn(self._machine)
-        works = turn.works
-        for replica in dirty.values():
-            works.append(replica.work())
+        for replica in replicas:
+            turn.works.append(replica.work())
         self._inFlight += 1
         written: Deferred[list[list[Applied]]] = self._store.write(turn.run)
-        return written.addCallbacks(self._committed, self._broken, (turn,)).addErrback(self._confused)
+        taken: Deferred[None] = written.addCallbacks(
+            self._committed, self._refused, (replicas, turn), {}, (replicas,)
+        )
+        return taken.addErrback(self._confused)
 
-    def _committed(self, results: list[list[Applied]], turn: Turn) -> None:
+    def _committed(self, results: list[list[Applied]], replicas: list[Replica], turn: Turn) -> None:
         self._inFlight -= 1
-        for work, applied in zip(turn.works, results, strict=True):
-            replica = self._replicas[work.group]
+        for replica, work, applied in zip(replicas, turn.works, results, strict=True):
+            replica.failures = 0
             raft = replica.raft
             raft.persisted(work.outputs.mark)
             if work.outputs.apply:
@@ -286,18 +299,52 @@ class Groups:
 
     # --- ends
 
+    def _refused(self, failure: Failure, replicas: list[Replica]) -> None:
+        """
+        A turn was not written. If the store goes on (the disk was full, or a job raised), its replicas go back to what is
+        stored, as after a crash; nothing of the turn has left. Turns behind it find that they are superseded.
+        """
+        self._inFlight -= 1
+        isFatal = failure.check(OutcomeUnknown, Unavailable) and not failure.check(StorageFull, Superseded)
+        if isFatal or self.failure is not None:
+            self._broken(failure)
+        else:
+            if not failure.check(StorageFull, Superseded):
+                self._log.failure("a turn of {count} groups raised", failure, count=len(replicas))
+            for replica in replicas:
+                if self._replicas.get(replica.group) is replica:
+                    self._reload(replica, failure)
+        if self._inFlight == 0 and not self._running:
+            self._settle()
+
+    def _reload(self, replica: Replica, failure: Failure) -> None:
+        group, sole = replica.group, replica.raft.isSoleVoter
+        replica.failures += not failure.check(StorageFull, Superseded)
+        self._dirty.pop(group, None)
+        if replica.failures >= FAILURES_MAX:
+            self._log.critical("the replica of group {group} cannot go on and stops", group=group)
+            del self._replicas[group]
+        else:
+            with self._store.read() as rows:
+                fresh = self._load(rows, group, hardRecord(rows, group))
+            fresh.failures = replica.failures
+            self._clock.callLater(RETRY_SECONDS, self._campaign, fresh)
+        isFull = failure.check(StorageFull, Superseded) and sole
+        self._abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
+
+    def _campaign(self, replica: Replica) -> None:
+        """Have the sole voter of a group lead it, at the start or after a turn that was not written."""
+        if self._replicas.get(replica.group) is replica and replica.raft.isSoleVoter and self._running:
+            replica.raft.campaign()
+            self._touch(replica)
+
     def _broken(self, failure: Failure) -> None:
         """A commit failed: what the store holds now is not known, and the next commit would lie (design §4)."""
-        self._inFlight -= 1
         if self.failure is None:
             self.failure = failure
             self._running = False
-            self._log.critical(
-                "a turn was not written; this node's groups stop: {reason}", reason=failure.value
-            )
+            self._log.critical("a commit failed, this node's groups stop: {reason!r}", reason=failure.value)
         self._failWaiting(OutcomeUnknown("the commit failed"))
-        if self._inFlight == 0:
-            self._settle()
 
     def _confused(self, failure: Failure) -> None:
         """What a turn did cannot be taken in: an error of this program. The store is sound, but this driver is not."""
@@ -314,11 +361,15 @@ class Groups:
 
     def _failWaiting(self, problem: Exception) -> None:
         for replica in self._replicas.values():
-            waiting, replica.waiting = replica.waiting, {}
-            reads, replica.reads = replica.reads, {}
-            readable, replica.readable = replica.readable, []
-            self._proposals -= len(waiting)
-            for _, done in waiting.values():
-                done.errback(problem)
-            for done in [*reads.values(), *(done for _, done in readable)]:
-                done.errback(Unavailable("stopped"))
+            self._abandon(replica, problem)
+
+    def _abandon(self, replica: Replica, problem: Exception) -> None:
+        """Nothing that waits for this replica will come."""
+        waiting, replica.waiting = replica.waiting, {}
+        reads, replica.reads = replica.reads, {}
+        readable, replica.readable = replica.readable, []
+        self._proposals -= len(waiting)
+        for _, done in waiting.values():
+            done.errback(problem)
+        for done in [*reads.values(), *(done for _, done in readable)]:
+            done.errback(Unavailable("the replica stopped"))

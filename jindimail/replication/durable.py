@@ -36,6 +36,7 @@ class HardRecord(Record, frozen=True):
     configuration: Configuration  # as of the applied index
     tombstone: int = 0  # replica ids up to this were removed from this node for ever
     installing: bool = False  # a snapshot is half written: neither serve nor campaign
+    lastIndex: int = 0  # of the log when this was written
 
 
 _LOG_ROW = Layout(">BBQ")
@@ -102,6 +103,18 @@ def hardRecords(rows: IReadRows) -> Iterable[tuple[int, HardRecord]]:
         yield int.from_bytes(key, "big"), decode(value, HardRecord)
 
 
+def hardRecord(rows: IReadRows, group: int) -> HardRecord:
+    """
+    The hard record of a group that has one.
+
+    @raise Corrupt: it has none.
+    """
+    value = rows.get(HARD, groupKey(group))
+    if value is None:
+        raise Corrupt("the hard row is gone")
+    return decode(value, HardRecord)
+
+
 def loadReplica(rows: IReadRows, group: int, record: HardRecord, reader: IEntries | None) -> Loaded:
     """
     A replica from its hard row and log rows.
@@ -122,8 +135,8 @@ def loadReplica(rows: IReadRows, group: int, record: HardRecord, reader: IEntrie
             tail.append(entry)
             if entry.kind == CONFIGURATION:
                 history.add(entry.index, decodeConfiguration(entry.data))
-    if expected <= record.applied:
-        raise Corrupt("the log ends before what is applied")
+    if expected <= max(record.applied, record.lastIndex):
+        raise Corrupt("the log has lost its end")
     log = Log(
         baseIndex=record.baseIndex,
         baseTerm=record.baseTerm,

@@ -46,6 +46,7 @@ class Leadership:
         self._ticksToBeat = 0
         self._ticksToAbort = 0
         self._beatDue = False
+        self._transferSent = False
         self.progress: dict[int, Progress] = {}
         self.voters: tuple[int, ...] = ()
         self.reads = Reads()
@@ -129,6 +130,7 @@ class Leadership:
     def beginTransfer(self, replicaId: int) -> None:
         """Let another voter lead; given up after an election timeout."""
         self.transferee = replicaId
+        self._transferSent = False
         self._ticksToAbort = self._settings.electionTicks
 
     def successor(self) -> int:
@@ -172,7 +174,7 @@ class Leadership:
         self._beatDue = False
         if self._mayTransfer():
             sent.append(TransferNow(self._group, self._replicaId, self.transferee, self._term))
-            self.transferee = 0
+            self._transferSent = True
         return sent
 
     @property
@@ -193,7 +195,7 @@ class Leadership:
 
     def _mayTransfer(self) -> bool:
         transferee = self.progress.get(self.transferee)
-        return transferee is not None and transferee.match == self._log.lastIndex
+        return transferee is not None and not self._transferSent and transferee.match == self._log.lastIndex
 
     def _append(self, replicaId: int, progress: Progress, sent: list[Message]) -> None:
         log, settings = self._log, self._settings

@@ -114,7 +114,6 @@ class Raft:
         self._electionElapsed = 0
         self._electionTimeout = 0
         self._ballots: dict[int, bool] = {}
-        self._byTransfer = False
         self._now: list[Message] = []
         self._after: list[Message] = []
         self._reads: list[tuple[int, int]] = []
@@ -272,7 +271,6 @@ class Raft:
             self.role = Role.PRECANDIDATE
             self._ballots[self.replicaId] = True
         else:
-            self._byTransfer = transfer
             self.role = Role.CANDIDATE
             self.term += 1
             self.vote = self.replicaId

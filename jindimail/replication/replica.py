@@ -23,6 +23,7 @@ class Replica:
     One group's replica at this node.
 
     @ivar applied: the applied index that is durable.
+    @ivar failures: how often in a row its turns could not be written, for whatever reason but a full disk.
     @ivar waiting: the proposals made here, by index: the term they were made in, and who waits.
     @ivar reads: who waits for a read index, by context.
     @ivar readable: confirmed reads that wait for their index to be applied.
@@ -32,9 +33,11 @@ class Replica:
         "_base",
         "_generation",
         "_generationOctets",
+        "_hard",
         "_tombstone",
         "applied",
         "befores",
+        "failures",
         "group",
         "raft",
         "readable",
@@ -50,6 +53,8 @@ class Replica:
         self.befores: dict[int, Before] = {}
         self.reads: dict[int, Deferred[int]] = {}
         self.readable: list[tuple[int, Deferred[int]]] = []
+        self.failures = 0
+        self._hard = encodeHard(loaded.record)
         self._tombstone = loaded.record.tombstone
         self._base = loaded.log.baseIndex
         self._generation = loaded.record.applied
@@ -62,12 +67,15 @@ class Replica:
         for entry in outputs.entries:
             self._generationOctets += len(entry.data)
         dropFrom, dropTo = self._dropped()
-        changed = outputs.hard is not None or outputs.apply or dropFrom
+        expected, hard = self._hard, None
+        if outputs.mustPersist or outputs.apply or dropFrom:
+            hard = self._hard = self._hardRow()
         befores, self.befores = self.befores, {}
         return Work(
             group=self.group,
             outputs=outputs,
-            hard=self._hardRow() if changed else None,
+            expected=expected,
+            hard=hard,
             dropFrom=dropFrom,
             dropTo=dropTo,
             befores=befores,
@@ -101,5 +109,6 @@ class Replica:
                 configurationIndex=configurationIndex,
                 configuration=configuration,
                 tombstone=self._tombstone,
+                lastIndex=log.lastIndex,
             )
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from jindimail.errors import Unavailable
 from jindimail.interfaces import IRows, IStateMachine
 from jindimail.replication.durable import packLogRow
 from jindimail.replication.entries import EMPTY, NORMAL, Entry
@@ -21,12 +22,17 @@ Before = Callable[[IRows], object]
 Applied = tuple[int, int, Any, Any]  # index, term, outcome or the exception that `before` raised, events
 
 
+class Superseded(Unavailable):
+    """The turn before this one was not written, so this one must not be either."""
+
+
 class Work(msgspec.Struct):
     """One group's share of a turn."""
 
     group: int
     outputs: Outputs
-    hard: bytes | None  # the hard row; None: unchanged
+    expected: bytes | None  # the hard row as the turn before this one left it
+    hard: bytes | None  # the hard row; None: nothing is to be written
     dropFrom: int  # log rows dropFrom <= index <= dropTo are no longer needed; 0: none
     dropTo: int
     befores: dict[int, Before]  # jobs by the index of the entry that they go ahead of (one-voter groups only)
@@ -42,7 +48,14 @@ class Turn:
         self.works: list[Work] = []
 
     def run(self, rows: IRows) -> list[list[Applied]]:
-        """Write everything, apply what is committed; the outcomes, by work."""
+        """
+        Write everything, apply what is committed; the outcomes, by work.
+
+        @raise Superseded: an earlier turn of one of the groups failed; nothing is written then.
+        """
+        for work in self.works:
+            if work.hard is not None and rows.get(HARD, groupKey(work.group)) != work.expected:
+                raise Superseded
         return [self._runWork(rows, work) for work in self.works]
 
     def _runWork(self, rows: IRows, work: Work) -> list[Applied]:

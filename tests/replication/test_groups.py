@@ -6,17 +6,17 @@ import random
 from struct import Struct
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from jindimail.errors import OutcomeUnknown, Unavailable
+from jindimail.errors import Corrupt, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IGroups, IStateMachine
 from jindimail.replication.driver import Groups
-from jindimail.replication.durable import HardRecord, foundGroups, unpackLogRow
-from jindimail.replication.entries import EMPTY
+from jindimail.replication.durable import HardRecord, foundGroups, packLogRow, unpackLogRow
+from jindimail.replication.entries import EMPTY, Entry
 from jindimail.store.keys import ADDRESS, HARD, LOG, SUMMARY, groupKey, logKey, unpackLogKey
 from jindimail.store.memory import MemoryStore
 from jindimail.store.records import decode
@@ -236,12 +236,64 @@ class OneVoterGroupsTests(SynchronousTestCase):
         self.store.breakDown(OutcomeUnknown("EIO"))
         self.failureResultOf(groups.start(), Unavailable)
 
-    def test_applyThatRaisesStopsTheDriver(self) -> None:
-        deferred = self.groups.propose(1, b"raise")
+    def test_fullDiskFailsWhatWasUnderWayAndTheGroupsGoOn(self) -> None:
+        self.done(self.groups.propose(1, b"a"))
+        full, write = [True], self.store.write
+
+        def writing(job: Any) -> Deferred[Any]:
+            if full.pop():
+                full.append(False)
+                return fail(StorageFull())
+            full.append(False)
+            return write(job)
+
+        self.patch(self.store, "write", writing)
+        refused = self.groups.propose(1, b"b")
+        other = self.groups.propose(2, b"b")
         self.advance()
-        self.failureResultOf(deferred, OutcomeUnknown)
-        self.failureResultOf(self.groups.propose(2, b"a"), Unavailable)
-        self.assertEqual(logOf(self.store, 1)[-1].index, 1)
+        self.failureResultOf(refused, StorageFull)
+        self.failureResultOf(other, StorageFull)
+        self.failureResultOf(self.groups.propose(1, b"c"), Unavailable)
+        self.assertEqual(self.done(self.groups.propose(3, b"x")), (2, 1))
+        self.clock.advance(1)
+        self.assertEqual(self.done(self.groups.propose(1, b"d"))[1], 2)
+        self.assertEqual(applied(self.store, 1), b"a;d;")
+        self.startedOn(self.store)
+
+    def test_turnBehindOneThatWasNotWrittenIsNotWrittenEither(self) -> None:
+        self.groups.propose(1, b"raise").addErrback(lambda _: None)
+        self.groups._turn()
+        behind = self.groups.propose(1, b"b")
+        beside = self.groups.propose(2, b"c")
+        self.groups._turn()
+        apart = self.groups.propose(3, b"d")
+        self.groups._turn()
+        self.advance()
+        self.failureResultOf(behind, Unavailable)
+        self.failureResultOf(beside, Unavailable)
+        self.assertEqual(self.successResultOf(apart), (2, 1))
+        self.assertEqual((applied(self.store, 1), applied(self.store, 2)), (b"", b""))
+        self.clock.advance(1)
+        self.assertEqual(self.done(self.groups.propose(1, b"e"))[1], 1)
+        self.assertEqual(self.done(self.groups.propose(2, b"e"))[1], 1)
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_replicaWhoseTurnsAlwaysRaiseIsLeftAlone(self) -> None:
+        with self.store.rows.transaction() as rows:  # an entry that was logged, but cannot be applied
+            rows.put(LOG, logKey(1, 2), packLogRow(Entry(2, 1, 0, b"raise")))
+        groups = self.startedOn(self.store)
+        self.clock.pump([1] * 5)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+        self.assertIsNone(groups.status(1))
+        self.failureResultOf(groups.propose(1, b"a"), Unavailable)
+        self.assertEqual(self.done(groups.propose(2, b"a")), (3, 1))
+
+    def test_logThatLostItsEndIsNotLoaded(self) -> None:
+        self.done(self.groups.propose(1, b"a"))
+        with self.store.rows.transaction() as rows:
+            rows.delete(LOG, logKey(1, 2))
+        groups = Groups(clock=self.clock, store=self.store, machine=Sums(), draw=random.Random(1).randint)
+        self.assertRaises(Corrupt, groups.start)
 
     def test_stopWaitsForWhatIsUnderWay(self) -> None:
         deferred = self.groups.propose(1, b"a")
