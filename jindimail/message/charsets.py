@@ -64,6 +64,7 @@ def _decodeUnlabelled(octets: bytes) -> str:
     try:
         return octets.decode("utf_8")
     except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":  # cut off within a character
+        wasUtf8 = not octets[: error.start].isascii()
+        if wasUtf8 and error.reason == "unexpected end of data":  # cut off within a character
             return octets.decode("utf_8", "ignore")
         return octets.decode("cp1252", "replace")
