@@ -26,6 +26,13 @@ class IReadRows(Interface):
         """
 
 
+class IKeys(IReadRows):
+    """Committed rows, whose keys can be read without their values."""
+
+    def keys(table: str, start: bytes, stop: bytes) -> Any:
+        """Iterate the keys alone with start <= key < stop, ascending."""
+
+
 class IRows(IReadRows):
     """Rows inside a write transaction: reads see its own writes."""
 

@@ -4,19 +4,28 @@ Answering queries from a replica's rows (see `queries`). Pure; every answer is b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from jindimail.errors import Corrupt
-from jindimail.interfaces import IReadRows
+from jindimail.interfaces import IKeys, IReadRows
 from jindimail.mailbox import queries
-from jindimail.mailbox.queries import ROWS_PER_QUERY_MAX, Account, Answer, AnyQuery, Changes, Mailboxes
+from jindimail.mailbox.queries import (
+    ROWS_PER_QUERY_MAX,
+    Account,
+    Answer,
+    AnyQuery,
+    Changes,
+    Leftovers,
+    Mailboxes,
+)
 from jindimail.model import Added, Change, FlagsChanged, MailboxSummary, UidSet, Vanished, digestOf
 from jindimail.store.bodies import readOctets
 from jindimail.store.keys import (
     ADDRESS,
     ARRAY,
+    BODY,
     BODYREF,
     CHANGE,
     MAILBOX,
@@ -233,6 +242,42 @@ def _readOctets(rows: IReadRows, bucket: int, query: queries.ReadOctets) -> byte
     return prefix[start:stop] + octets if start < offset else octets
 
 
+def _findLeftovers(rows: IKeys, bucket: int, query: queries.FindLeftovers) -> Leftovers:
+    return Leftovers(
+        bodyIds=tuple(islice(_orphans(rows, bucket, query), query.limit)),
+        mailboxes=tuple(islice(_halfRemovedMailboxes(rows, bucket), query.limit)),
+        accountIds=tuple(islice(_halfRemovedAccounts(rows, bucket), query.limit)),
+    )
+
+
+def _orphans(rows: IKeys, bucket: int, query: queries.FindLeftovers) -> Iterator[bytes]:
+    """Bodies that no entry names; ids begin with their milliseconds."""
+    low, high = (
+        max(0, seconds * 1000).to_bytes(6, "big") for seconds in (query.fromSeconds, query.toSeconds)
+    )
+    last = b""
+    for key in rows.keys(BODY, bucketKey(bucket) + low, bucketKey(bucket) + high):
+        bodyId = key[2:18]
+        if bodyId != last and rows.get(BODYREF, bodyrefKey(bucket, bodyId)) is None:
+            yield bodyId
+        last = bodyId
+
+
+def _halfRemovedMailboxes(rows: IKeys, bucket: int) -> Iterator[tuple[int, int]]:
+    prefix = bucketKey(bucket)
+    for key, octets in rows.scan(MAILBOX, prefix, after(prefix)):
+        record = decode(octets, MailboxRecord)
+        if record.removed:
+            yield record.owner, int.from_bytes(key[2:], "big")
+
+
+def _halfRemovedAccounts(rows: IKeys, bucket: int) -> Iterator[int]:
+    prefix = bucketKey(bucket)
+    for key, octets in rows.scan(USER, prefix, after(prefix)):
+        if len(key) == _ACCOUNT_KEY_OCTETS and decode(octets, AccountRecord).removed:
+            yield int.from_bytes(key[2:], "big")
+
+
 def _listDomains(
     rows: IReadRows, bucket: int, query: queries.ListDomains
 ) -> tuple[tuple[str, DomainRecord], ...]:
@@ -260,6 +305,7 @@ _ANSWERS: dict[type[queries.Query], Callable[[IReadRows, int, Any], Answer]] = {
     queries.ReadChanges: _readChanges,
     queries.ReadSummary: _readSummary,
     queries.ReadOctets: _readOctets,
+    queries.FindLeftovers: _findLeftovers,
     queries.ListDomains: _listDomains,
     queries.ReadSetting: _readSetting,
 }

@@ -279,6 +279,8 @@ def voidDelivery(step: Step, entry: VoidDelivery) -> Outcome:
     key = deliveryKey(step.bucket, entry.deliveryId)
     if step.rows.get(DELIVERY, key) is None:
         step.rows.put(DELIVERY, key, encode(DeliveryRecord(seconds=entry.seconds, filed=(), void=True)))
+    if step.rows.get(BODYREF, bodyrefKey(step.bucket, entry.deliveryId)) is None:
+        deleteBody(step.rows, step.bucket, entry.deliveryId)
     return Done()
 
 

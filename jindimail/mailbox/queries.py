@@ -110,6 +110,17 @@ class ReadOctets(Query, frozen=True, kw_only=True, tag=24):
     stop: int
 
 
+class FindLeftovers(Query, frozen=True, kw_only=True, tag=25):
+    """
+    What was begun and not finished: bodies without a `bodyref` named between two times, and mailboxes and accounts
+    whose removal stopped half way; answer `Leftovers`. Each list has at most `limit`.
+    """
+
+    fromSeconds: int
+    toSeconds: int
+    limit: int = 100
+
+
 class ListDomains(Query, frozen=True, kw_only=True, tag=30):
     """All domains; answer `tuple[tuple[str, DomainRecord], ...]`. Asked of the array's own group."""
 
@@ -133,6 +144,7 @@ AnyQuery = (
     | ReadChanges
     | ReadSummary
     | ReadOctets
+    | FindLeftovers
     | ListDomains
     | ReadSetting
 )
@@ -151,6 +163,14 @@ class Mailboxes(msgspec.Struct, frozen=True, kw_only=True):
 
     mailboxes: tuple[MailboxSummary, ...]
     subscriptions: tuple[str, ...]
+
+
+class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
+    """Body ids, `(account id, mailbox id)`s and account ids to finish with."""
+
+    bodyIds: tuple[bytes, ...]
+    mailboxes: tuple[tuple[int, int], ...]
+    accountIds: tuple[int, ...]
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +193,7 @@ Answer = (
     | Mailboxes
     | MailboxSummary
     | Changes
+    | Leftovers
     | SummaryRecord
     | DomainRecord
     | bytes

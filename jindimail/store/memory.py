@@ -81,6 +81,10 @@ class MemoryRows:
             if rows.changes != changes:
                 raise RuntimeError(f"table {table!r} was changed while it was being scanned")
 
+    def keys(self, table: str, start: bytes, stop: bytes) -> Iterator[bytes]:
+        """Iterate the keys alone with start <= key < stop, ascending."""
+        return (key for key, _ in self.scan(table, start, stop))
+
     @contextmanager
     def transaction(self) -> Iterator[MemoryRows]:
         """Undo all that was changed inside if it raises."""

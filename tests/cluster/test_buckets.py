@@ -1,0 +1,169 @@
+"""The contract of IBuckets, kept by buckets in memory and by those on replicated groups and a real store."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from random import Random
+from shutil import rmtree
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from jindimail.cluster.buckets import RIDING_OCTETS_MAX, Buckets
+from jindimail.cluster.memory import memoryBuckets
+from jindimail.errors import StorageFull
+from jindimail.interfaces import IBuckets
+from jindimail.mailbox.entries import ADD, CreateAccount, Deliver, Filing, SetDomain, StoreFlags
+from jindimail.mailbox.machine import MailMachine
+from jindimail.mailbox.outcomes import Done, Filed, Refused
+from jindimail.mailbox.queries import FindMailbox, ListDomains, ReadChanges, ReadOctets, ReadRows
+from jindimail.model import BUCKET_COUNT, Body, bucketOf
+from jindimail.replication.driver import Groups
+from jindimail.replication.durable import foundGroups
+from jindimail.store.environment import Environment, found
+from jindimail.store.space import Level, Space
+from jindimail.store.writer import Writer
+
+ADDRESS = "a@example.org"
+BUCKET = bucketOf(ADDRESS)
+NOW = 1_800_000_000
+
+
+class BucketsContract:
+    """What every provider keeps."""
+
+    buckets: Buckets
+
+    def deliver(self, name: int, octets: bytes) -> Deferred[Filed]:
+        """Deliver a body."""
+        body = Body.ofOctets(name.to_bytes(16, "big"), octets)
+        entry = Deliver(
+            seconds=NOW,
+            deliveryId=body.bodyId,
+            bodyId=body.bodyId,
+            size=body.size,
+            digest=body.digest,
+            keepers=self.buckets.keepers(BUCKET),
+            summary=b"summary",
+            filings=(Filing(accountId=1),),
+        )
+        return self.buckets.propose(BUCKET, entry, body)
+
+    def createAccount(self) -> Deferred[Done]:
+        """Make the account."""
+        entry = CreateAccount(
+            seconds=NOW,
+            accountId=1,
+            addresses=(ADDRESS,),
+            credential="",
+            quotaOctets=0,
+            quotaMessages=0,
+            mailboxes=(),
+            uidValidity=NOW,
+        )
+        return self.buckets.propose(BUCKET, entry)
+
+    def test_itProvidesTheInterface(self) -> None:
+        verifyObject(IBuckets, self.buckets)
+
+    async def test_whatIsAnsweredIsThere(self) -> None:
+        assert await self.createAccount() == Done()
+        assert await self.createAccount() == Refused("exists")
+        filed = (await self.deliver(1, b"x: y\r\n\r\nbody\r\n")).filings[0]
+        rows = await self.buckets.query(BUCKET, ReadRows(mailboxId=filed.mailboxId), fresh=True)
+        assert [row.uid for row in rows] == [filed.uid]
+        read = ReadOctets(bodyId=rows[0].bodyId, prefix=0, start=0, stop=99)
+        assert await self.buckets.query(BUCKET, read) == b"x: y\r\n\r\nbody\r\n"
+
+    async def test_deliveriesUnderWayTogetherAllGetTheirOwnUid(self) -> None:
+        await self.createAccount()
+        waiting = [self.deliver(name, b"body %d" % name) for name in range(1, 101)]
+        uids = [(await one).filings[0].uid for one in waiting]
+        assert uids == list(range(1, 101))
+
+    async def test_aLargeBodyIsThereBeforeItsEntry(self) -> None:
+        await self.createAccount()
+        octets = bytes(range(256)) * (4 * RIDING_OCTETS_MAX // 256) * 3 + b"end"
+        filed = (await self.deliver(1, octets)).filings[0]
+        row = (await self.buckets.query(BUCKET, ReadRows(mailboxId=filed.mailboxId)))[0]
+        read = b""
+        while len(read) < row.size:
+            query = ReadOctets(bodyId=row.bodyId, prefix=0, start=len(read), stop=row.size)
+            read += await self.buckets.query(BUCKET, query)
+        assert read == octets
+
+    async def test_followersHearOfChangesUntilTheyStop(self) -> None:
+        await self.createAccount()
+        inbox = await self.buckets.query(BUCKET, FindMailbox(accountId=1, name="INBOX"))
+        heard: list[int] = []
+        following = self.buckets.follow(BUCKET, inbox.mailboxId, lambda: heard.append(1))
+        await self.deliver(1, b"x")
+        assert heard
+        changes = await self.buckets.query(BUCKET, ReadChanges(mailboxId=inbox.mailboxId, afterModSeq=1))
+        assert len(changes.changes) == 1
+        following.stop()
+        following.stop()
+        count = len(heard)
+        store = StoreFlags(
+            seconds=NOW, mailboxId=inbox.mailboxId, ranges=((1, 1),), action=ADD, flags=("\\Seen",)
+        )
+        await self.buckets.propose(BUCKET, store)
+        assert len(heard) == count
+
+    async def test_theArraysOwnGroupHasDomains(self) -> None:
+        heard: list[int] = []
+        self.buckets.followTopic(("domains",), lambda: heard.append(1))
+        assert await self.buckets.propose(None, SetDomain(seconds=NOW, name="example.org")) == Done()
+        assert [name for name, _ in await self.buckets.query(None, ListDomains(), fresh=True)] == [
+            "example.org"
+        ]
+        assert heard
+        assert await self.buckets.propose(BUCKET, SetDomain(seconds=NOW, name="x.org")) == Refused(
+            "notAllowed"
+        )
+
+    async def test_aFullDiskTakesNoBodies(self) -> None:
+        await self.createAccount()
+        self.fill()
+        assert not self.buckets.maySpool()
+        await self.assertFailure(self.deliver(1, b"x"), StorageFull)
+
+
+class MemoryBucketsTests(BucketsContract, TestCase):
+    """In memory."""
+
+    def setUp(self) -> None:
+        self.buckets = memoryBuckets(MailMachine())
+
+    def fill(self) -> None:
+        """Let there be no room."""
+        self.buckets._store.freeLevel = Level.NO_BODIES
+
+
+class StoredBucketsTests(BucketsContract, TestCase):
+    """On groups and a store."""
+
+    async def setUp(self) -> None:
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(rmtree, directory)
+        found(directory, name="one")
+        environment = Environment(directory)
+        meta = environment.begin()
+        self.space = Space(environment.path)
+        store = Writer(environment, self.space, reactor=reactor)
+        self.addCleanup(store.close)
+        await store.write(lambda rows: foundGroups(rows, range(BUCKET_COUNT + 1), 1))
+        machine = MailMachine()
+        groups = Groups(clock=reactor, store=store, machine=machine, draw=Random(1).randint)
+        self.addCleanup(groups.stop)
+        await groups.start()
+        self.buckets = Buckets(
+            groups=groups, store=store, machine=machine, node=meta.node, incarnation=meta.incarnation
+        )
+
+    def fill(self) -> None:
+        """Let there be no room."""
+        self.space.level = Level.NO_BODIES
