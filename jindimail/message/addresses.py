@@ -79,7 +79,7 @@ class _ListReader:
         self.spaced = False
 
     def read(self, count: int) -> list[Address]:
-        """At most *count* addresses."""
+        """At most *count* addresses, and the end of the group that the last one is in."""
         value, end = self.value, len(self.value)
         while self.at < end and len(self.found) < count:
             match = _TOKEN.match(value, self.at)
@@ -98,7 +98,7 @@ class _ListReader:
         self._flush()
         if self.inGroup:
             self.found.append(groupEnd)
-        return self.found[:count]
+        return self.found
 
     def _word(self, octets: bytes) -> None:
         if self.inAngle and self.angle is not None:

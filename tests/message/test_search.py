@@ -1,0 +1,92 @@
+"""Text that SEARCH looks at: decoded, without regard to case or form."""
+
+import base64
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jindimail.message.search import bodyContains, bodyText, fieldContains, fold, headerText, messageContains
+from jindimail.message.structure import parse
+from tests.message import samples
+
+MESSAGE = (
+    b"From: =?utf-8?q?Ren=C3=A9?= <rene@example.org>\r\nSubject: =?utf-8?b?" + base64.b64encode("Grüße aus KÖLN".encode()) + b"?=\r\n"
+    b"Subject: second\r\nX-Folded: one\r\n two\r\nX-Empty:\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n"
+    b"--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSch=F6ne soft=\r\nbreak\r\n"
+    b"--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(b"<style>hidden</style><p>Fish&amp;Chips <b>bo</b>ld</p>") + b"\r\n"
+    b"--b\r\nContent-Type: application/octet-stream\r\n\r\nbinary\r\n"
+    b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?inn=C3=A9r?=\r\n\r\ndeep\r\n--b--\r\n"
+)  # fmt: skip
+HEADER = MESSAGE[: MESSAGE.index(b"preamble")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("STRASSE", "straße"),
+        ("ﬁsh", "FISH"),
+        ("e\u0301", "É"),
+        ("Ａ", "a"),
+        ("Σ", "ς"),
+        ("plain", "PLAIN"),
+        ("", ""),
+    ],
+)
+def test_formsThatCompareEqual(one: str, other: str) -> None:
+    assert fold(one) == fold(other)
+
+
+def test_longTextFoldsInPieces() -> None:
+    assert fold("É" * 1000) == "é" * 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "needle", "expected"),
+    [
+        (b"SUBJECT", "grüße aus köln", True),
+        (b"subject", "SECOND", True),
+        (b"From", "rené <RENE@", True),
+        (b"X-Folded", "one two", True),
+        (b"X-Empty", "", True),
+        (b"X-None", "", False),
+        (b"X-Empty", "x", False),
+        (b"Subject", "preamble", False),
+    ],
+)
+def test_fieldsAreSearched(name: bytes, needle: str, expected: bool) -> None:
+    assert fieldContains(HEADER, name, fold(needle)) is expected
+
+
+@pytest.mark.parametrize(
+    ("needle", "inBody", "inMessage"),
+    [
+        ("schöne", True, True),
+        ("softbreak", True, True),
+        ("fish&chips bold", True, True),
+        ("hidden", False, False),
+        ("binary", False, False),
+        ("innér", True, True),
+        ("DEEP", True, True),
+        ("köln", False, True),
+        ("x-folded: one two", False, True),
+        ("delivered-to: bob", False, True),
+        ("absent", False, False),
+        ("", True, True),
+    ],
+)
+def test_bodyAndWholeMessageAreSearched(needle: str, inBody: bool, inMessage: bool) -> None:
+    part = parse(MESSAGE)
+    assert bodyContains(part, MESSAGE, fold(needle)) is inBody
+    assert messageContains(part, MESSAGE, fold(needle), b"Delivered-To: bob@example.com\r\n") is inMessage
+
+
+@given(st.one_of(samples.mutatedMessages(), st.binary(max_size=200)))
+@settings(deadline=None)
+def test_anyMessageIsSearched(octets: bytes) -> None:
+    part = parse(octets)
+    for text in (*bodyText(part, octets), *headerText(octets[: part.bodyStart])):
+        text.encode("utf-8")
+        fold(text)
+    assert messageContains(part, octets, "") is True or not octets.strip()
