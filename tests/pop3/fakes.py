@@ -36,6 +36,7 @@ class Store:
         self.expunged: list[UidSet] = []
         self.listeners: list[Callable[[], None]] = []
         self.octetsAsked: list[int] = []
+        self.changesAsked = 0
         self.logouts = 0
 
     def answer(self, compute: Callable[[], Any]) -> Deferred[Any]:
@@ -139,6 +140,7 @@ class FakeMailbox:
 
     def changes(self, afterModSeq: int) -> Deferred[Any]:
         """See `IMailbox`."""
+        self.store.changesAsked += 1
         gone = self.store.vanished[afterModSeq - 1 :]
         changes = tuple(
             Vanished(modSeq=afterModSeq + n, uids=UidSet.of([uid])) for n, uid in enumerate(gone, 1)

@@ -91,6 +91,7 @@ def test_aClientThatGoesAwayInTheMiddle() -> None:
     assert bed.store.lock == ""
     assert not bed.clock.getDelayedCalls()
     assert len(bed.store.octetsAsked) == 1
+    assert not protocol._isBusy
 
 
 def test_aClientThatStopsReadingIsCutOff() -> None:

@@ -302,6 +302,7 @@ S: +OK 3 messages
 """
     )
     assert bed.store.lock
+    assert bed.store.logouts == 2
 
 
 def test_aConnectionLostDuringTheLoginLeavesNoLock() -> None:
@@ -322,6 +323,7 @@ def test_anIdleSessionEndsAfterTenMinutesWithoutAWord() -> None:
     )
     assert bed.store.lock == ""
     assert not bed.clock.getDelayedCalls()
+    assert not bed.store.listeners
 
 
 def test_whoDoesNotLogInIsClosedSooner() -> None:
@@ -347,11 +349,11 @@ def test_octetsThatAreNoWholeLineDoNotKeepASessionAlive() -> None:
 
 
 def test_anAccountThatAnswersSlowlyIsNoIdleClient() -> None:
-    run(LOGIN + "DO hold\nC: RETR 3\nDO wait599\nDO wait2\nDO release\nS: +OK 0 octets\nS: .\n")
+    run(LOGIN + "DO hold\nC: RETR 3\nDO wait599\nDO wait2\nOPEN\nDO release\nS: +OK 0 octets\nS: .\n")
 
 
 def test_aMessageRemovedByAnotherSessionIsRefused() -> None:
-    run(
+    bed = run(
         LOGIN
         + r"""
 DO remove1
@@ -368,6 +370,7 @@ C: QUIT
 S: +OK bye
 """
     )
+    assert bed.store.changesAsked == 2
 
 
 def test_unexpectedFailuresSayNothingOfThemselves() -> None:

@@ -9,6 +9,7 @@ Multi-session protocol scripts: what clients send and servers answer, as text.
     C> 4 octets              octets of the client without a line end
     SESSION 2                go on with (or begin) another connection
     CLOSED                   the server has closed the connection
+    OPEN                     it has not
     LOST                     the client's connection is lost
     DO name                  call the hook of this name
 
@@ -107,6 +108,9 @@ class Script:
             self._nothingLeft()
             if not self._session.wire.disconnecting:
                 raise ScriptError(f"{self._where}: the connection is open")
+        elif word == "OPEN":
+            if self._session.wire.disconnecting:
+                raise ScriptError(f"{self._where}: the connection is closed")
         elif word == "LOST":
             self._session.protocol.connectionLost(Failure(ConnectionDone()))
         elif word == "DO":

@@ -40,6 +40,11 @@ class Wire(StringTransport):
         directlyProvides(self, ISSLTransport)
         return True
 
+    def loseConnection(self) -> None:
+        """See `ITransport`. A real transport with a paused producer would wait for ever."""
+        assert self.producer is None, "the producer is still registered"
+        super().loseConnection()
+
     def abortConnection(self) -> None:
         """See `ITCPTransport`."""
         self.aborted = True
