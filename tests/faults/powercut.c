@@ -18,7 +18,7 @@
  * removal of files.  lock.mdb is left alone: LMDB rebuilds it.
  *
  * Undo records (native byte order): kind (1 octet), 7 octets of zero, page or size (8), length (8), then length octets.
- *   F  the file's path             B  its size when all of it was durable
+ *   F  inode, and path at first    B  its size when all of it was durable
  *   P  old octets of a page        W  a lost page was written again
  *   D  the page became durable     S  all pages but lost ones became durable, size follows
  *   E  all pending pages are lost
@@ -150,7 +150,7 @@ static struct file *opened(int fd, const struct stat *status, const char *path)
     file->undo = syscall(SYS_openat, AT_FDCWD, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (file->undo < 0)
         die("the undo file cannot be made");
-    put(file, 'F', 0, path, strlen(path));
+    put(file, 'F', status->st_ino, path, strlen(path));
     file->capacity = 1024;
     file->slots = calloc(file->capacity, sizeof *file->slots);
     files[file_count++] = file;
@@ -307,12 +307,9 @@ static void all_durable(struct file *file, int fd)
     if (file->lost == 0) {
         clear(file);
         file->begun = 0;
-        char path[PATH_MAX], link[64];
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t length = readlink(link, path, sizeof path);
-        if (syscall(SYS_ftruncate, file->undo, 0) != 0 || length < 0)
+        if (syscall(SYS_ftruncate, file->undo, 0) != 0)
             die("the undo file cannot be emptied");
-        put(file, 'F', 0, path, length);
+        put(file, 'F', file->inode, NULL, 0);
         return;
     }
     fstat(fd, &status);

@@ -15,6 +15,7 @@ import random
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ class Loss:
 class _Unsynced:
     """One file's state by its undo records: old octets of each page that is not durable, and the durable size."""
 
-    path: Path = Path()
+    inode: int = 0
     size: int | None = None
     sizeWritten: int = 0  # synchronous writes made the file at least so long, or as long as it is
     pages: dict[int, bytes] = field(default_factory=dict)
@@ -110,18 +111,29 @@ class Shim:
         (value,) = struct.unpack_from("=i", self._map, 4 * _FIELDS.index(name))
         return int(value)
 
+    def awaitSync(self, secondsMax: float = 5.0) -> None:
+        """Return when the next sync has begun and takes a while: the process is between a write and its sync."""
+        self.syncs(Sync.DELAY, 50)
+        until = time.monotonic() + secondsMax
+        before = self.counted("syncs")
+        while self.counted("syncs") == before and time.monotonic() < until:
+            pass
+
     def unsyncedPages(self) -> int:
         """How many pages would be lost if the power went now; exact when the process is dead or idle."""
         return sum(len(each.pages) for each in self._files())
 
     def cut(self, how: Cut = Cut.ALL, seed: int = 0) -> Loss:
-        """Make the files what a power cut may leave, and forget the undo records. The process must be dead."""
+        """Make the files what a power cut may leave, and forget undo records and faults. The process must be dead."""
         chance = random.Random(seed)
         loss = Loss()
+        paths = {path.stat().st_ino: path for path in self.directory.rglob("*") if path.is_file()}
         for each in self._files():
-            if each.size is not None and each.path.exists():
-                _restore(each, how, chance, loss)
+            if each.size is not None and each.inode in paths:
+                _restore(paths[each.inode], each, how, chance, loss)
         self.settle()
+        self.syncs(Sync.REAL)
+        self.writesFail(0)
         return loss
 
     def settle(self) -> None:
@@ -148,7 +160,7 @@ def _replayed(octets: bytes) -> _Unsynced:
             break  # killed while it was written: the data write had not begun
         match kind:
             case b"F":
-                unsynced.path = Path(os.fsdecode(content))
+                unsynced.inode = number
             case b"B":
                 unsynced.size = number
             case b"P":
@@ -169,8 +181,8 @@ def _replayed(octets: bytes) -> _Unsynced:
     return unsynced
 
 
-def _restore(unsynced: _Unsynced, how: Cut, chance: random.Random, loss: Loss) -> None:
-    with unsynced.path.open("r+b") as file:
+def _restore(path: Path, unsynced: _Unsynced, how: Cut, chance: random.Random, loss: Loss) -> None:
+    with path.open("r+b") as file:
         sizeNow = file.seek(0, os.SEEK_END)
         size = max(unsynced.size or 0, min(unsynced.sizeWritten, sizeNow))
         if how is Cut.SOME and chance.random() < 0.5:

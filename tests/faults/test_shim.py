@@ -93,6 +93,14 @@ def test_unsyncedTruncationIsUndone(disk: Disk) -> None:
     assert disk.read() == b"octets" * 2000
 
 
+def test_renamedFileIsFoundAgain(disk: Disk) -> None:
+    disk.run(
+        "fd = opened('new'); os.write(fd, b'lost'); os.rename(os.path.join(where, 'new'), os.path.join(where, 'file'))"
+    )
+    disk.shim.cut()
+    assert disk.read() == b""
+
+
 def test_appendAndVectorWritesAreSeen(disk: Disk) -> None:
     disk.run(
         "fd = opened('file', os.O_APPEND); os.write(fd, b'kept'); os.fsync(fd); os.write(fd, b'lost');"

@@ -1,0 +1,78 @@
+"""Power cuts under load: what was not synced is lost, and nothing of it had been acknowledged.
+
+The last test is the proof of the others: the same trial on a store that does not sync must see the loss.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.wire import WireError
+from tests.faults.shim import Cut, Shim
+from tests.faults.trial import Trial
+from tests.support.ledger import State
+from tests.support.node import TWISTD, NodeFailed, NodeProcess
+
+_ROUNDS = int(os.environ.get("POWERCUT_ROUNDS", "12"))
+
+
+def test_acknowledgedMailSurvivesEachPowerCut(shimmed: tuple[NodeProcess, Shim]) -> None:
+    node, shim = shimmed
+    trial = Trial(node, seed=2)
+    trial.prepare()
+    shim.settle()
+    unsynced = 0
+    for seed in range(_ROUNDS):
+        # Every other kill falls between a write and its sync, the others anywhere.
+        trial.live(beforeKill=shim.awaitSync if seed % 4 < 2 else lambda: None)
+        unsynced += shim.cut(Cut.SOME if seed % 2 else Cut.ALL, seed).pagesUnsynced
+        node.start()
+        trial.audit()
+        node.kill()
+        shim.cut(Cut.ALL)
+    node.start()
+    assert trial.violations() == []
+    assert node.stop() == 0
+    checked = node.check()
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert unsynced > 0, "no kill fell between a write and its sync: nothing was tested"
+
+
+def test_foundingSurvivesAPowerCut(place: Path) -> None:
+    node = NodeProcess(place)
+    node.data.mkdir(mode=0o700)
+    shim = Shim(node.data, place / "shim")
+    node.environment = shim.environment()
+    node.found()
+    shim.cut(Cut.ALL)
+    try:
+        node.start()
+        assert node.stop() == 0
+    finally:
+        node.close()
+
+
+@pytest.mark.parametrize("how", list(Cut))
+def test_theSameTrialSeesTheLossOnAStoreThatDoesNotSync(shimmed: tuple[NodeProcess, Shim], how: Cut) -> None:
+    node, shim = shimmed
+    trial = Trial(node, seed=3)
+    trial.prepare()
+    shim.settle()
+    node.program = ("-m", "tests.faults.unsynced")
+    trial.live()
+    assert trial.ledger.count(State.ACKNOWLEDGED) > 0
+    assert shim.cut(how, 3).pagesUnsynced > 0
+    node.program = TWISTD
+    assert _seesLoss(trial), "the store did not sync, and the trial saw nothing"
+
+
+def _seesLoss(trial: Trial) -> bool:
+    """A node that does not start on what is left, or ends over it, has lost the mail just the same."""
+    try:
+        trial.node.start()
+        return any("was acknowledged and is not there" in wrong for wrong in trial.violations())
+    except (NodeFailed, OSError, WireError):
+        return True

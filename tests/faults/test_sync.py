@@ -1,0 +1,63 @@
+"""A disk whose syncs fail or hang: the node stops and says why, or waits; it never acknowledges what is not safe."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+
+from bench.wire import stuffed
+from tests.faults.shim import Cut, Shim, Sync
+from tests.faults.trial import Trial
+from tests.support.ledger import State, letter
+from tests.support.node import NodeProcess
+
+
+@pytest.mark.parametrize("mode", [Sync.EIO_ONCE, Sync.EIO])
+def test_failingSyncStopsTheNodeAndTheNextStartHasAllThatWasPromised(
+    shimmed: tuple[NodeProcess, Shim], mode: Sync
+) -> None:
+    node, shim = shimmed
+    trial = Trial(node, seed=4)
+    trial.prepare()
+    node.start()
+    trial.beginLoad()
+    trial.awaitAcknowledged(40)
+    shim.syncs(mode)
+    assert node.wait() != 0
+    trial.endLoad()
+    assert "Input/output error" in node.log()
+    shim.syncs(Sync.REAL)
+    shim.cut(Cut.SOME, 4)
+    node.start()
+    trial.audit()
+    assert node.stop() == 0
+    assert node.check().returncode == 0
+
+
+def test_nothingIsAcknowledgedWhileASyncHangs(shimmed: tuple[NodeProcess, Shim]) -> None:
+    node, shim = shimmed
+    trial = Trial(node, seed=5)
+    trial.prepare()
+    node.start()
+    address = trial.accounts[0].address
+    number = trial.ledger.sent(address)
+    client = node.smtp()
+    # Mail that is safe before the disk hangs must stay readable meanwhile.
+    assert client.transact(b"a@elsewhere.test", address.encode(), letter(number)).startswith(b"250")
+    trial.ledger.note([number], State.ACKNOWLEDGED)
+    shim.syncs(Sync.HANG)
+    other = trial.ledger.sent(address)
+    client.write(b"MAIL FROM:<a@elsewhere.test>\r\nRCPT TO:<%s>\r\nDATA\r\n" % address.encode())
+    for code in (b"250", b"25", b"354"):
+        client.expect(code)
+    client.write(stuffed(letter(other)))
+    node.waitUntil(lambda: shim.counted("waiting") > 0, "a sync hangs")
+    assert select.select([client.socket], [], [], 0.5)[0] == []
+    assert trial.violations() == []
+    shim.syncs(Sync.REAL)
+    assert client.answer().startswith(b"250")
+    trial.ledger.note([other], State.ACKNOWLEDGED)
+    client.quit()
+    assert trial.violations() == []
+    assert node.stop() == 0
