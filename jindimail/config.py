@@ -189,10 +189,15 @@ class Limits:
 class Cluster:
     """The node's place in the array. All else of the array is replicated and changed through it, not here."""
 
-    logEntries: int = _key(
-        number(16, 1_000_000),
-        "Applied entries that each group's log keeps, for members that were away; older ones are dropped.",
-        1024,
+    waitingEntries: int = _key(
+        number(64, 1_000_000),
+        "Changes of one bucket that may wait for their commit; clients with more are asked to try again.",
+        4096,
+    )
+    logMemory: int = _key(
+        octets(16 << 10, 64 << 20),
+        "Octets of each bucket's log that are kept in memory for members that lag.",
+        256 << 10,
     )
 
 

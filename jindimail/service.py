@@ -1,1 +1,314 @@
-"""The composition root: the only place that knows the real reactor."""
+"""
+The composition root: the only place that knows the real reactor.
+
+`twistd jindimail --config node.ini` reads and checks the configuration, binds the ports (as root, where it was started so),
+becomes the node's user, opens the stack (store, groups, directory, delivery), and only then lets the edges accept. SIGHUP
+rereads certificates and what may change live; SIGTERM and SIGINT end what is under way within a deadline and leave a clean store.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import signal
+import sys
+import time
+from random import SystemRandom
+from typing import Any
+
+from twisted.application.service import IProcess, Service
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from jindimail.admin.certificates import ReloadableCertificate, contextOf
+from jindimail.admin.control import ControlFactory
+from jindimail.admin.endpoints import checkEndpoints, serverEndpoints
+from jindimail.admin.listening import Listening
+from jindimail.admin.livenode import SERVING, STOPPING, LiveNode
+from jindimail.admin.manhole import manholeFactory
+from jindimail.admin.reload import changedKeys, reread
+from jindimail.admin.stack import Stack, requireFounded
+from jindimail.admin.verbs import VERBS
+from jindimail.config import Configuration, load
+from jindimail.edges import IMPLICIT_TLS, edgeFactories, limitEdges
+from jindimail.errors import ConfigError
+from jindimail.mailbox.sessions import Sessions
+
+FAILED = 1  # exit status
+WATCH_SECONDS = 1.0
+ABORT_SECONDS = 2.0
+
+
+class Options(usage.Options):
+    """The options of `twistd jindimail`."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "Run a node of a jindimail mail array: SMTP, LMTP, POP3 and IMAP4 at its edge, replicated storage below. "
+        "`jindictl init` founds a node, `jindictl config example` prints a configuration."
+    )
+    optParameters = [["config", "c", None, "The node's configuration file (node.ini); it must be given."]]
+
+    def postOptions(self) -> None:
+        """Read and check the configuration; with problems, list all of them and exit before anything listens."""
+        if self["config"] is None:
+            raise usage.UsageError("--config FILE must be given")
+        try:
+            self["configuration"] = checkedConfiguration(self["config"])
+        except ConfigError as error:
+            lines = [f"jindimail: {self['config']}: {problem}" for problem in error.problems]
+            raise SystemExit("\n".join(lines)) from None
+
+
+def checkedConfiguration(path: str) -> Configuration:
+    """
+    The configuration in a file, with all checked that can be before the node starts.
+
+    @raise ConfigError: with all problems.
+    """
+    configuration = load(path)
+    problems: list[str] = []
+    for check in (checkEndpoints, _checkUser, requireFounded, _checkTls):
+        try:
+            check(configuration)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return configuration
+
+
+def _checkUser(configuration: Configuration) -> None:
+    user = configuration.node.user
+    if not user:
+        return
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError((f"node.user: no user {user} on this machine",)) from None
+    if os.geteuid() not in (0, entry.pw_uid):
+        raise ConfigError((f"node.user: only root can become {user}",))
+
+
+def _checkTls(configuration: Configuration) -> None:
+    if os.path.isdir(configuration.node.dataDirectory):
+        contextOf(configuration.tls)
+
+
+def makeService(options: Options) -> NodeService:
+    """The service of the configured node (`twisted.application.service.ServiceMaker`)."""
+    from twisted.internet import reactor
+
+    return NodeService(options["configuration"], reactor)
+
+
+class NodeService(Service):
+    """A node, from its ports to its store."""
+
+    name = "jindimail"
+    _log = Logger()
+
+    def __init__(self, configuration: Configuration, reactor: Any) -> None:
+        self.configuration = configuration
+        self._reactor = reactor
+        self._listening = Listening()
+        self._stack: Stack | None = None
+        self._node: LiveNode | None = None
+        self._edges: dict[str, Any] = {}
+        self._starting: Deferred[None] | None = None
+        self._watch = LoopingCall(self._watchGroups)
+        self._watch.clock = reactor
+        self._certificate = ReloadableCertificate(configuration.tls)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Tell twistd whom to become once the ports are bound."""
+        Service.setServiceParent(self, parent)
+        if self.configuration.node.user and os.geteuid() == 0:
+            entry = pwd.getpwnam(self.configuration.node.user)
+            process = IProcess(parent)
+            process.uid, process.gid = entry.pw_uid, entry.pw_gid
+
+    def privilegedStartService(self) -> None:
+        """Bind all ports but the control socket, which belongs to the node's user."""
+        Service.privilegedStartService(self)
+        bound = ensureDeferred(self._bind(lambda service: service != "control"))
+        bound.addErrback(self._failed)
+
+    async def _bind(self, which: Any) -> None:
+        listen = self.configuration.listen
+        for service, endpoints in serverEndpoints(listen, self._reactor).items():
+            if which(service):
+                for endpoint, string in zip(endpoints, getattr(listen, service), strict=True):
+                    await self._listening.bind(service, endpoint, string)
+
+    def startService(self) -> None:
+        """Open the node; as its user, if there is one."""
+        Service.startService(self)
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        if not self.running:
+            return
+        self._starting = ensureDeferred(self._start())
+        self._starting.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        configuration = self.configuration
+        chance = SystemRandom()
+        self._stack = stack = Stack(configuration, reactor=self._reactor, seconds=time.time, chance=chance)
+        stack.store.failed().addCallback(self._storeFailed)
+        limits = configuration.limits
+        sessions = Sessions(
+            seconds=time.time, sessionsMax=limits.sessions, sessionsPerPeerMax=limits.sessionsPerPeer
+        )
+        self._node = node = LiveNode(
+            configuration=configuration,
+            meta=stack.meta,
+            store=stack.store,
+            groups=stack.groups,
+            buckets=stack.buckets,
+            directory=stack.directory,
+            sessions=sessions,
+            seconds=time.time,
+            startedSeconds=int(time.time()),
+        )
+        await stack.start()
+        await self._bind(lambda service: service == "control")
+        self._edges = edgeFactories(stack, configuration, sessions, self._certificate, self._reactor)
+        self._edges["control"] = ControlFactory(node=node, verbs=VERBS, reactor=self._reactor)
+        if configuration.listen.manhole:
+            self._edges["manhole"] = manholeFactory(node, VERBS)
+        for service, factory in self._edges.items():
+            self._listening.accept(service, self._wrapped(service, factory))
+        node.listening = self._listening.addresses()
+        node.state = SERVING
+        signal.signal(signal.SIGHUP, self._hungUp)
+        self._watch.start(WATCH_SECONDS, now=False)
+        self._log.info(
+            "node {name} serves, incarnation {incarnation}: {services}",
+            name=configuration.node.name,
+            incarnation=stack.meta.incarnation,
+            services=", ".join(f"{service} {' '.join(at)}" for service, at in node.listening.items()),
+        )
+
+    def _wrapped(self, service: str, factory: Any) -> Any:
+        if service in IMPLICIT_TLS:
+            return TLSMemoryBIOFactory(self._certificate, False, factory)
+        return factory
+
+    # --- while it runs
+
+    def _hungUp(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self.reload)
+
+    def reload(self) -> None:
+        """Take over what may change live; a configuration with problems changes nothing."""
+        try:
+            new = checkedConfiguration(self.configuration.path)
+            self._certificate.reload(new.tls)
+        except ConfigError as error:
+            for problem in error.problems:
+                self._log.error("SIGHUP: {problem}; nothing is changed", problem=problem)
+            return
+        waiting = changedKeys(self.configuration, new, live=False)
+        changed = changedKeys(self.configuration, new, live=True)
+        self.configuration = reread(self.configuration, new)
+        if self._node is not None:
+            self._node.configuration = self.configuration
+            self._node.sessions.bound(new.limits.sessions, new.limits.sessionsPerPeer)
+        limitEdges(self._edges, new.limits)
+        self._log.info(
+            "SIGHUP: certificates reread; changed: {changed}", changed=", ".join(changed) or "nothing"
+        )
+        if waiting:
+            self._log.warn("SIGHUP: these wait for a restart: {keys}", keys=", ".join(waiting))
+
+    def _watchGroups(self) -> None:
+        failure = self._stack.groups.failure if self._stack is not None else None
+        if failure is not None:
+            self._fail("the groups of this node stopped", failure)
+
+    def _storeFailed(self, reason: Exception) -> None:
+        self._fail("the store can no longer be written", Failure(reason))
+
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, ConfigError):
+            for problem in error.problems:
+                self._log.critical("the node cannot start: {problem}", problem=problem)
+                sys.stderr.write(f"jindimail: {problem}\n")
+            self._end()
+        else:
+            self._fail("the node cannot start", failure)
+
+    def _fail(self, what: str, failure: Failure) -> None:
+        """Say why, and end the process with a status that says that it was not asked to."""
+        self._log.failure("{what}; the node stops", failure, what=what)
+        sys.stderr.write(f"jindimail: {what}: {failure.getErrorMessage()}; the node stops\n")
+        self._end()
+
+    def _end(self) -> None:
+        if self._watch.running:
+            self._watch.stop()
+        atexit.register(_exitFailed)
+        self._reactor.callWhenRunning(self._stopReactor)
+
+    def _stopReactor(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    # --- the end
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more, let what is under way end within the deadline, close the store."""
+        Service.stopService(self)
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        if self._node is not None:
+            self._node.state = STOPPING
+        if self._watch.running:
+            self._watch.stop()
+        await self._listening.stop()
+        await self._endSessions(self.configuration.limits.stopDeadline)
+        if self._stack is not None:
+            await self._stack.close()
+        self._log.info("node {name} stopped", name=self.configuration.node.name)
+
+    async def _endSessions(self, deadlineSeconds: float) -> None:
+        closing = [edge.closeWhenIdle() for edge in self._edges.values()]
+        if not closing:
+            return
+        allClosed: Deferred[Any] = DeferredList(closing, consumeErrors=True)
+        if await self._within(allClosed, deadlineSeconds) or self._node is None:
+            return
+        self._log.warn("{count} sessions outlast the deadline", count=len(self._node.sessions))
+        for session in self._node.sessions:
+            session.disconnect()
+        await self._within(allClosed, ABORT_SECONDS)
+
+    async def _within(self, awaited: Deferred[Any], seconds: float) -> bool:
+        """Whether it came about in time."""
+        either: Deferred[bool] = Deferred()
+        late = self._reactor.callLater(seconds, either.callback, False)
+
+        def came(result: Any) -> Any:
+            if late.active():
+                late.cancel()
+                either.callback(True)
+            return result
+
+        awaited.addBoth(came)
+        return await either
+
+
+def _exitFailed() -> None:
+    """The last thing that a failed node does, since twistd itself would exit with 0."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FAILED)

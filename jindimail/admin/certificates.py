@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 from OpenSSL.SSL import Connection, Context
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -114,7 +114,7 @@ def selfSigned(hostName: str, now: datetime) -> tuple[bytes, bytes]:
     if hostName != "localhost":
         alternatives.append(x509.DNSName("localhost"))
     loopback = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
-    usages = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
+    usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

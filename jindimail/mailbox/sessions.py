@@ -55,6 +55,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def bound(self, sessionsMax: int, sessionsPerPeerMax: int) -> None:
+        """Other bounds, for sessions admitted from now on."""
+        self._sessionsMax = sessionsMax
+        self._sessionsPerPeerMax = sessionsPerPeerMax
+
     def admit(self, protocol: str, peer: str) -> Session | None:
         """A new session, or None when the node or this peer has too many."""
         ofPeer = self._peers.get(peer, 0)

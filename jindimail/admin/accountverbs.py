@@ -1,0 +1,273 @@
+"""The verbs about domains, users and aliases: thin, over the directory's use-cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from jindimail.admin.livenode import LiveNode
+from jindimail.admin.verb import (
+    NUMBER,
+    OCTETS,
+    PAGE_ROWS,
+    SECRET,
+    SWITCH,
+    TEXTS,
+    Argument,
+    Report,
+    verb,
+)
+
+DOMAIN = Argument(name="domain", doc="the domain's name, example.org say")
+ADDRESS = Argument(name="address", doc="the user's login name, ada@example.org say")
+ALIAS = Argument(name="address", doc="the alias's address, sales@example.org say")
+TARGETS = Argument(name="targets", doc="the addresses that it leads to", kind=TEXTS)
+AFTER = Argument(name="after", doc="the page after this one", option=True, default="")
+CATCH_ALL = Argument(
+    name="catchAll", doc="the address that takes what nobody else does; '' for none", option=True
+)
+POSTMASTER = Argument(
+    name="postmaster", doc="who reads postmaster@ of this domain; '' for nobody", option=True
+)
+QUOTA_OCTETS = Argument(
+    name="quotaOctets", doc="most octets, 5G say; 0 for no limit", kind=OCTETS, option=True
+)
+QUOTA_MESSAGES = Argument(name="quotaMessages", doc="most messages; 0 for no limit", kind=NUMBER, option=True)
+PASSWORD = Argument(name="password", doc="the password", kind=SECRET)
+
+
+# --- domains -----------------------------------------------------------------------------------------------
+
+
+@verb("domain add", DOMAIN, CATCH_ALL, POSTMASTER, examples=("jindictl domain add example.org",))
+async def addDomain(
+    node: LiveNode, report: Report, *, domain: str, catchAll: str | None, postmaster: str | None
+) -> dict[str, Any]:
+    """Add a domain: from now on the array takes mail for its users."""
+    added = await node.directory.addDomain(domain, catchAll=catchAll or "", postmaster=postmaster or "")
+    return asdict(added)
+
+
+@verb("domain list", AFTER, columns=("name", "catchAll", "postmaster"), examples=("jindictl domain list",))
+async def domains(node: LiveNode, report: Report, *, after: str = "") -> dict[str, Any]:
+    """All domains of the array."""
+    return _page(await node.directory.domains(), lambda domain: domain.name, after)
+
+
+@verb("domain show", DOMAIN, examples=("jindictl domain show example.org",))
+async def domain(node: LiveNode, report: Report, *, domain: str) -> dict[str, Any]:
+    """One domain."""
+    return asdict(await node.directory.domain(domain))
+
+
+@verb(
+    "domain set",
+    DOMAIN,
+    CATCH_ALL,
+    POSTMASTER,
+    examples=("jindictl domain set example.org --catch-all ada@example.org",),
+)
+async def setDomain(
+    node: LiveNode, report: Report, *, domain: str, catchAll: str | None, postmaster: str | None
+) -> dict[str, Any]:
+    """Change what is given of a domain."""
+    return asdict(await node.directory.setDomain(domain, catchAll=catchAll, postmaster=postmaster))
+
+
+@verb(
+    "domain remove",
+    DOMAIN,
+    confirm="Remove the domain {domain}? Mail to its addresses will be refused.",
+    examples=("jindictl domain remove example.org",),
+)
+async def removeDomain(node: LiveNode, report: Report, *, domain: str) -> dict[str, Any]:
+    """Drop a domain; its users and aliases must be gone before."""
+    await node.directory.removeDomain(domain)
+    return {"removed": domain}
+
+
+# --- users -------------------------------------------------------------------------------------------------
+
+
+@verb(
+    "user add",
+    ADDRESS,
+    PASSWORD,
+    QUOTA_OCTETS,
+    QUOTA_MESSAGES,
+    examples=(
+        "jindictl user add ada@example.org",
+        "jindictl user add ada@example.org --quota-octets 5G < password",
+    ),
+)
+async def addUser(
+    node: LiveNode,
+    report: Report,
+    *,
+    address: str,
+    password: str,
+    quotaOctets: int | None = None,
+    quotaMessages: int | None = None,
+) -> dict[str, Any]:
+    """Add a user with the default mailboxes."""
+    user = await node.directory.addUser(
+        address, password, quotaOctets=quotaOctets or 0, quotaMessages=quotaMessages or 0
+    )
+    return asdict(user)
+
+
+@verb(
+    "user list",
+    Argument(name="domain", doc="only of this domain", option=True, default=""),
+    AFTER,
+    columns=("address", "enabled", "octets", "quotaOctets", "messages", "quotaMessages"),
+    examples=("jindictl user list --domain example.org",),
+)
+async def users(node: LiveNode, report: Report, *, domain: str = "", after: str = "") -> dict[str, Any]:
+    """All users, with what they use."""
+    return _page(await node.directory.users(domain or None), lambda user: user.address, after)
+
+
+@verb("user show", ADDRESS, examples=("jindictl user show ada@example.org",))
+async def user(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
+    """One user, by any address that belongs to the account."""
+    return asdict(await node.directory.user(address))
+
+
+@verb(
+    "user set",
+    ADDRESS,
+    Argument(name="enabled", doc="whether the user may log in and gets mail", kind=SWITCH, option=True),
+    QUOTA_OCTETS,
+    QUOTA_MESSAGES,
+    examples=(
+        "jindictl user set ada@example.org --no-enabled",
+        "jindictl user set ada@example.org --quota-octets 0",
+    ),
+)
+async def setUser(
+    node: LiveNode,
+    report: Report,
+    *,
+    address: str,
+    enabled: bool | None = None,
+    quotaOctets: int | None = None,
+    quotaMessages: int | None = None,
+) -> dict[str, Any]:
+    """Change what is given of a user."""
+    user = await node.directory.setUser(
+        address, enabled=enabled, quotaOctets=quotaOctets, quotaMessages=quotaMessages
+    )
+    return asdict(user)
+
+
+@verb("user passwd", ADDRESS, PASSWORD, examples=("jindictl user passwd ada@example.org",))
+async def setPassword(node: LiveNode, report: Report, *, address: str, password: str) -> dict[str, Any]:
+    """Change a user's password."""
+    await node.directory.setPassword(address, password)
+    return {"changed": address}
+
+
+@verb(
+    "user remove",
+    ADDRESS,
+    confirm="Remove {address} and all mail in the account?",
+    examples=("jindictl user remove ada@example.org --yes",),
+)
+async def removeUser(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
+    """Remove a user with all mail, step by step; log in and delivery end at once."""
+    total = (await node.directory.user(address)).messages
+    await node.directory.removeUser(
+        address, lambda remaining: report(max(0, total - remaining), total, "removing messages")
+    )
+    return {"removed": address}
+
+
+@verb(
+    "quota",
+    ADDRESS,
+    QUOTA_OCTETS,
+    QUOTA_MESSAGES,
+    examples=("jindictl quota ada@example.org", "jindictl quota ada@example.org --quota-octets 10G"),
+)
+async def quota(
+    node: LiveNode,
+    report: Report,
+    *,
+    address: str,
+    quotaOctets: int | None = None,
+    quotaMessages: int | None = None,
+) -> dict[str, Any]:
+    """What a user uses and may use; with options, change what the user may use."""
+    if quotaOctets is not None or quotaMessages is not None:
+        found = await node.directory.setUser(address, quotaOctets=quotaOctets, quotaMessages=quotaMessages)
+    else:
+        found = await node.directory.user(address)
+    return {
+        "address": found.address,
+        "octets": found.octets,
+        "quotaOctets": found.quotaOctets,
+        "messages": found.messages,
+        "quotaMessages": found.quotaMessages,
+    }
+
+
+# --- aliases -----------------------------------------------------------------------------------------------
+
+
+@verb(
+    "alias add",
+    ALIAS,
+    TARGETS,
+    examples=("jindictl alias add sales@example.org ada@example.org bob@example.org",),
+)
+async def addAlias(node: LiveNode, report: Report, *, address: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Add an alias of one or many addresses."""
+    return asdict(await node.directory.addAlias(address, targets))
+
+
+@verb(
+    "alias list",
+    Argument(name="domain", doc="only of this domain", option=True, default=""),
+    AFTER,
+    columns=("address", "targets"),
+    examples=("jindictl alias list",),
+)
+async def aliases(node: LiveNode, report: Report, *, domain: str = "", after: str = "") -> dict[str, Any]:
+    """All aliases, and where they lead."""
+    return _page(await node.directory.aliases(domain or None), lambda alias: alias.address, after)
+
+
+@verb("alias show", ALIAS, examples=("jindictl alias show sales@example.org",))
+async def alias(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
+    """One alias."""
+    return asdict(await node.directory.alias(address))
+
+
+@verb("alias set", ALIAS, TARGETS, examples=("jindictl alias set sales@example.org bob@example.org",))
+async def setAlias(node: LiveNode, report: Report, *, address: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Replace the addresses that an alias leads to."""
+    return asdict(await node.directory.setAlias(address, targets))
+
+
+@verb(
+    "alias remove",
+    ALIAS,
+    confirm="Remove the alias {address}?",
+    examples=("jindictl alias remove sales@example.org",),
+)
+async def removeAlias(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
+    """Remove an alias."""
+    await node.directory.removeAlias(address)
+    return {"removed": address}
+
+
+def _page(found: Sequence[Any], keyOf: Callable[[Any], str], after: str) -> dict[str, Any]:
+    """One page of what is sorted by its key."""
+    rest = [each for each in found if not after or keyOf(each) > after]
+    page = rest[:PAGE_ROWS]
+    return {
+        "rows": [asdict(each) for each in page],
+        "after": keyOf(page[-1]) if len(rest) > PAGE_ROWS else None,
+    }

@@ -1,0 +1,198 @@
+"""The argparse tree of jindictl: one command for each verb, and those that need no running node."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from jindimail.admin import verb as kinds
+from jindimail.admin.completion import SHELLS
+from jindimail.admin.verb import Argument, Verb
+from jindimail.config import DEFAULT_PATH, keyName
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_NOT_REACHABLE, EXIT_DAMAGED = range(5)
+EXIT_CODES = {
+    EXIT_OK: "done",
+    EXIT_REFUSED: "refused, or not found; the message says what",
+    EXIT_USAGE: "the command line or the configuration is wrong",
+    EXIT_NOT_REACHABLE: "no node answers on the control socket",
+    EXIT_DAMAGED: "check found damage",
+}
+
+_DESCRIPTION = """
+Found, administer and examine a jindimail node. Most commands ask the running node over its control socket;
+init, restore, config, completion and check --offline need none.
+"""
+_GROUPS = {
+    "domain": "the domains that mail is taken for",
+    "user": "the users and their accounts",
+    "alias": "addresses that lead to other addresses",
+    "sessions": "who is connected",
+    "config": "the configuration file",
+}
+
+
+def parserOf(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
+    """The whole parser. What it parses has `verb` (a Verb, or the name of an offline command)."""
+    common = _commonOptions()
+    parser = argparse.ArgumentParser(
+        prog="jindictl",
+        description=" ".join(_DESCRIPTION.split()),
+        epilog="Exit status: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+        parents=[common],
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    groups: dict[str, Commands] = {}
+
+    def add(words: tuple[str, ...], doc: str, examples: tuple[str, ...] = ()) -> argparse.ArgumentParser:
+        into = commands
+        if len(words) == 2:
+            into = groups.get(words[0]) or _group(commands, groups, words[0], common)
+        return into.add_parser(
+            words[-1],
+            help=doc.partition(". ")[0].rstrip("."),
+            description=doc,
+            parents=[common],
+            epilog="Examples:\n  " + "\n  ".join(examples) if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    _addInit(add(("init",), _INIT, _INIT_EXAMPLES))
+    for each in verbs.values():
+        command = add(each.words, each.doc, each.examples)
+        command.set_defaults(verb=each)
+        for argument in each.arguments:
+            _addArgument(command, argument)
+        if each.confirm:
+            command.add_argument("--yes", action="store_true", help="do not ask")
+        if each.words == ("check",):
+            command.add_argument(
+                "--offline", action="store_true", help="examine the store of a node that is not running"
+            )
+    _addOffline(add)
+    return parser
+
+
+def _commonOptions() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    suppressed = argparse.SUPPRESS
+    common.add_argument("--json", action="store_true", default=suppressed, help="print JSON, for scripts")
+    common.add_argument(
+        "--config",
+        metavar="FILE",
+        default=suppressed,
+        help=f"the node's configuration (default: $JINDIMAIL_CONFIG, or {DEFAULT_PATH})",
+    )
+    common.add_argument(
+        "--socket", metavar="PATH", default=suppressed, help="the control socket, instead of --config"
+    )
+    common.add_argument("--quiet", action="store_true", default=suppressed, help="show no progress")
+    return common
+
+
+def _group(
+    commands: Commands, groups: dict[str, Commands], name: str, common: argparse.ArgumentParser
+) -> Commands:
+    parser = commands.add_parser(
+        name, help=_GROUPS[name], description=_GROUPS[name].capitalize() + ".", parents=[common]
+    )
+    groups[name] = parser.add_subparsers(title="commands", metavar="COMMAND", required=name != "sessions")
+    if name == "sessions":
+        parser.set_defaults(verb="sessions list")
+    return groups[name]
+
+
+def _addArgument(command: argparse.ArgumentParser, argument: Argument) -> None:
+    if argument.kind == kinds.SECRET:
+        command.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="read the password from the first line of the standard input (the default when that is no terminal)",
+        )
+    elif argument.name == "after":
+        return  # jindictl turns the pages itself
+    elif argument.kind == kinds.SWITCH:
+        command.add_argument(
+            "--" + keyName(argument.name),
+            dest=argument.name,
+            action=argparse.BooleanOptionalAction,
+            help=argument.doc,
+            default=argument.default,
+        )
+    elif argument.option:
+        command.add_argument(
+            "--" + keyName(argument.name),
+            dest=argument.name,
+            type=int if argument.kind == kinds.NUMBER else str,
+            nargs="+" if argument.kind == kinds.TEXTS else None,
+            metavar=_metavar(argument),
+            default=argument.default,
+            help=argument.doc,
+        )
+    else:
+        command.add_argument(
+            argument.name,
+            type=int if argument.kind == kinds.NUMBER else str,
+            nargs="+" if argument.kind == kinds.TEXTS else None,
+            metavar=_metavar(argument),
+            help=argument.doc,
+        )
+
+
+def _metavar(argument: Argument) -> str:
+    return {kinds.NUMBER: "N", kinds.OCTETS: "OCTETS"}.get(argument.kind, keyName(argument.name).upper())
+
+
+_INIT = (
+    "Found a node: its data directory, its configuration if there is none, a self-signed certificate, and, if asked for, "
+    "a first domain and user."
+)
+_INIT_EXAMPLES = (
+    "jindictl init /var/lib/jindimail --config /etc/jindimail/node.ini --name node1",
+    "jindictl init /srv/mail --domain example.org --user ada@example.org",
+)
+
+
+def _addInit(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(verb="init")
+    command.add_argument(
+        "directory", metavar="DIR", nargs="?", default="", help="the data directory to found"
+    )
+    command.add_argument("--name", default="", help="the node's name (default: this host's)")
+    command.add_argument("--host-name", dest="hostName", default="", help="the name it greets with")
+    command.add_argument("--domain", default="", help="a first domain")
+    command.add_argument(
+        "--user", default="", help="a first user of it, an address; its password is asked for"
+    )
+    command.add_argument(
+        "--password-stdin", action="store_true", help="read the user's password from the standard input"
+    )
+
+
+def _addOffline(add: Callable[..., argparse.ArgumentParser]) -> None:
+    example = add(
+        ("config", "example"),
+        "Print a configuration file that names every key.",
+        ("jindictl config example",),
+    )
+    example.set_defaults(verb="config example")
+    check = add(
+        ("config", "check"),
+        "Check a configuration file and list all its problems.",
+        ("jindictl config check /etc/jindimail/node.ini",),
+    )
+    check.set_defaults(verb="config check")
+    check.add_argument("file", metavar="FILE", nargs="?", default="", help="the file (default: the node's)")
+    manual = add(("config", "manual"), "Print a manual page in roff.", ("jindictl config manual | man -l -",))
+    manual.set_defaults(verb="config manual")
+    manual.add_argument(
+        "page", metavar="PAGE", nargs="?", default="node.ini", choices=("node.ini", "jindictl"), help="which"
+    )
+    completion = add(
+        ("completion",), "Print a shell's completion script.", ("source <(jindictl completion bash)",)
+    )
+    completion.set_defaults(verb="completion")
+    completion.add_argument("shell", choices=SHELLS, help="the shell")

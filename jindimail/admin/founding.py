@@ -1,0 +1,139 @@
+"""Founding a node: its configuration file, data directory, store, keys, and if asked for a first domain and user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet.defer import Deferred
+
+from jindimail.admin.certificates import privatePem, selfSigned, writePrivately
+from jindimail.admin.stack import ALL_GROUPS, Stack
+from jindimail.config import Configuration
+from jindimail.errors import ConfigError
+from jindimail.interfaces import IRows
+from jindimail.replication.durable import foundGroups
+from jindimail.store.environment import Environment, found
+from jindimail.store.space import Space
+from jindimail.store.writer import Writer
+
+MANHOLE_HOST_KEY = "manhole-host-key.pem"
+_STANDARD_PORTS = {
+    "smtp": 25,
+    "submission": 587,
+    "submissions": 465,
+    "pop3": 110,
+    "pop3s": 995,
+    "imap": 143,
+    "imaps": 993,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """The first domain and user of an array; empty for none."""
+
+    domain: str = ""
+    user: str = ""
+    password: str = ""
+
+
+def newConfigurationFile(*, name: str, hostName: str, dataDirectory: str) -> str:
+    """A configuration for a new node on the standard ports."""
+    listen = "\n".join(f"{service} = tcp:{port}" for service, port in _STANDARD_PORTS.items())
+    return (
+        "# `jindictl config example` names and explains every key.\n\n"
+        f"[node]\nname = {name}\nhost-name = {hostName}\ndata-directory = {dataDirectory}\n\n"
+        f"[listen]\n{listen}\n"
+    )
+
+
+def nodeName(hostName: str) -> str:
+    """A node name from a host's: its first label, with what a node name cannot have left out."""
+    return re.sub(r"[^a-z0-9-]", "", hostName.partition(".")[0].lower()).strip("-")[:63] or "node1"
+
+
+def requireUnfounded(configuration: Configuration) -> None:
+    """
+    Nothing is ever founded over something.
+
+    @raise ConfigError: the data directory is not empty.
+    """
+    directory = Path(configuration.node.dataDirectory)
+    if directory.exists() and any(directory.iterdir()):
+        raise ConfigError((f"node.data-directory: {directory} is not empty; nothing is founded over it",))
+
+
+def layFoundations(configuration: Configuration) -> None:
+    """Make the data directory with the store and the keys, for the node's user."""
+    requireUnfounded(configuration)
+    directory = Path(configuration.node.dataDirectory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    tls = configuration.tls
+    if not os.path.exists(tls.certificate) and not os.path.exists(tls.key):
+        certificate, key = selfSigned(configuration.node.hostName, datetime.now(UTC))
+        writePrivately(tls.certificate, certificate, 0o644)
+        writePrivately(tls.key, key)
+    writePrivately(str(directory / MANHOLE_HOST_KEY), privatePem(ec.generate_private_key(ec.SECP256R1())))
+    found(directory, name=configuration.node.name)
+
+
+async def foundNode(
+    configuration: Configuration, first: First, reactor: Any, report: Callable[[str], None]
+) -> None:
+    """
+    Found the configured node.
+
+    @raise ConfigError: there is something already.
+    """
+    report("making the store and the keys")
+    layFoundations(configuration)
+    report(f"making {len(ALL_GROUPS)} groups")
+    environment = Environment(Path(configuration.node.dataDirectory))
+    store = Writer(environment, Space(environment.path), reactor=reactor)
+
+    def make(rows: IRows) -> None:
+        foundGroups(rows, ALL_GROUPS, environment.meta.node)
+
+    made: Deferred[None] = store.write(make)
+    await made
+    await store.close()
+    if first.domain:
+        report("making the first domain")
+        await _makeFirst(configuration, first, reactor)
+    _giveAway(configuration)
+
+
+async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -> None:
+    stack = Stack(configuration, reactor=reactor, seconds=time.time, chance=SystemRandom())
+    try:
+        await stack.start()
+        await stack.directory.addDomain(first.domain)
+        if first.user:
+            await stack.directory.addUser(first.user, first.password)
+            await stack.directory.setPostmaster(first.user)
+    finally:
+        await stack.close()
+
+
+def _giveAway(configuration: Configuration) -> None:
+    """When root founds a node for another user, that user owns all of it."""
+    user = configuration.node.user
+    if not user or os.geteuid() != 0:
+        return
+    entry = pwd.getpwnam(user)
+    directory = configuration.node.dataDirectory
+    os.chown(directory, entry.pw_uid, entry.pw_gid)
+    for parent, directories, files in os.walk(directory):
+        for name in directories + files:
+            os.chown(os.path.join(parent, name), entry.pw_uid, entry.pw_gid)

@@ -1,0 +1,133 @@
+"""`jindictl`: the command of those who run a node."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jindimail.admin import manual
+from jindimail.admin.client import ControlClient, NotReachable, Refused
+from jindimail.admin.commands import (
+    EXIT_CODES,
+    EXIT_DAMAGED,
+    EXIT_NOT_REACHABLE,
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    parserOf,
+)
+from jindimail.admin.completion import script
+from jindimail.admin.output import Output, confirmed, readPassword
+from jindimail.admin.verb import SECRET, Verb
+from jindimail.admin.verbs import VERBS
+from jindimail.config import DEFAULT_PATH, Configuration, load
+from jindimail.errors import ConfigError, JindimailError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status (commands.EXIT_CODES)."""
+    parser = parserOf(VERBS)
+    options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    output = Output(
+        isJson=getattr(options, "json", False),
+        isQuiet=getattr(options, "quiet", False),
+        out=sys.stdout,
+        err=sys.stderr,
+    )
+    try:
+        return _run(parser, options, output)
+    except ConfigError as error:
+        for problem in error.problems:
+            output.error("config", problem)
+        return EXIT_USAGE
+    except NotReachable as problem:
+        output.error(
+            "notReachable",
+            f"{problem} (is the node running? twistd jindimail --config {configPath(options)})",
+        )
+        return EXIT_NOT_REACHABLE
+    except Refused as refused:
+        output.error(refused.code, refused.text)
+        return EXIT_USAGE if refused.code == "usage" else EXIT_REFUSED
+    except ValueError as problem:
+        output.error("usage", str(problem))
+        return EXIT_USAGE
+    except (OSError, JindimailError) as problem:
+        output.error("failed", str(problem))
+        return EXIT_REFUSED
+    except BrokenPipeError:
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def configPath(options: argparse.Namespace) -> str:
+    """The configuration file that a command is about."""
+    return str(getattr(options, "config", "") or os.environ.get("JINDIMAIL_CONFIG") or DEFAULT_PATH)
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace, output: Output) -> int:
+    verb = options.verb
+    if verb == "sessions list":
+        verb = VERBS[verb]
+    if isinstance(verb, Verb) and not getattr(options, "offline", False):
+        return _ask(verb, options, output)
+    if verb == "completion":
+        output.text(script(parser, options.shell))
+    elif verb == "config example":
+        output.text(manual.exampleFile())
+    elif verb == "config manual":
+        isNodeIni = options.page == "node.ini"
+        output.text(manual.configurationPage() if isNodeIni else manual.commandPage(parser, EXIT_CODES))
+    elif verb == "config check":
+        return _checkConfig(options, output)
+    else:
+        return _offline(verb, options, output)
+    return EXIT_OK
+
+
+def _checkConfig(options: argparse.Namespace, output: Output) -> int:
+    from jindimail.admin.endpoints import checkEndpoints
+
+    path = options.file or configPath(options)
+    checkEndpoints(load(path))
+    output.result({"file": path, "problems": []})
+    return EXIT_OK
+
+
+def _offline(verb: Any, options: argparse.Namespace, output: Output) -> int:
+    """The commands that open a store of their own."""
+    from jindimail.admin import offline
+
+    return offline.init(options, configPath(options), output)
+
+
+def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
+    """Ask the running node, page by page where there are pages."""
+    given = {argument.name: getattr(options, argument.name, None) for argument in verb.arguments}
+    if verb.confirm and not options.yes and not confirmed(verb.confirm.format(**given), sys.stdin):
+        raise ValueError("not confirmed (use --yes)")
+    for argument in verb.arguments:
+        if argument.kind == SECRET:
+            given[argument.name] = readPassword(options.password_stdin, sys.stdin)
+    client = ControlClient(getattr(options, "socket", "") or _configuration(options).controlPath)
+    try:
+        result = client.ask(" ".join(verb.words), given, output.progress)
+        while isinstance(result, dict) and result.get("after") is not None:
+            page = client.ask(" ".join(verb.words), {**given, "after": result["after"]}, output.progress)
+            result = {"rows": result["rows"] + page["rows"], "after": page["after"]}
+    finally:
+        client.close()
+    output.result(result, verb.columns)
+    return EXIT_DAMAGED if verb.words == ("check",) and result["problems"] else EXIT_OK
+
+
+def _configuration(options: argparse.Namespace) -> Configuration:
+    return load(configPath(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

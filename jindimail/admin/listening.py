@@ -1,0 +1,85 @@
+"""
+Listening: ports are bound early, while the process may still be root, and accept late, when the node is ready.
+
+Between the two the kernel queues the clients; none of them is greeted, or refused, by a node that cannot yet serve.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from jindimail.admin.endpoints import removeStaleSocket
+
+
+class Gate(Factory):
+    """What a port is bound with before there is a factory to serve it."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.inner: Any = None
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
+        """The inner factory's protocol; nothing before it is there."""
+        return None if self.inner is None else self.inner.buildProtocol(addr)
+
+
+class Listening:
+    """All listening ports of the node by service."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._gates: dict[str, Gate] = {}
+        self._ports: dict[str, list[Any]] = {}
+
+    async def bind(self, service: str, endpoint: IStreamServerEndpoint, string: str) -> None:
+        """
+        Bind a service to an endpoint, without accepting anything yet.
+
+        @raise twisted.internet.error.CannotListenError: somebody else has it.
+        """
+        removeStaleSocket(string)
+        gate = self._gates.setdefault(service, Gate())
+        port: Any = await endpoint.listen(gate)
+        port.stopReading()
+        self._ports.setdefault(service, []).append(port)
+
+    def accept(self, service: str, factory: Any) -> None:
+        """Serve a service's connections from now on."""
+        if service not in self._ports:
+            return
+        gate = self._gates[service]
+        gate.inner = factory
+        factory.doStart()
+        for port in self._ports[service]:
+            port.startReading()
+
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """Where each service listens, as an operator reads it."""
+        return {
+            service: tuple(addressText(port.getHost()) for port in ports)
+            for service, ports in self._ports.items()
+        }
+
+    async def stop(self) -> None:
+        """Accept nothing more, and give the ports back."""
+        ports: list[IListeningPort] = [port for each in self._ports.values() for port in each]
+        self._ports.clear()
+        for port in ports:
+            stopped = port.stopListening()
+            if stopped is not None:
+                await stopped
+
+
+def addressText(address: Any) -> str:
+    """`127.0.0.1:25`, `[::1]:25` or a socket's path."""
+    if hasattr(address, "host"):
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return f"{host}:{address.port}"
+    name = address.name
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

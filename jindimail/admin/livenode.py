@@ -1,0 +1,29 @@
+"""The running node as its operators see it: what the verbs and the manhole work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jindimail.config import Configuration
+from jindimail.mailbox.sessions import Sessions
+
+STARTING, SERVING, STOPPING = "starting", "serving", "stopping"
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveNode:
+    """The parts of a running node, filled in by the composition root."""
+
+    configuration: Configuration
+    meta: Any  # store.records.MetaRecord
+    store: Any  # IStore
+    groups: Any  # IGroups
+    buckets: Any  # IBuckets
+    directory: Any  # directory.accounts.Directory
+    sessions: Sessions
+    seconds: Callable[[], float]
+    startedSeconds: int
+    state: str = STARTING
+    listening: dict[str, tuple[str, ...]] = field(default_factory=dict)  # service: addresses

@@ -1,0 +1,112 @@
+"""The verbs about the node itself: its state, its sessions, its store."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jindimail.admin.livenode import LiveNode
+from jindimail.admin.verb import PAGE_ROWS, Argument, Report, VerbRefused, verb
+from jindimail.mailbox.sessions import Session
+
+
+@verb("status", examples=("jindictl status", "jindictl --json status"))
+async def status(node: LiveNode, report: Report) -> dict[str, Any]:
+    """How the node is: its state, services, sessions, groups and free space."""
+    counts: dict[str, int] = {}
+    for session in node.sessions:
+        counts[session.protocol] = counts.get(session.protocol, 0) + 1
+    return {
+        "node": node.configuration.node.name,
+        "state": node.state,
+        "version": versionText(),
+        "pid": os.getpid(),
+        "incarnation": node.meta.incarnation,
+        "uptimeSeconds": int(node.seconds()) - node.startedSeconds,
+        "services": {name: list(addresses) for name, addresses in node.listening.items()},
+        "sessions": {"total": len(node.sessions), **counts},
+        "storage": node.store.freeLevel.name.lower(),
+        "freeOctets": _freeOctets(node.configuration.node.dataDirectory),
+        "residentOctets": _residentOctets(),
+    }
+
+
+def versionText() -> str:
+    """The installed version; a source tree that was not installed has none."""
+    try:
+        return version("jindimail")
+    except PackageNotFoundError:
+        return "source"
+
+
+def _freeOctets(path: str) -> int:
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize
+
+
+def _residentOctets() -> int:
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
+
+
+@verb(
+    "sessions list",
+    Argument(name="user", doc="only this user's", option=True, default=""),
+    Argument(name="after", doc="the page after this session id", option=True, default=""),
+    columns=("id", "protocol", "peer", "user", "activity", "seconds"),
+    examples=("jindictl sessions", "jindictl sessions list --user ada@example.org"),
+)
+async def sessions(node: LiveNode, report: Report, *, user: str = "", after: str = "") -> dict[str, Any]:
+    """Who is connected to this node, and what they are doing."""
+    now = int(node.seconds())
+    found = [each for each in node.sessions if not user or each.user == user]
+    ids = [each.id for each in found]
+    first = ids.index(after) + 1 if after in ids else 0
+    page = found[first : first + PAGE_ROWS]
+    more = first + PAGE_ROWS < len(found)
+    return {"rows": [_sessionRow(each, now) for each in page], "after": page[-1].id if more else None}
+
+
+def _sessionRow(session: Session, now: int) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "protocol": session.protocol,
+        "peer": session.peer,
+        "user": session.user,
+        "activity": session.activity,
+        "seconds": now - session.startedSeconds,
+    }
+
+
+@verb(
+    "sessions kick",
+    Argument(name="session", doc="the session's id, or a user's address for all of the user's"),
+    examples=("jindictl sessions kick 1a", "jindictl sessions kick ada@example.org"),
+)
+async def kick(node: LiveNode, report: Report, *, session: str) -> dict[str, Any]:
+    """Disconnect a session, or all of a user's."""
+    found = [each for each in node.sessions if session in (each.id, each.user)]
+    if not found:
+        raise VerbRefused(f"no session {session}", "noSuchSession")
+    for each in found:
+        each.disconnect()
+    return {"kicked": [each.id for each in found]}
+
+
+@verb(
+    "buckets",
+    Argument(name="after", doc="the page after this group", option=True, default=""),
+    columns=("group", "role", "term", "lastIndex", "commit", "applied", "waiting"),
+    examples=("jindictl buckets",),
+)
+async def buckets(node: LiveNode, report: Report, *, after: str = "") -> dict[str, Any]:
+    """The replicated groups of this node: 0 is the array's own, bucket b is group b + 1."""
+    groups = [group for group in node.groups.groups() if group > int(after if after.isdecimal() else -1)]
+    page = groups[:PAGE_ROWS]
+    found = [node.groups.status(group) for group in page]
+    rows = [msgspec.to_builtins(each) for each in found if each is not None]
+    return {"rows": rows, "after": str(page[-1]) if len(groups) > PAGE_ROWS else None}

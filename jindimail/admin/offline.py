@@ -1,0 +1,81 @@
+"""The commands of jindictl that open a store themselves, because no node runs on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import react
+from twisted.python.failure import Failure
+
+from jindimail.admin.founding import First, foundNode, newConfigurationFile, nodeName, requireUnfounded
+from jindimail.admin.output import Output, readPassword
+from jindimail.config import Configuration, load, read
+from jindimail.errors import ConfigError
+
+
+def withReactor(job: Callable[[Any], Awaitable[Any]]) -> Any:
+    """The result of a coroutine that needs a reactor; it may be called once in a process."""
+    results: list[Any] = []
+
+    def run(reactor: Any) -> Deferred[Any]:
+        return ensureDeferred(job(reactor)).addBoth(results.append)  # type: ignore[arg-type]
+
+    try:
+        react(run, ())
+    except SystemExit:
+        if not results:
+            raise
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]
+
+
+def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
+    """Found a node; see `jindictl init --help`."""
+    if options.user and not options.domain:
+        options.domain = options.user.rpartition("@")[2]
+    configuration, text = _configurationOf(options, configPath)
+    requireUnfounded(configuration)
+    password = readPassword(options.password_stdin, sys.stdin) if options.user else ""
+    if text:
+        os.makedirs(os.path.dirname(os.path.abspath(configPath)), exist_ok=True)
+        Path(configPath).write_text(text, encoding="utf-8")
+    first = First(domain=options.domain, user=options.user, password=password)
+    withReactor(
+        lambda reactor: foundNode(configuration, first, reactor, lambda what: output.progress(0, 0, what))
+    )
+    output.result(
+        {
+            "founded": configuration.node.dataDirectory,
+            "config": os.path.abspath(configPath),
+            "certificate": configuration.tls.certificate,
+            "start": f"twistd jindimail --config {configPath}",
+        }
+    )
+    return 0
+
+
+def _configurationOf(options: argparse.Namespace, path: str) -> tuple[Configuration, str]:
+    """The configuration in the file, or a new one with the text to be written there."""
+    if os.path.exists(path):
+        configuration = load(path)
+        wanted = os.path.abspath(options.directory) if options.directory else configuration.node.dataDirectory
+        if wanted != configuration.node.dataDirectory:
+            raise ConfigError((f"node.data-directory: {path} says {configuration.node.dataDirectory}",))
+        return configuration, ""
+    if not options.directory:
+        raise ConfigError((f"{path}: no such file, and no directory to found is named",))
+    hostName = options.hostName or socket.getfqdn()
+    text = newConfigurationFile(
+        name=options.name or nodeName(hostName),
+        hostName=hostName,
+        dataDirectory=os.path.abspath(options.directory),
+    )
+    return read(text, os.path.dirname(os.path.abspath(path))), text

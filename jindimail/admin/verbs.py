@@ -1,0 +1,13 @@
+"""All verbs of a node, by the words that call them."""
+
+from __future__ import annotations
+
+from jindimail.admin import accountverbs, nodeverbs
+from jindimail.admin.verb import Verb
+
+VERBS: dict[str, Verb] = {
+    " ".join(each.words): each
+    for module in (nodeverbs, accountverbs)
+    for each in vars(module).values()
+    if isinstance(each, Verb)
+}

@@ -1,0 +1,66 @@
+"""The edges of a node: one factory for each service, over one stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jindimail.admin.certificates import ReloadableCertificate
+from jindimail.admin.stack import Stack
+from jindimail.config import Configuration, Limits
+from jindimail.mailbox.sessions import Sessions
+from jindimail.pop3.factory import Pop3Factory
+from jindimail.pop3.limits import Limits as Pop3Limits
+from jindimail.smtp.factory import SmtpFactory
+from jindimail.smtp.limits import SmtpLimits
+
+IMPLICIT_TLS = frozenset({"submissions", "pop3s", "imaps"})
+
+
+def edgeFactories(
+    stack: Stack,
+    configuration: Configuration,
+    sessions: Sessions,
+    certificate: ReloadableCertificate,
+    reactor: Any,
+) -> dict[str, Any]:
+    """The factories of all mail services; those of IMPLICIT_TLS are still to be wrapped in TLS."""
+    common: dict[str, Any] = {
+        "portal": stack.portal,
+        "sessions": sessions,
+        "reactor": reactor,
+        "hostName": configuration.node.hostName,
+        "tls": certificate,
+    }
+    login: dict[str, Any] = {"plaintextPasswords": configuration.tls.plaintextPasswords == "loopback"}
+    spooling: dict[str, Any] = {"delivery": stack.delivery, "spool": stack.spool}
+    limits = configuration.limits
+    factories: dict[str, Any] = {}
+    for service in ("smtp", "submission", "lmtp", "submissions"):
+        kind = service.removesuffix("s") if service == "submissions" else service
+        factories[service] = SmtpFactory(
+            service=kind, limits=smtpLimits(limits), **common, **spooling, **login
+        )
+    for service in ("pop3", "pop3s"):
+        factories[service] = Pop3Factory(limits=pop3Limits(limits), **common, **login)
+    return factories
+
+
+def limitEdges(factories: dict[str, Any], limits: Limits) -> None:
+    """Give the edges other bounds, for connections made from now on."""
+    for service, factory in factories.items():
+        if isinstance(factory, SmtpFactory):
+            factory.setLimits(smtpLimits(limits))
+        elif service in ("pop3", "pop3s"):
+            factory.limits = pop3Limits(limits)
+
+
+def smtpLimits(limits: Limits) -> SmtpLimits:
+    """The configured bounds as SMTP, submission and LMTP take them."""
+    return SmtpLimits(
+        messageOctetsMax=limits.messageOctets, recipientsMax=limits.recipients, idleSeconds=limits.smtpIdle
+    )
+
+
+def pop3Limits(limits: Limits) -> Pop3Limits:
+    """The configured bounds as POP3 takes them."""
+    return Pop3Limits(idleSeconds=limits.pop3Idle)
