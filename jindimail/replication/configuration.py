@@ -65,11 +65,11 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         return self._replaced(replicaId, (msgspec.structs.replace(member, voter=True),))
 
     def without(self, replicaId: int) -> Configuration:
-        """A replica is removed; its id becomes a tombstone. The last voter stays."""
+        """A replica is removed; its id becomes a tombstone. The last voter that is no witness stays."""
         if self.member(replicaId) is None:
             raise ChangeRefused("no member has this id")
-        if self.voters() == (replicaId,):
-            raise ChangeRefused("the last voter stays")
+        if not any(each.voter and not each.witness and each.replicaId != replicaId for each in self.members):
+            raise ChangeRefused("the last full voter stays")
         return self._replaced(replicaId, ())
 
     def isStepFrom(self, before: Configuration) -> bool:

@@ -133,6 +133,8 @@ class Invariants:
 
     def _checkLog(self, raft: Raft) -> None:
         log = raft.log
+        if raft.term > self._durable[raft.replicaId].hard.term and raft.role is Role.LEADER:
+            return  # a sole voter, of whose new term nobody can have heard: a crash undoes it
         known = self._known.setdefault(raft.replicaId, {})
         for index in [index for index in known if index > log.lastIndex]:
             del known[index]

@@ -114,6 +114,8 @@ class Leadership:
         if self._ticksToBeat >= self._settings.heartbeatTicks:
             self._ticksToBeat = 0
             self._beatDue = True
+            for progress in self.progress.values():
+                progress.probeAgain()
         if self.transferee:
             self._ticksToAbort -= 1
             if self._ticksToAbort <= 0:
@@ -146,7 +148,7 @@ class Leadership:
 
     def hasMessages(self, readable: bool) -> bool:
         """Whether `messages` would give any."""
-        return (
+        return bool(self.progress) and (
             self._beatDue
             or (readable and self.reads.areWaiting)
             or self._mayTransfer()
@@ -181,7 +183,7 @@ class Leadership:
     def isSettled(self) -> bool:
         """Whether everyone has everything, so that the group may be quiet."""
         log = self._log
-        return not (self.reads or self.transferee or self._beatDue) and all(
+        return not (self.reads or self.transferee) and all(
             progress.match == log.lastIndex == log.commit == progress.commitSent
             for progress in self.progress.values()
         )
@@ -206,7 +208,7 @@ class Leadership:
                 progress.toSnapshot()
                 self.snapshotsWanted.append(replicaId)
                 return
-            entries = log.entriesFrom(progress.next, settings.appendOctetsMax)
+            entries = [] if progress.isRepeated else log.entriesFrom(progress.next, settings.appendOctetsMax)
             if not entries and progress.pace is Pace.REPLICATE:
                 break
             sent.append(self._appendOf(replicaId, progress, prevTerm, entries))

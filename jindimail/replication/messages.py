@@ -92,6 +92,7 @@ class Install(Message, tag=7, frozen=True, gc=False):
     """A snapshot whose rows have all arrived at the recipient."""
 
     snapshot: Snapshot
+    learner: bool  # as in `Append`
 
 
 class TransferNow(Message, tag=8, frozen=True, gc=False):

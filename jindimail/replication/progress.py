@@ -31,6 +31,7 @@ class Progress:
     @ivar match: its log is known to agree, durably, up to here.
     @ivar next: the first entry to be sent to it.
     @ivar commitSent: the commit index it was told last.
+    @ivar isRepeated: the last probe was not answered; the next carries no entries, since nobody may be there.
     @ivar recentlyActive: it answered since the last check of the quorum.
     """
 
@@ -41,6 +42,7 @@ class Progress:
         "match",
         "next",
         "pace",
+        "isRepeated",
         "probeSent",
         "recentlyActive",
     )
@@ -50,6 +52,7 @@ class Progress:
         self.next = nextIndex
         self.pace = Pace.PROBE
         self.probeSent = False
+        self.isRepeated = False
         self.recentlyActive = False
         self.commitSent = 0
         self._inflight: deque[tuple[int, int]] = deque()  # (last index, octets) of each append under way
@@ -94,6 +97,12 @@ class Progress:
         """Wait for a snapshot."""
         self._reset(Pace.SNAPSHOT)
 
+    def probeAgain(self) -> None:
+        """A while has passed: a probe that is still not answered may leave again."""
+        if self.pace is Pace.PROBE and self.probeSent:
+            self.probeSent = False
+            self.isRepeated = True
+
     def unreachable(self) -> None:
         """What was sent lately may be lost."""
         if self.pace is Pace.REPLICATE:
@@ -115,11 +124,13 @@ class Progress:
             return False
         self.next = max(min(index, maybeAgreed + 1), self.match + 1)
         self.probeSent = False
+        self.isRepeated = False
         return True
 
     def answeredBeat(self) -> None:
         """A `Beaten` came: what was under way may be lost, so one more append may leave."""
         self.probeSent = False
+        self.isRepeated = False
         if self._inflight:
             _, octets = self._inflight.popleft()
             self._inflightOctets -= octets
@@ -127,6 +138,7 @@ class Progress:
     def _reset(self, pace: Pace) -> None:
         self.pace = pace
         self.probeSent = False
+        self.isRepeated = False
         self.commitSent = 0
         self._inflight.clear()
         self._inflightOctets = 0

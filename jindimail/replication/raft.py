@@ -130,8 +130,15 @@ class Raft:
 
     @property
     def mayCampaign(self) -> bool:
-        """Whether this replica may stand for election: a voter, complete, not removed."""
-        return self._isVoter and self.installing is None and not self.isRemoved
+        """
+        Whether this replica may stand for election: a voter, complete, not removed.
+
+        One that is a voter no more by a change that is not committed yet may, too: it may be the only one that has
+        the entry of that change, without which nobody could be elected (dissertation §4.2.2).
+        """
+        if self.isRemoved or self.installing is not None:
+            return False
+        return self._isVoter or self.replicaId in self.history.at(self.log.commit)[1].voters()
 
     @property
     def isSoleVoter(self) -> bool:
@@ -181,13 +188,9 @@ class Raft:
         if not configuration.isStepFrom(self.configuration):
             raise ChangeRefused("more than one voter would change, or an id would come back")
         for replicaId in set(configuration.voters()) - set(self.configuration.voters()):
-            lag = (
-                self.log.commit - leadership.progress[replicaId].match
-                if replicaId in leadership.progress
-                else None
-            )
-            if lag is None or lag > self._settings.promotionLagMax:
-                raise ChangeRefused("the learner is not caught up")
+            match = leadership.progress[replicaId].match if replicaId in leadership.progress else 0
+            if not match or self.log.commit - match > self._settings.promotionLagMax:
+                raise ChangeRefused("the learner is not there yet, or not caught up")
         index = self.log.lastIndex + 1
         self._append(Entry(index, self.term, CONFIGURATION, encodeConfiguration(configuration)))
         return index
