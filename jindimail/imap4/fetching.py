@@ -1,0 +1,273 @@
+"""
+The answers to FETCH, in batches (RFC 3501 §7.4.2).
+
+Attributes of many messages become columns, and one template joins them: no coroutine and no write per message. Sections of
+messages are read and sent piece by piece, as fast as the client takes them, so that no message is ever in memory whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from jindimail.errors import Corrupt, JindimailError
+from jindimail.imap4.items import FROM_SUMMARY, FROM_VIEW, Plan, Section
+from jindimail.imap4.selection import Selection
+from jindimail.imap4.view import Spans
+from jindimail.mailbox.entries import ADD
+from jindimail.message.dates import formatInternalDate
+from jindimail.message.headers import selectFields
+from jindimail.message.imapform import bodyOf
+from jindimail.message.sections import section as findSection
+from jindimail.model import SEEN, UidSet
+from jindimail.store.records import MessageRow, SummaryRecord
+
+if TYPE_CHECKING:
+    from jindimail.imap4.session import ImapSession
+
+BATCH_MESSAGES = 500
+PIECE_OCTETS = 256 * 1024
+SMALL_OCTETS = 64 * 1024
+
+_FORMATS = {
+    b"FLAGS": b"FLAGS %b",
+    b"UID": b"UID %d",
+    b"MODSEQ": b"MODSEQ (%d)",
+    b"RFC822.SIZE": b"RFC822.SIZE %d",
+}
+
+
+class CutShort(Exception):
+    """Half a literal is on the wire and the rest cannot be had: the connection has been dropped."""
+
+
+class Fetch:
+    """One FETCH being answered."""
+
+    def __init__(self, session: ImapSession, selection: Selection, plan: Plan) -> None:
+        self._session = session
+        self._selection = selection
+        self._plan = plan
+        self._error: JindimailError | None = None
+        self.hasMissed = False  # messages that another session expunged meanwhile
+
+    async def run(self, spans: Spans) -> None:
+        """
+        Send everything.
+
+        @raise Corrupt: some of it could not be read; what could was sent.
+        """
+        for start, stop in _batches(spans):
+            if not self._plan.needsRows:
+                self._sendColumns(range(start, stop), ())
+                self._selection.view.told(start, stop) if b"FLAGS" in self._plan.items else None
+            else:
+                await self._sendBatch(start, stop)
+            await self._session.room()
+        if self._error is not None:
+            raise self._error
+
+    # --- attributes
+
+    async def _sendBatch(self, start: int, stop: int) -> None:
+        selection, view = self._selection, self._selection.view
+        rows: list[MessageRow] = await selection.mailbox.rowsOf(view.uidSet(((start, stop),)))
+        if len(rows) < stop - start:
+            self.hasMissed = True
+        positions = [at for row in rows if (at := view.position(row.uid)) is not None]
+        if len(positions) < len(rows):
+            rows = [row for row in rows if view.position(row.uid) is not None]
+        if self._plan.sections:
+            await self._sendMessages(positions, rows)
+        elif self._plan.needsSummaries:
+            summaries = await self._summaries(rows)
+            known = [at for at, summary in enumerate(summaries) if summary is not None]
+            self._sendColumns(
+                [positions[at] for at in known],
+                [rows[at] for at in known],
+                [summary for summary in summaries if summary is not None],
+            )
+        else:
+            self._sendColumns(positions, rows)
+
+    async def _summaries(self, rows: Sequence[MessageRow]) -> list[SummaryRecord | None]:
+        found: list[SummaryRecord | None] = []
+        for row in rows:
+            try:
+                found.append(await self._selection.mailbox.summaryOf(row))
+            except Corrupt as error:
+                self._error = error
+                found.append(None)
+        return found
+
+    def _sendColumns(
+        self, positions: Sequence[int], rows: Sequence[MessageRow], summaries: Sequence[SummaryRecord] = ()
+    ) -> None:
+        if not positions:
+            return
+        names = [item for item in self._plan.items if isinstance(item, bytes)]
+        template = b"* %%d FETCH (%b)\r\n" % b" ".join([_FORMATS.get(name, name + b" %b") for name in names])
+        columns: list[Iterable[object]] = [[position + 1 for position in positions]]
+        columns.extend(self._column(name, positions, rows, summaries) for name in names)
+        self._session.send(b"".join([template % values for values in zip(*columns, strict=True)]))
+        if b"FLAGS" in names and rows:
+            for position in positions:
+                self._selection.view.told(position, position + 1)
+
+    def _column(
+        self,
+        name: bytes,
+        positions: Sequence[int],
+        rows: Sequence[MessageRow],
+        summaries: Sequence[SummaryRecord],
+    ) -> Iterable[object]:
+        """The values of one attribute, in the order of the positions."""
+        if name in FROM_VIEW:
+            return self._viewColumn(name, positions)
+        if name in FROM_SUMMARY:
+            return [_ofSummary(name, summary) for summary in summaries]
+        if name == b"RFC822.SIZE":
+            return [row.size for row in rows]
+        return [b'"' + formatInternalDate(row.internalSeconds) + b'"' for row in rows]
+
+    def _viewColumn(self, name: bytes, positions: Sequence[int]) -> Iterable[object]:
+        view = self._selection.view
+        source = view.uids if name == b"UID" else view.modSeqs if name == b"MODSEQ" else view.flags
+        dense = isinstance(positions, range)
+        values: Iterable[int] = (
+            source[positions.start : positions.stop]  # type: ignore[attr-defined]
+            if dense
+            else [source[position] for position in positions]
+        )
+        return map(self._selection.flagText, values) if name == b"FLAGS" else values
+
+    # --- sections
+
+    async def _sendMessages(self, positions: Sequence[int], rows: Sequence[MessageRow]) -> None:
+        nowSeen = await self._setSeen(positions) if self._plan.setsSeen else frozenset[int]()
+        for position, row in zip(positions, rows, strict=True):
+            try:
+                summary = await self._selection.mailbox.summaryOf(row)
+                parts = await self._parts(position, row, summary, isNowSeen=position in nowSeen)
+            except Corrupt as error:
+                self._error = error
+                continue
+            await self._sendMessage(position, row, parts)
+
+    async def _setSeen(self, positions: Sequence[int]) -> frozenset[int]:
+        """Set \\Seen where it is not set; the positions where it was not."""
+        selection, view = self._selection, self._selection.view
+        if selection.isExamined:
+            return frozenset()
+        unseen = [at for at in positions if not view.flags[at] & SEEN and not view.isGone(at)]
+        if not unseen:
+            return frozenset()
+        await selection.mailbox.storeFlags(UidSet.of(view.uids[at] for at in unseen), ADD, ("\\Seen",))
+        for at in unseen:
+            view.expect(at, view.flags[at] | SEEN)
+        await selection.refresh()
+        return frozenset(unseen)
+
+    async def _parts(
+        self, position: int, row: MessageRow, summary: SummaryRecord, *, isNowSeen: bool
+    ) -> list[bytes | tuple[int, int]]:
+        """The response in order: octets, and ranges of the message that are too large to read ahead."""
+        parts: list[bytes | tuple[int, int]] = []
+        hasFlags = b"FLAGS" in self._plan.items
+        for item in self._plan.items:
+            parts.append(b" " if parts else b"* %d FETCH (" % (position + 1))
+            if isinstance(item, Section):
+                parts.extend(await self._sectionParts(item, row, summary))
+            else:
+                column = self._column(item, (position,), (row,), (summary,))
+                parts.extend(_FORMATS.get(item, item + b" %b") % value for value in column)
+        if isNowSeen and not hasFlags:
+            parts.append(b" FLAGS " + self._selection.flagText(self._selection.view.flags[position]))
+        parts.append(b")\r\n")
+        if hasFlags or isNowSeen:
+            self._selection.view.told(position, position + 1)
+        return parts
+
+    async def _sectionParts(
+        self, wanted: Section, row: MessageRow, summary: SummaryRecord
+    ) -> list[bytes | tuple[int, int]]:
+        span = locate(wanted, row, summary)
+        if span is None:
+            return [wanted.label + b" NIL"]
+        start, stop = span
+        if wanted.hasFields:
+            header = await self._read(row, start, stop)
+            octets = _cut(selectFields(header, wanted.fields, wanted.isNegated), wanted)
+            return [wanted.label + b" {%d}\r\n" % len(octets), octets]
+        start = min(start + wanted.offset, stop)
+        if wanted.count is not None:
+            stop = min(stop, start + wanted.count)
+        announcement = wanted.label + b" {%d}\r\n" % (stop - start)
+        if stop - start > SMALL_OCTETS:
+            return [announcement, (start, stop)]
+        return [announcement, await self._read(row, start, stop) if start < stop else b""]
+
+    async def _read(self, row: MessageRow, start: int, stop: int) -> bytes:
+        pieces = []
+        while start < stop:
+            piece = await self._piece(row, start, stop)
+            pieces.append(piece)
+            start += len(piece)
+        return b"".join(pieces)
+
+    async def _piece(self, row: MessageRow, start: int, stop: int) -> bytes:
+        octets: bytes = await self._selection.mailbox.octets(row, start, min(stop, start + PIECE_OCTETS))
+        if not octets:
+            raise Corrupt("body is short")
+        return octets
+
+    async def _sendMessage(
+        self, position: int, row: MessageRow, parts: Sequence[bytes | tuple[int, int]]
+    ) -> None:
+        session = self._session
+        for part in parts:
+            if isinstance(part, bytes):
+                session.send(part)
+            else:
+                await self._stream(row, *part)
+        if session.isStalled:
+            await session.room()
+
+    async def _stream(self, row: MessageRow, start: int, stop: int) -> None:
+        try:
+            while start < stop:
+                piece = await self._piece(row, start, stop)
+                self._session.send(piece)
+                start += len(piece)
+                await self._session.room()
+        except BaseException:
+            self._session.cutOff()
+            raise
+
+
+def locate(wanted: Section, row: MessageRow, summary: SummaryRecord) -> tuple[int, int] | None:
+    """Where a section lies in the message as clients see it, its per-recipient prefix included; None: there is no such part."""
+    if not wanted.path and not wanted.kind:
+        return 0, row.size
+    whole = findSection(summary.parts, ())
+    assert whole is not None
+    return findSection(summary.parts, wanted.path, wanted.kind, row.size - whole[1])  # type: ignore[arg-type]
+
+
+def _cut(octets: bytes, wanted: Section) -> bytes:
+    """The part of a section that `<origin.count>` asks for."""
+    stop = None if wanted.count is None else wanted.offset + wanted.count
+    return octets[wanted.offset : stop]
+
+
+def _ofSummary(name: bytes, summary: SummaryRecord) -> bytes:
+    if name == b"ENVELOPE":
+        return summary.envelope
+    return summary.bodyStructure if name == b"BODYSTRUCTURE" else bodyOf(summary.bodyStructure)
+
+
+def _batches(spans: Spans) -> Iterator[tuple[int, int]]:
+    """The spans in pieces of at most BATCH_MESSAGES."""
+    for start, stop in spans:
+        for first in range(start, stop, BATCH_MESSAGES):
+            yield first, min(stop, first + BATCH_MESSAGES)

@@ -1,0 +1,107 @@
+"""
+Mailbox names on the wire: modified UTF-7, and the patterns of LIST (RFC 3501 §5.1, §6.3.8).
+
+Inside they are str, INBOX in upper case. The codec is Twisted's; what it lets pass that RFC 3501 §5.1.3 forbids is refused here.
+Imports of Twisted are confined to the codec: this module is pure otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+
+from twisted.mail.imap4 import decoder, encoder
+
+from jindimail.imap4.syntax import Malformed
+from jindimail.model import HIERARCHY_DELIMITER, INBOX
+
+NAME_OCTETS_MAX = 1024
+_WILDCARDS_MAX = 32
+
+
+def decodeName(octets: bytes) -> str:
+    """
+    The mailbox name that a client sent.
+
+    @raise Malformed: it is not modified UTF-7 in its one proper form.
+    """
+    if len(octets) > NAME_OCTETS_MAX:
+        raise Malformed
+    if octets.upper() == b"INBOX":
+        return INBOX
+    try:
+        name: str = decoder(octets)[0]
+        if name.isascii() and b"&" not in octets:
+            return _withInbox(name)
+        if encoder(name)[0] != octets:
+            raise Malformed
+        name.encode("utf-8")
+    except UnicodeError:
+        raise Malformed from None
+    return _withInbox(name)
+
+
+def _withInbox(name: str) -> str:
+    """INBOX in any case is the superior of its inferiors too."""
+    if name[:6].upper() == INBOX + HIERARCHY_DELIMITER:
+        return INBOX + name[5:]
+    return name
+
+
+def encodeName(name: str) -> bytes:
+    """A mailbox name in modified UTF-7, not yet quoted."""
+    encoded: bytes = encoder(name)[0]
+    return encoded
+
+
+class Pattern:
+    """A LIST pattern: `*` matches anything, `%` anything but the delimiter. Matching takes bounded time."""
+
+    def __init__(self, reference: bytes, pattern: bytes) -> None:
+        """@raise Malformed: too many wildcards."""
+        whole = re.sub(rb"\*[*%]+|%+\*[*%]*", b"*", reference + pattern)
+        whole = re.sub(rb"%+", b"%", whole)
+        if len(whole) > NAME_OCTETS_MAX or whole.count(b"*") + whole.count(b"%") > _WILDCARDS_MAX:
+            raise Malformed
+        self._pieces = tuple(re.split(r"([*%])", _patternText(whole)))
+        self._literal = "" if len(self._pieces) > 1 else self._pieces[0]
+
+    def matches(self, name: str) -> bool:
+        """Whether a name matches; INBOX in any case."""
+        return self._matches(name) or (name == INBOX and self._matchesInbox())
+
+    def _matchesInbox(self) -> bool:
+        pieces, self._pieces = self._pieces, tuple(piece.upper() for piece in self._pieces)
+        found = self._matches(INBOX)
+        self._pieces = pieces
+        return found
+
+    def _matches(self, name: str) -> bool:
+        """The set of places that the first pieces can reach, piece by piece: time pieces × length."""
+        places = {0}
+        for piece in self._pieces:
+            if piece == "*":
+                places = set(range(min(places), len(name) + 1))
+            elif piece == "%":
+                places = {reached for place in places for reached in _withoutDelimiter(name, place, places)}
+            elif piece:
+                places = {place + len(piece) for place in places if name.startswith(piece, place)}
+            if not places:
+                return False
+        return len(name) in places
+
+
+def _withoutDelimiter(name: str, place: int, places: set[int]) -> range:
+    """From a place up to the next delimiter; empty if the place before, which reaches as far, is there too."""
+    if place - 1 in places and name[place - 1] != HIERARCHY_DELIMITER:
+        return range(place, place + 1)
+    end = name.find(HIERARCHY_DELIMITER, place)
+    return range(place, (len(name) if end < 0 else end) + 1)
+
+
+def _patternText(octets: bytes) -> str:
+    try:
+        text: str = decoder(octets)[0]
+        text.encode("utf-8")
+    except UnicodeError:
+        raise Malformed from None
+    return text

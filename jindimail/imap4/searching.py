@@ -1,0 +1,199 @@
+"""
+The carrying out of a search: cheap facts of all messages first, then dear ones of those still undecided (`criteria`).
+
+Reads are bounded and pause for the reactor; a client that goes away ends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jindimail.errors import Corrupt
+from jindimail.imap4.criteria import HEADER, MESSAGE, ROW, VIEW, Criterion, bind, levelsOf
+from jindimail.imap4.selection import Selection
+from jindimail.message.dates import parseDate
+from jindimail.message.headers import fieldValues, headerEnd
+from jindimail.message.search import bodyText, fieldContains, fold, headerText
+from jindimail.message.structure import parse
+from jindimail.model import UidSet
+from jindimail.store.records import MessageRow
+
+if TYPE_CHECKING:
+    from jindimail.imap4.session import ImapSession
+
+VIEW_BATCH = 5_000
+ROWS_BATCH = 500
+READ_BATCH_OCTETS = 512 * 1024  # read between pauses
+PIECE_OCTETS = 1024 * 1024
+MESSAGE_OCTETS_MAX = 16 * 1024 * 1024  # of one message that are looked at
+_HEADER_GUESS_OCTETS = 4096
+_DAY_SECONDS = 86_400
+
+
+class MessageFacts:
+    """What is known of a message so far (`criteria.Facts`)."""
+
+    __slots__ = (
+        "_body",
+        "_header",
+        "_octets",
+        "flags",
+        "internalDay",
+        "level",
+        "modSeq",
+        "position",
+        "sentDay",
+        "size",
+        "uid",
+    )
+
+    def __init__(self) -> None:
+        self.level = VIEW
+        self.position = self.uid = self.flags = self.modSeq = 0
+        self.size = self.internalDay = 0
+        self.sentDay: int | None = None
+        self._header = b""
+        self._octets = b""
+        self._body: list[str] | None = None
+
+    def look(self, selection: Selection, position: int) -> None:
+        """Begin with a message."""
+        view = selection.view
+        self.level = VIEW
+        self.position = position
+        self.uid, self.flags, self.modSeq = view.uids[position], view.flags[position], view.modSeqs[position]
+
+    def learnRow(self, row: MessageRow) -> None:
+        """ROW."""
+        self.level = ROW
+        self.size = row.size
+        self.internalDay = row.internalSeconds // _DAY_SECONDS
+
+    def learnHeader(self, header: bytes) -> None:
+        """SUMMARY and HEADER."""
+        self._header = header
+        dates = fieldValues(header, b"date")
+        sent = parseDate(dates[0]) if dates else None
+        self.sentDay = None if sent is None else sent.day
+        self.level = HEADER
+
+    def learnMessage(self, octets: bytes) -> None:
+        """MESSAGE."""
+        self._octets, self._body = octets, None
+        self.level = MESSAGE
+
+    def fieldHolds(self, name: bytes, needle: str) -> bool:
+        """See `criteria.Facts`."""
+        return fieldContains(self._header, name, needle)
+
+    def headerHolds(self, needle: str) -> bool:
+        """See `criteria.Facts`."""
+        return any(needle in fold(text) for text in headerText(self._header))
+
+    def bodyHolds(self, needle: str) -> bool:
+        """See `criteria.Facts`."""
+        if self._body is None:
+            self._body = [fold(text) for text in bodyText(parse(self._octets), self._octets)]
+        return any(needle in text for text in self._body)
+
+    def forget(self) -> None:
+        """Let go of what is large."""
+        self._header = self._octets = b""
+        self._body = None
+
+
+async def search(session: ImapSession, selection: Selection, criterion: Criterion) -> list[int]:
+    """The positions of the messages that meet a criterion, ascending."""
+    bound = bind(criterion, selection.view, selection.bitOf)
+    found, undecided = await _byView(session, selection, bound)
+    if undecided:
+        for start in range(0, len(undecided), ROWS_BATCH):
+            found += await _byReading(session, selection, bound, undecided[start : start + ROWS_BATCH])
+        found.sort()
+    return found
+
+
+async def _byView(
+    session: ImapSession, selection: Selection, criterion: Criterion
+) -> tuple[list[int], list[int]]:
+    """The positions that the view alone decides for, and those it cannot decide."""
+    found: list[int] = []
+    undecided: list[int] = []
+    facts, count, isGone = MessageFacts(), len(selection.view), selection.view.isGone
+    for position in range(count):
+        facts.look(selection, position)
+        answer = criterion.test(facts)
+        if answer:
+            found.append(position)
+        elif answer is None and not isGone(position):
+            undecided.append(position)
+        if position % VIEW_BATCH == VIEW_BATCH - 1:
+            await session.breathe()
+    return found, undecided
+
+
+async def _byReading(
+    session: ImapSession, selection: Selection, criterion: Criterion, positions: Sequence[int]
+) -> list[int]:
+    """Which of the undecided positions meet the criterion."""
+    view, found, facts, readOctets = selection.view, [], MessageFacts(), 0
+    levels = levelsOf(criterion)
+    rows: list[MessageRow] = await selection.mailbox.rowsOf(UidSet.of(view.uids[at] for at in positions))
+    for row in rows:
+        position = view.position(row.uid)
+        if position is None:
+            continue
+        facts.look(selection, position)
+        facts.learnRow(row)
+        answer = criterion.test(facts)
+        if answer is None:
+            try:
+                readOctets += await _learn(selection, criterion, facts, row, levels)
+                answer = criterion.test(facts)
+            except Corrupt:
+                answer = False
+            facts.forget()
+        if answer:
+            found.append(position)
+        if readOctets >= READ_BATCH_OCTETS:
+            readOctets = 0
+            await session.breathe()
+    await session.breathe()
+    return found
+
+
+async def _learn(
+    selection: Selection, criterion: Criterion, facts: MessageFacts, row: MessageRow, levels: Sequence[int]
+) -> int:
+    """Read the header, and then, if that decides nothing, the message; how much was read."""
+    header = await _readHeader(selection, row)
+    facts.learnHeader(header)
+    if MESSAGE not in levels or criterion.test(facts) is not None:
+        return len(header)
+    octets = await _read(selection, row, min(row.size, MESSAGE_OCTETS_MAX))
+    facts.learnMessage(octets)
+    return len(octets)
+
+
+async def _readHeader(selection: Selection, row: MessageRow) -> bytes:
+    """The header with its blank line; most are short."""
+    guess = min(row.size, _HEADER_GUESS_OCTETS)
+    octets = await _read(selection, row, guess)
+    end = headerEnd(octets, 0, len(octets))
+    if end < len(octets) or guess == row.size:
+        return octets[:end]
+    octets = await _read(selection, row, min(row.size, PIECE_OCTETS))
+    return octets[: headerEnd(octets, 0, len(octets))]
+
+
+async def _read(selection: Selection, row: MessageRow, stop: int) -> bytes:
+    pieces: list[bytes] = []
+    start = 0
+    while start < stop:
+        piece: bytes = await selection.mailbox.octets(row, start, min(stop, start + PIECE_OCTETS))
+        if not piece:
+            raise Corrupt("body is short")
+        pieces.append(piece)
+        start += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

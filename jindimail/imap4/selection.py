@@ -1,0 +1,181 @@
+"""The selected mailbox: its view kept current by the stream of changes, and what of it the client is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from jindimail.imap4 import answers
+from jindimail.imap4.view import View
+from jindimail.model import KEYWORDS_SHIFT, SEEN, SYSTEM_FLAGS, Added, FlagsChanged, MailboxSummary, UidSet
+from jindimail.store.records import MessageRow
+
+CHANGES_PER_QUERY = 1000
+
+
+class Selection:
+    """An open mailbox as one session sees it."""
+
+    def __init__(self, mailbox: Any, summary: MailboxSummary, rows: Sequence[MessageRow]) -> None:
+        self.mailbox = mailbox
+        self.uidValidity = summary.uidValidity
+        self.keywords = summary.keywords
+        self.isExamined: bool = mailbox.readOnly
+        self.view = View(rows, summary.highestModSeq)
+        self.uidNext = max(summary.uidNext, self.view.lastUid + 1)
+        self.isCondstore = False
+        self._isStale = False
+        self._hasNewKeywords = False
+        self._texts: dict[int, bytes] = {}
+        self._changed: Deferred[None] | None = None
+        self._following = mailbox.follow(self._changeSeen)
+
+    @classmethod
+    async def open(cls, mailbox: Any) -> Selection:
+        """The selection of a mailbox just opened. What changes meanwhile comes again as a change, and does no harm."""
+        summary: MailboxSummary = await mailbox.summary()
+        selection = cls(mailbox, summary, await mailbox.rows())
+        selection._isStale = True
+        return selection
+
+    def close(self) -> None:
+        """No more is learnt of the mailbox."""
+        self._following.stop()
+        self.mailbox.close()
+        self._changed = None
+
+    def enableCondstore(self) -> None:
+        """From now on FETCH responses tell MODSEQs (RFC 7162 §3.1)."""
+        self.isCondstore = True
+        self.view.tellsModSeqs = True
+
+    # --- staying current
+
+    def _changeSeen(self) -> None:
+        self._isStale = True
+        waiting, self._changed = self._changed, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def changed(self) -> Deferred[None]:
+        """Fires when there is something to `refresh`; only the last one asked for does."""
+        waiting: Deferred[None] = Deferred()
+        self._changed = waiting
+        if self._isStale:
+            self._changeSeen()
+        return waiting
+
+    async def refresh(self, isFresh: bool = False) -> None:
+        """
+        Take in what happened; with `isFresh`, everything acknowledged anywhere before the call.
+
+        @raise MailboxGone
+        """
+        if isFresh:
+            await self.mailbox.summary()
+            self._isStale = True
+        while self._isStale:
+            self._isStale = False
+            try:
+                await self._takeChanges()
+            except BaseException:
+                self._isStale = True
+                raise
+
+    async def _takeChanges(self) -> None:
+        view = self.view
+        while True:
+            found = await self.mailbox.changes(view.modSeq)
+            if not found.resumable:
+                await self._restart()
+                return
+            uids = UidSet.ofRanges(
+                span
+                for change in found.changes
+                if isinstance(change, Added | FlagsChanged)
+                for span in change.uids.ranges
+            )
+            rows = await self.mailbox.rowsOf(uids) if uids else ()
+            view.apply(found.changes, rows, found.modSeq)
+            await self._learnKeywords(rows)
+            if len(found.changes) < CHANGES_PER_QUERY:
+                return
+
+    async def _restart(self) -> None:
+        """The changes since are no longer kept: compare with the whole mailbox."""
+        summary = await self.mailbox.summary()
+        rows = await self.mailbox.rows()
+        self.view.restart(rows, summary.highestModSeq)
+        await self._learnKeywords(rows)
+
+    async def _learnKeywords(self, rows: Sequence[MessageRow]) -> None:
+        union = 0
+        for row in rows:
+            union |= row.flags
+        if union >> KEYWORDS_SHIFT >> len(self.keywords):
+            await self.refreshKeywords()
+
+    async def refreshKeywords(self) -> None:
+        """Another session, or this one, made a keyword."""
+        keywords = (await self.mailbox.summary()).keywords
+        if keywords != self.keywords:
+            self.keywords = keywords
+            self._hasNewKeywords = True
+            self._texts.clear()
+
+    # --- flags
+
+    def flagText(self, flags: int) -> bytes:
+        """A message's flags on the wire."""
+        text = self._texts.get(flags)
+        if text is None:
+            text = self._texts[flags] = answers.flagList(self.keywords, flags)
+        return text
+
+    def bitOf(self, flag: str) -> int:
+        """A flag's bit; 0 for a keyword that no message of the mailbox ever had."""
+        bit = SYSTEM_FLAGS.get(flag)
+        if bit is not None:
+            return bit
+        wanted = flag.lower()
+        for at, keyword in enumerate(self.keywords):
+            if keyword.lower() == wanted:
+                return 1 << KEYWORDS_SHIFT + at
+        return 0
+
+    def firstUnseen(self) -> int:
+        """The number of the first message without \\Seen, 0 if there is none."""
+        return next((number for number, flags in enumerate(self.view.flags, 1) if not flags & SEEN), 0)
+
+    # --- what the client is told
+
+    def updates(self, *, mayExpunge: bool) -> Iterator[bytes]:
+        """The responses that tell what the client does not know yet."""
+        yield from self.newKeywords()
+        told = self.view.take(mayExpunge=mayExpunge)
+        for number in told.expunged:
+            yield b"* %d EXPUNGE\r\n" % number
+        if told.exists is not None:
+            yield b"* %d EXISTS\r\n" % told.exists
+        for position in told.changed:
+            yield self.flagsResponse(position, withUid=True)
+
+    def newKeywords(self) -> Iterator[bytes]:
+        """The FLAGS response, if there are keywords that the client has not heard of (§7.2.6)."""
+        if self._hasNewKeywords:
+            self._hasNewKeywords = False
+            yield b"* FLAGS " + answers.allFlags(self.keywords) + b"\r\n"
+
+    def flagsResponse(self, position: int, *, withUid: bool) -> bytes:
+        """A FETCH response with a message's flags, and its MODSEQ if the client wants to know."""
+        view = self.view
+        uid = b"UID %d " % view.uids[position] if withUid else b""
+        modSeq = b" MODSEQ (%d)" % view.modSeqs[position] if self.isCondstore else b""
+        return b"* %d FETCH (%bFLAGS %b%b)\r\n" % (
+            position + 1,
+            uid,
+            self.flagText(view.flags[position]),
+            modSeq,
+        )
