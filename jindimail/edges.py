@@ -7,6 +7,8 @@ from typing import Any
 from jindimail.admin.certificates import ReloadableCertificate
 from jindimail.admin.stack import Stack
 from jindimail.config import Configuration, Limits
+from jindimail.imap4.factory import ImapFactory
+from jindimail.imap4.limits import Limits as ImapLimits
 from jindimail.mailbox.sessions import Sessions
 from jindimail.pop3.factory import Pop3Factory
 from jindimail.pop3.limits import Limits as Pop3Limits
@@ -42,6 +44,8 @@ def edgeFactories(
         )
     for service in ("pop3", "pop3s"):
         factories[service] = Pop3Factory(limits=pop3Limits(limits), **common, **login)
+    for service in ("imap", "imaps"):
+        factories[service] = ImapFactory(limits=imapLimits(limits), **common, **spooling, **login)
     return factories
 
 
@@ -52,6 +56,8 @@ def limitEdges(factories: dict[str, Any], limits: Limits) -> None:
             factory.setLimits(smtpLimits(limits))
         elif service in ("pop3", "pop3s"):
             factory.limits = pop3Limits(limits)
+        elif service in ("imap", "imaps"):
+            factory.limits = imapLimits(limits)
 
 
 def smtpLimits(limits: Limits) -> SmtpLimits:
@@ -64,3 +70,8 @@ def smtpLimits(limits: Limits) -> SmtpLimits:
 def pop3Limits(limits: Limits) -> Pop3Limits:
     """The configured bounds as POP3 takes them."""
     return Pop3Limits(idleSeconds=limits.pop3Idle)
+
+
+def imapLimits(limits: Limits) -> ImapLimits:
+    """The configured bounds as IMAP takes them."""
+    return ImapLimits(messageOctetsMax=limits.messageOctets, idleSeconds=limits.imapIdle)

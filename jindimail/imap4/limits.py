@@ -22,5 +22,5 @@ class Limits:
     badCommandsMax: int = 20  # in a row
     loginFailuresMax: int = 5
     loginSeconds: int = 60
-    idleSeconds: int = 1_860  # RFC 3501 §5.4: at least 30 minutes
+    idleSeconds: int = 1_800  # RFC 3501 §5.4: at least 30 minutes
     goodbyeSeconds: int = 30  # for the last octets to leave
