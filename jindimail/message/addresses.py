@@ -40,9 +40,9 @@ _COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)
 
 
 def parseAddresses(value: bytes) -> list[Address]:
-    """All addresses of an unfolded field value, groups included, bounded by `bounds.addressesMax` and `addressOctetsMax`."""
+    """All addresses of an unfolded field value, groups included, bounded by `bounds.addressesMax` and `valueOctetsMax`."""
     found: list[Address] = []
-    value = value[: bounds.addressOctetsMax]
+    value = value[: bounds.valueOctetsMax]
     at, end = 0, len(value)
     while at < end and len(found) < bounds.addressesMax:
         match = _PLAIN.match(value, at)
@@ -118,7 +118,7 @@ class _ListReader:
             self._flush()
         elif octet == b";":
             self._endGroup()
-        elif octet == b":" and not self.inAngle and not self.inGroup and not self._hasDomain():
+        elif octet == b":" and not self.inAngle and not self.inGroup:
             self._startGroup()
         elif octet != b")":
             self._word(octet)

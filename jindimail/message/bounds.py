@@ -29,8 +29,8 @@ fieldsMax: Final = 2000
 addressesMax: Final = 1000
 """Addresses of one field."""
 
-addressOctetsMax: Final = 64 * 1024
-"""Octets of one address field that are read."""
+valueOctetsMax: Final = 64 * 1024
+"""Octets of the value of one field with addresses or parameters that are read."""
 
 parametersMax: Final = 64
 """Parameters of one field, after continuations have been joined."""

@@ -16,6 +16,7 @@ _SEGMENT = re.compile(rb"([^*]+)\*(?:(\d{1,3})(\*?))?")
 
 def parseParameters(value: bytes) -> tuple[bytes, Parameters]:
     """The leading value, lower-case and without white space at its ends, and the parameters of *value*."""
+    value = value[: bounds.valueOctetsMax]
     if b"(" in value:
         value = _COMMENT.sub(lambda match: b" " if match[1] else match[0], value)
     semicolon = value.find(b";")

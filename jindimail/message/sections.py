@@ -42,16 +42,15 @@ def section(
     (`Delivered-To`): they belong to the outermost header, and move everything else.
     """
     rows: list[_Row] = list(_ROW.iter_unpack(table))
-    found = _find(rows, path)
-    if found is None:
+    index = _find(rows, path)
+    if index is None:
         return None
-    index, isOutermost = found
     if kind == "" and path:
         return _shift(rows[index][2], rows[index][3], prefixOctets)
     if kind == "MIME":
         return _header(rows, index, prefixOctets) if path else None
     if path:
-        if isOutermost or rows[index][0] & 3 != _MESSAGE:
+        if rows[index][0] & 3 != _MESSAGE:
             return None
         index += 1
     if kind == "":
@@ -70,7 +69,7 @@ def _shift(start: int, end: int, prefixOctets: int) -> tuple[int, int]:
     return start + prefixOctets, end + prefixOctets
 
 
-def _find(rows: list[_Row], path: tuple[int, ...]) -> tuple[int, bool] | None:
+def _find(rows: list[_Row], path: tuple[int, ...]) -> int | None:
     """The row that *path* leads to. A message that is no multipart has one part, 1, which is its own body."""
     index, isMessageItself = 0, True
     for number in path:
@@ -85,7 +84,7 @@ def _find(rows: list[_Row], path: tuple[int, ...]) -> tuple[int, bool] | None:
             isMessageItself = False
         else:
             return None
-    return index, isMessageItself
+    return index
 
 
 def _child(rows: list[_Row], parent: int, number: int) -> int | None:

@@ -176,4 +176,4 @@ def test_boundedListEndsItsGroup() -> None:
 
 def test_octetsReadAreBounded() -> None:
     (found,) = parseAddresses(b"a@" + b"b" * 1_000_000)
-    assert found.host is not None and len(found.host) == bounds.addressOctetsMax - 2
+    assert found.host is not None and len(found.host) == bounds.valueOctetsMax - 2

@@ -37,6 +37,7 @@ HEADER = b"Received: a\r\n\tb\r\nSubject : one\r\nreceived: c\r\nX-Empty:\r\nnot
         (b"a: b\r\n", 6),
         (b"a: b", 4),
         (b"\r\r\n\r\n", 5),
+        (b"a\n\n\r\nbody", 3),
     ],
 )
 def test_headerEndsAfterItsBlankLine(octets: bytes, expected: int) -> None:

@@ -73,6 +73,11 @@ def test_textOfAParameter(value: bytes, expected: str | None) -> None:
     assert parameterText(parseParameters(value)[1], b"title") == expected
 
 
+def test_octetsReadAreBounded() -> None:
+    ((_, found),) = parseParameters(b"a;b=" + b"c" * 1_000_000)[1]
+    assert len(found) == bounds.valueOctetsMax - 4
+
+
 def test_numberIsBounded() -> None:
     assert len(parseParameters(b"a" + b";b=c" * 10_000)[1]) == bounds.parametersMax
 

@@ -47,6 +47,20 @@ def test_previewIsOneLineOfText(octets: bytes, expected: str) -> None:
     assert previewOf(octets) == expected
 
 
+def test_firstOfSeveralTextsIsShown() -> None:
+    parts = b"".join(
+        b"--b\r\nContent-Type: text/html\r\n\r\n<p>" + text + b"\r\n" for text in (b"", b"first", b"second")
+    )
+    assert (
+        previewOf(
+            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+            + parts.replace(b"<p>\r\n", b"\r\n")
+            + b"--b--"
+        )
+        == "first"
+    )
+
+
 def test_previewIsBounded() -> None:
     words = previewOf(b"\r\n" + b"word " * 10_000)
     assert words == ("word " * 40).strip()
