@@ -45,25 +45,31 @@ class Content:
         self._octetsMax = octetsMax
         self.octets = 0
         self.fault: type[JindimailError] | None = None
-        """Why the message is refused: the first thing found."""
+        """Why the message is refused, if it is."""
 
     def add(self, octets: bytes) -> None:
         """Take octets that do not end between CR and LF."""
         self.octets += len(octets)
-        if self.fault is not None:
-            return
         ends = octets.count(b"\n")
         if ends != octets.count(b"\r") or ends != octets.count(b"\r\n"):
-            self.fault = BareLineEnd
+            self._note(BareLineEnd)
         elif b"\0" in octets:
-            self.fault = NulOctet
+            self._note(NulOctet)
         elif self.octets > self._octetsMax:
-            self.fault = TooLarge
-        elif octets:
+            self._note(TooLarge)
+        elif octets and self.fault is None:
             try:
                 self._write(octets)
             except StorageFull:
-                self.fault = StorageFull
+                self._note(StorageFull)
+
+    def _note(self, fault: type[JindimailError]) -> None:
+        """Of several faults the worst is told, so that it does not depend on the cutting into blocks."""
+        if self.fault is None or _WORST.index(fault) < _WORST.index(self.fault):
+            self.fault = fault
+
+
+_WORST: Final[tuple[type[JindimailError], ...]] = (BareLineEnd, NulOctet, TooLarge, StorageFull)
 
 
 class DataReceiver:
@@ -90,8 +96,7 @@ class DataReceiver:
 
     def _take(self, octets: bytes) -> None:
         """Remove the dots that the client stuffed, and the line end that we put before the message."""
-        if self.content.fault is None:
-            octets = octets.replace(b"\r\n.", b"\r\n")
+        octets = octets.replace(b"\r\n.", b"\r\n")
         if self._isFirst and octets:
             self._isFirst = False
             octets = octets[2:]
