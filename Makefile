@@ -1,0 +1,50 @@
+# make run    a node in ./run: made on first use, kept ever after; Ctrl-C stops it
+# make test   everything, from nothing; ends with one line: N passed, N failed
+# make check  the quick part of it: format, lint, types, layers
+# make docs   the generated pages of docs/
+# make bench  this node beside Postfix + Dovecot
+# Needed: Python 3.11 or newer with venv (Debian: python3 python3-venv). `make test` installs Debian packages, as root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := setup.cfg pyproject.toml $(shell find jindimail twisted -name '*.py')
+
+.PHONY: run test check docs bench clean
+.DEFAULT_GOAL := run
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and $(PYTHON) is not there. On Debian: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/installed-test: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@touch $@ $(VENV)/installed
+
+run: $(VENV)/installed
+	@exec $(BIN)/python -P -m jindimail.admin.quickstart run
+
+test: $(VENV)/installed-test
+	@tests/support/packages.sh client fault
+	@exec $(BIN)/python -m tests.gate
+
+check: $(VENV)/installed-test
+	@exec $(BIN)/python -m tests.gate --quick
+
+docs:
+	$(BIN)/python -m jindimail.admin.jindictl config example > docs/node.ini.example
+	$(BIN)/python -m jindimail.admin.jindictl config manual node.ini > docs/node.ini.5
+	$(BIN)/python -m jindimail.admin.jindictl config manual jindictl > docs/jindictl.8
+
+bench: $(VENV)/installed-test
+	@tests/support/packages.sh bench
+	@exec $(BIN)/python -m bench.run
+
+clean:
+	rm -rf $(VENV) build dist jindimail.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
