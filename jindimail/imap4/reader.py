@@ -109,6 +109,11 @@ class Reader:
         """How many octets wait to be read."""
         return len(self._buffer)
 
+    @property
+    def isBehindLiteral(self) -> bool:
+        """Whether a literal has come, and not yet what follows it in its command."""
+        return self._state == _LINE and bool(self._segments) and not self._buffer
+
     def feed(self, octets: bytes) -> None:
         """Octets that came in."""
         if self._state == _STREAMING and not self._buffer and len(octets) <= self._left:
