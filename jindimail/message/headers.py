@@ -18,6 +18,11 @@ _FIELD = re.compile(
 _WHOLE_FIELD = re.compile(b"(" + _FIELD.pattern + b")")
 
 
+_LINES_OF_FIELDS = re.compile(
+    rb"(?:[!-9;-~\x80-\xff]++[ \t]*+:[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+)*+",
+)
+
+
 class Field(NamedTuple):
     """One field: its name as written (empty for a line that is not a field) and its place, folds and line end included."""
 
@@ -27,7 +32,10 @@ class Field(NamedTuple):
 
 
 def headerEnd(octets: bytes, start: int, end: int) -> int:
-    """The offset just after the blank line that ends the header beginning at *start*, or *end* if there is none."""
+    """The offset just after the blank line that ends the header beginning at *start*.
+
+    Without a blank line the header ends before the first line that is no field, or at *end*.
+    """
     if octets.startswith(b"\r\n", start, end):
         return start + 2
     if octets.startswith(b"\n", start, end):
@@ -36,7 +44,14 @@ def headerEnd(octets: bytes, start: int, end: int) -> int:
     bare = octets.find(b"\n\n", start, end if blank < 0 else blank + 1)
     if bare >= 0:
         return bare + 2
-    return end if blank < 0 else blank + 3
+    return blank + 3 if blank >= 0 else _endOfFields(octets, start, end)
+
+
+def _endOfFields(octets: bytes, start: int, end: int) -> int:
+    limit = min(end, start + bounds.headerOctetsMax)
+    match = _LINES_OF_FIELDS.match(octets, start, limit)
+    stop = match.end() if match else start
+    return stop if stop < limit else end
 
 
 def scanFields(header: bytes) -> Iterator[Field]:

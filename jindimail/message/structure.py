@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jindimail.message import bounds
 from jindimail.message.headers import headerEnd, readFields
-from jindimail.message.parameters import Parameters, parameterOctets, parseParameters
+from jindimail.message.parameters import Parameters, parameterOctets, parameterText, parseParameters
 
 _PLAIN_TEXT = (b"text", b"plain", ((b"charset", b"us-ascii"),))
 _MESSAGE = (b"message", b"rfc822", ())
@@ -161,7 +161,7 @@ class _Reader:
         if mediaType == b"message":
             self.partsLeft -= 1
             return contentType, (self.part(start, end, depth + 1, _PLAIN_TEXT),)
-        boundary = parameterOctets(parameters, b"boundary")
+        boundary = parameterOctets(parameters, b"boundary") or _encodedBoundary(parameters)
         ranges = self._ranges(boundary, start, end) if boundary else []
         if not ranges:
             return _PLAIN_TEXT, ()
@@ -182,9 +182,9 @@ class _Reader:
                 lineEnd = end
             tail = octets[after:lineEnd].rstrip()
             if not tail or tail == b"--":
-                if begin >= 0:
+                if 0 <= begin <= at:  # a delimiter right after another parts nothing
                     self.partsLeft -= 1
-                    ranges.append((begin, max(begin, at - octets.startswith(b"\r", at - 1))))
+                    ranges.append((begin, at - octets.startswith(b"\r", at - 1)))
                 begin = -1 if tail else min(lineEnd + 1, end)
                 if tail:
                     break
@@ -193,6 +193,11 @@ class _Reader:
             self.partsLeft -= 1
             ranges.append((begin, end))
         return ranges
+
+
+def _encodedBoundary(parameters: Parameters) -> bytes:
+    """A boundary that was written in the extended form of RFC 2231, which it need not be."""
+    return (parameterText(parameters, b"boundary") or "").encode("utf-8", "replace")
 
 
 def parseContentType(value: bytes, default: ContentType) -> ContentType:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from jindimail.message import charsets
-from jindimail.message.parameters import parameterOctets
+from jindimail.message.parameters import parameterText
 from jindimail.message.structure import Part
 from jindimail.message.transfer import decodeTransfer
 
@@ -20,8 +20,7 @@ def partText(part: Part, octets: bytes, octetsMax: int | None = None) -> str:
     """The text of a text part, with at most *octetsMax* octets of its body read."""
     end = part.end if octetsMax is None else min(part.end, part.bodyStart + octetsMax)
     decoded = decodeTransfer(octets[part.bodyStart : end], part.encoding)
-    charset = parameterOctets(part.parameters, b"charset") or b""
-    return charsets.decode(decoded, charset.decode("latin-1"))
+    return charsets.decode(decoded, parameterText(part.parameters, b"charset") or "")
 
 
 def plainOfHtml(source: str) -> Iterator[str]:

@@ -78,6 +78,11 @@ def test_boundaryMayBeTheBeginningOfAnother() -> None:
     assert bodies(samples.PREFIXES) == [b"inner one", b"inner two", b"outer two"]
 
 
+def test_boundaryInExtendedFormIsFound() -> None:
+    octets = b"Content-Type: multipart/mixed; boundary*=\"us-ascii''a%62\"\r\n\r\n--ab\r\n\r\nx\r\n--ab--"
+    assert bodies(octets) == [b"x"]
+
+
 def test_missingCloseDelimiterEndsWithItsContainer() -> None:
     assert bodies(samples.UNCLOSED) == [b"first", b"second, and the end is lost\r\n"]
 
@@ -96,7 +101,11 @@ def test_outerDelimiterEndsInnerParts() -> None:
     [
         (b"--b\r\n\r\nx\r\n--b--", [b"x"]),
         (b"--b \t\r\n\r\nx\r\n--b-- \r\n", [b"x"]),
-        (b"--b\r\n--b\r\n--b--", [b"", b""]),
+        (b"--b\r\n--b\r\n--b--", None),
+        (b"--b\r\n--b\r\n\r\nx\r\n--b\r\n--b--", [b"x"]),
+        (b"--b\r\n\r\n--b\r\n\n--b--", [b"", b""]),
+        (b"--b\r\nContent-Type: text/html\r\nno blank line\r\n--b--", [b"no blank line"]),
+        (b"--b\r\nbroken line\r\nContent-Type: text/html\r\n\r\nbody\r\n--b--", [b"body"]),
         (b"--b\r\n\r\n--b--", [b""]),
         (b"--b\r\n\r\n\r\n--b--", [b""]),
         (b"--b\r\n\r\n\r\n\r\n--b--", [b"\r\n"]),
