@@ -176,6 +176,8 @@ class NodeService(Service):
             sessions=sessions,
             seconds=time.time,
             startedSeconds=int(time.time()),
+            inThread=stack.inThread,
+            fromThread=self._reactor.callFromThread,
         )
         await stack.start()
         await self._bind(lambda service: service == "control")

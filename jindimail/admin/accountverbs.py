@@ -18,6 +18,7 @@ from jindimail.admin.verb import (
     Report,
     verb,
 )
+from jindimail.directory.accounts import Domain
 
 DOMAIN = Argument(name="domain", doc="the domain's name, example.org say")
 ADDRESS = Argument(name="address", doc="the user's login name, ada@example.org say")
@@ -46,19 +47,23 @@ async def addDomain(
 ) -> dict[str, Any]:
     """Add a domain: from now on the array takes mail for its users."""
     added = await node.directory.addDomain(domain, catchAll=catchAll or "", postmaster=postmaster or "")
-    return asdict(added)
+    return _domainRow(added)
 
 
-@verb("domain list", AFTER, columns=("name", "catchAll", "postmaster"), examples=("jindictl domain list",))
+@verb("domain list", AFTER, columns=("domain", "catchAll", "postmaster"), examples=("jindictl domain list",))
 async def domains(node: LiveNode, report: Report, *, after: str = "") -> dict[str, Any]:
     """All domains of the array."""
-    return _page(await node.directory.domains(), lambda domain: domain.name, after)
+    return _page(await node.directory.domains(), lambda domain: domain.name, after, _domainRow)
+
+
+def _domainRow(found: Domain) -> dict[str, Any]:
+    return {"domain": found.name, "catchAll": found.catchAll, "postmaster": found.postmaster}
 
 
 @verb("domain show", DOMAIN, examples=("jindictl domain show example.org",))
 async def domain(node: LiveNode, report: Report, *, domain: str) -> dict[str, Any]:
     """One domain."""
-    return asdict(await node.directory.domain(domain))
+    return _domainRow(await node.directory.domain(domain))
 
 
 @verb(
@@ -72,7 +77,8 @@ async def setDomain(
     node: LiveNode, report: Report, *, domain: str, catchAll: str | None, postmaster: str | None
 ) -> dict[str, Any]:
     """Change what is given of a domain."""
-    return asdict(await node.directory.setDomain(domain, catchAll=catchAll, postmaster=postmaster))
+    changed = await node.directory.setDomain(domain, catchAll=catchAll, postmaster=postmaster)
+    return _domainRow(changed)
 
 
 @verb(
@@ -263,11 +269,16 @@ async def removeAlias(node: LiveNode, report: Report, *, address: str) -> dict[s
     return {"removed": address}
 
 
-def _page(found: Sequence[Any], keyOf: Callable[[Any], str], after: str) -> dict[str, Any]:
+def _page(
+    found: Sequence[Any],
+    keyOf: Callable[[Any], str],
+    after: str,
+    rowOf: Callable[[Any], dict[str, Any]] = asdict,
+) -> dict[str, Any]:
     """One page of what is sorted by its key."""
     rest = [each for each in found if not after or keyOf(each) > after]
     page = rest[:PAGE_ROWS]
     return {
-        "rows": [asdict(each) for each in page],
+        "rows": [rowOf(each) for each in page],
         "after": keyOf(page[-1]) if len(rest) > PAGE_ROWS else None,
     }

@@ -173,6 +173,13 @@ def _addInit(command: argparse.ArgumentParser) -> None:
 
 
 def _addOffline(add: Callable[..., argparse.ArgumentParser]) -> None:
+    restore = add(
+        ("restore",),
+        "Fill the configured data directory, which must be empty or absent, from a backup. The node must not be running.",
+        ("jindictl restore /backup/monday",),
+    )
+    restore.set_defaults(verb="restore")
+    restore.add_argument("directory", metavar="DIR", help="the backup")
     example = add(
         ("config", "example"),
         "Print a configuration file that names every key.",

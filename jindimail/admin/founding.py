@@ -79,13 +79,20 @@ def layFoundations(configuration: Configuration) -> None:
     directory = Path(configuration.node.dataDirectory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
+    makeKeys(configuration)
+    found(directory, name=configuration.node.name)
+
+
+def makeKeys(configuration: Configuration) -> None:
+    """Make a self-signed certificate and the manhole's host key, where there are none."""
     tls = configuration.tls
     if not os.path.exists(tls.certificate) and not os.path.exists(tls.key):
         certificate, key = selfSigned(configuration.node.hostName, datetime.now(UTC))
         writePrivately(tls.certificate, certificate, 0o644)
         writePrivately(tls.key, key)
-    writePrivately(str(directory / MANHOLE_HOST_KEY), privatePem(ec.generate_private_key(ec.SECP256R1())))
-    found(directory, name=configuration.node.name)
+    hostKey = os.path.join(configuration.node.dataDirectory, MANHOLE_HOST_KEY)
+    if not os.path.exists(hostKey):
+        writePrivately(hostKey, privatePem(ec.generate_private_key(ec.SECP256R1())))
 
 
 async def foundNode(
@@ -111,7 +118,7 @@ async def foundNode(
     if first.domain:
         report("making the first domain")
         await _makeFirst(configuration, first, reactor)
-    _giveAway(configuration)
+    giveAway(configuration)
 
 
 async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -> None:
@@ -126,7 +133,7 @@ async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -
         await stack.close()
 
 
-def _giveAway(configuration: Configuration) -> None:
+def giveAway(configuration: Configuration) -> None:
     """When root founds a node for another user, that user owns all of it."""
     user = configuration.node.user
     if not user or os.geteuid() != 0:

@@ -21,7 +21,7 @@ from jindimail.admin.commands import (
 )
 from jindimail.admin.completion import script
 from jindimail.admin.output import Output, confirmed, readPassword
-from jindimail.admin.verb import SECRET, Verb
+from jindimail.admin.verb import PATH, SECRET, Verb
 from jindimail.admin.verbs import VERBS
 from jindimail.config import DEFAULT_PATH, Configuration, load
 from jindimail.errors import ConfigError, JindimailError
@@ -74,7 +74,11 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace, output: O
     if verb == "sessions list":
         verb = VERBS[verb]
     if isinstance(verb, Verb) and not getattr(options, "offline", False):
-        return _ask(verb, options, output)
+        try:
+            return _ask(verb, options, output)
+        except NotReachable:
+            if verb.words != ("check",) or hasattr(options, "socket"):
+                raise
     if verb == "completion":
         output.text(script(parser, options.shell))
     elif verb == "config example":
@@ -102,7 +106,14 @@ def _offline(verb: Any, options: argparse.Namespace, output: Output) -> int:
     """The commands that open a store of their own."""
     from jindimail.admin import offline
 
-    return offline.init(options, configPath(options), output)
+    if verb == "init":
+        return offline.init(options, configPath(options), output)
+    configuration = load(configPath(options))
+    if verb == "restore":
+        return offline.restore(configuration, options.directory, output)
+    result = offline.check(configuration, output)
+    output.result(result)
+    return EXIT_OK if result["isSound"] else EXIT_DAMAGED
 
 
 def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
@@ -111,7 +122,9 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
     if verb.confirm and not options.yes and not confirmed(verb.confirm.format(**given), sys.stdin):
         raise ValueError("not confirmed (use --yes)")
     for argument in verb.arguments:
-        if argument.kind == SECRET:
+        if argument.kind == PATH:
+            given[argument.name] = os.path.abspath(str(given[argument.name]))
+        elif argument.kind == SECRET:
             given[argument.name] = readPassword(options.password_stdin, sys.stdin)
     client = ControlClient(getattr(options, "socket", "") or _configuration(options).controlPath)
     try:
@@ -122,7 +135,7 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
     finally:
         client.close()
     output.result(result, verb.columns)
-    return EXIT_DAMAGED if verb.words == ("check",) and result["problems"] else EXIT_OK
+    return EXIT_DAMAGED if verb.words == ("check",) and not result["isSound"] else EXIT_OK
 
 
 def _configuration(options: argparse.Namespace) -> Configuration:

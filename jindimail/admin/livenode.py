@@ -25,5 +25,8 @@ class LiveNode:
     sessions: Sessions
     seconds: Callable[[], float]
     startedSeconds: int
+    inThread: Callable[[Callable[[], Any]], Any]  # awaitable result of a job, run in the thread pool
+    fromThread: Callable[..., Any]  # has the reactor call a function
     state: str = STARTING
+    longWork: str = ""  # the backup or check that is under way
     listening: dict[str, tuple[str, ...]] = field(default_factory=dict)  # service: addresses

@@ -14,10 +14,24 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from jindimail.admin.founding import First, foundNode, newConfigurationFile, nodeName, requireUnfounded
+from jindimail.admin.founding import (
+    First,
+    foundNode,
+    giveAway,
+    makeKeys,
+    newConfigurationFile,
+    nodeName,
+    requireUnfounded,
+)
 from jindimail.admin.output import Output, readPassword
+from jindimail.admin.stack import requireFounded
+from jindimail.admin.storeverbs import resultOf
 from jindimail.config import Configuration, load, read
 from jindimail.errors import ConfigError
+from jindimail.store.backup import readManifest
+from jindimail.store.backup import restore as restoreStore
+from jindimail.store.check import check as findAll
+from jindimail.store.environment import Environment
 
 
 def withReactor(job: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -79,3 +93,27 @@ def _configurationOf(options: argparse.Namespace, path: str) -> tuple[Configurat
         dataDirectory=os.path.abspath(options.directory),
     )
     return read(text, os.path.dirname(os.path.abspath(path))), text
+
+
+def restore(configuration: Configuration, source: str, output: Output) -> int:
+    """Make a backup the store of an empty data directory, with keys of its own where none are configured elsewhere."""
+    directory = Path(configuration.node.dataDirectory)
+    requireUnfounded(configuration)
+    name = readManifest(Path(source)).name
+    if name != configuration.node.name:
+        raise ConfigError((f"node.name: the backup is of node {name}",))
+    meta = restoreStore(Path(source), directory, output.progress)
+    makeKeys(configuration)
+    giveAway(configuration)
+    output.result({"restored": str(directory), "node": meta.name, "incarnation": meta.incarnation})
+    return 0
+
+
+def check(configuration: Configuration, output: Output) -> dict[str, Any]:
+    """What a check of the configured store finds, while no node runs on it."""
+    requireFounded(configuration)
+    environment = Environment(Path(configuration.node.dataDirectory))
+    try:
+        return resultOf(findAll(environment.snapshot, output.progress))
+    finally:
+        environment.close()

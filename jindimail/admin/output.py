@@ -72,6 +72,9 @@ class Output:
             if isinstance(value, dict):
                 print(f"{indent}{key}:", file=self._out)
                 self._mapping(value, indent + "  ")
+            elif isinstance(value, list) and value and isinstance(value[0], dict):
+                print(f"{indent}{key}:", file=self._out)
+                self._table(value, tuple(value[0]))
             else:
                 print(f"{indent}{(str(key) + ':').ljust(width + 1)} {_words(value)}".rstrip(), file=self._out)
 

@@ -130,7 +130,7 @@ def run(directory: Path, configuration: Configuration, out: TextIO) -> int:
     out.flush()
     status = node.wait()
     writeAccount(directory, configuration, None, None)
-    if stopping:
+    if stopping or status == -signal.SIGTERM:
         out.write("\nThe node has stopped; `make run` starts it again with everything it holds.\n")
         return 0
     out.write(

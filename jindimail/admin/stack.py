@@ -80,6 +80,7 @@ class Stack:
         @raise ConfigError: there is none, it is another node's, or another process has it.
         """
         requireFounded(configuration)
+        self._reactor = reactor
         self.environment = Environment(Path(configuration.node.dataDirectory))
         if self.environment.meta.name != configuration.node.name:
             self.environment.close()
@@ -111,11 +112,8 @@ class Stack:
             incarnation=self.meta.incarnation,
         )
 
-        def inThread(job: Callable[[], Any]) -> Deferred[Any]:
-            return deferToThreadPool(reactor, reactor.getThreadPool(), job)
-
         resolver = Resolver(self.buckets)
-        passwords = Passwords(inThread=inThread, key=os.urandom(32))
+        passwords = Passwords(inThread=self.inThread, key=os.urandom(32))
         self.directory = Directory(
             buckets=self.buckets,
             resolver=resolver,
@@ -131,6 +129,10 @@ class Stack:
             resolver=resolver, passwords=passwords, attempts=Attempts(), seconds=seconds
         )
         self.portal = Portal(MailRealm(buckets=self.buckets, seconds=seconds), [checker])
+
+    def inThread(self, job: Callable[[], Any]) -> Deferred[Any]:
+        """A Deferred of a job's result, run in the reactor's thread pool."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
 
     async def start(self) -> None:
         """

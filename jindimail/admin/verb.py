@@ -14,7 +14,15 @@ from typing import Any
 from jindimail.errors import Refusal
 from jindimail.kinds import readOctets
 
-TEXT, NUMBER, OCTETS, SWITCH, TEXTS, SECRET = "text", "number", "octets", "switch", "texts", "secret"
+TEXT, NUMBER, OCTETS, SWITCH, TEXTS, SECRET, PATH = (
+    "text",
+    "number",
+    "octets",
+    "switch",
+    "texts",
+    "secret",
+    "path",
+)
 TEXT_OCTETS_MAX = 1000
 TEXTS_MAX = 1000
 PAGE_ROWS = 500
@@ -60,6 +68,11 @@ def _text(value: object) -> str | None:
     return value if isText else None  # type: ignore[return-value]
 
 
+def _path(value: object) -> str | None:
+    text = _text(value)
+    return text if text is not None and text.startswith("/") else None
+
+
 def _secret(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= TEXT_OCTETS_MAX else None
 
@@ -93,6 +106,7 @@ _ACCEPTED: dict[str, Callable[[object], Any]] = {
     SWITCH: _switch,
     TEXTS: _texts,
     SECRET: _secret,
+    PATH: _path,
 }
 
 
