@@ -74,7 +74,7 @@ class Space:
             level = min(level, Level.NO_BODIES)
         if level != self.level:
             self._log.warn(
-                "free disk space of {path}: {percent:.1f} %, {level}",
+                "free disk space of {path}: {percent:.1f} %, {freeLevel}",
                 path=str(self._path),
                 percent=share * 100,
                 level=level.name,
