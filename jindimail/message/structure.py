@@ -8,6 +8,7 @@ exceeds a bound (`bounds`), is a leaf: a broken multipart is text/plain, one nes
 application/octet-stream.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from jindimail.message.parameters import Parameters, parameterOctets, parameterT
 _PLAIN_TEXT = (b"text", b"plain", ((b"charset", b"us-ascii"),))
 _MESSAGE = (b"message", b"rfc822", ())
 _OPAQUE = (b"application", b"octet-stream", ())
+_TYPE = re.compile(rb"([!-.0-~]+)/([!-~]+)")
 _IDENTITY = frozenset({b"", b"7bit", b"8bit", b"binary"})
 
 ContentType = tuple[bytes, bytes, Parameters]
@@ -203,7 +205,5 @@ def _encodedBoundary(parameters: Parameters) -> bytes:
 def parseContentType(value: bytes, default: ContentType) -> ContentType:
     """Type, subtype and parameters of a Content-Type; *default* if it is not of the form `type/subtype`."""
     full, parameters = parseParameters(value)
-    mediaType, slash, subtype = full.partition(b"/")
-    if not slash or not mediaType or not subtype or b" " in full or b"\t" in full:
-        return default
-    return mediaType, subtype, parameters
+    match = _TYPE.fullmatch(full)
+    return default if match is None else (match[1], match[2], parameters)

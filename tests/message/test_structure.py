@@ -141,6 +141,8 @@ def test_delimiterLines(body: bytes, expected: list[bytes] | None) -> None:
         (b"multipart/mixed", "text/plain"),
         (b"multipart/mixed; boundary=", "text/plain"),
         (b"message/partial; id=1", "message/partial"),
+        (b"message/rfc822\0", "text/plain"),
+        (b"te\xffxt/html", "text/plain"),
         (b"message/global", ["message/global", "text/plain"]),
         (b"application/x (comment)", "application/x"),
         (b"text/calendar;;; method=REQUEST", "text/calendar"),
