@@ -77,7 +77,7 @@ class Space:
                 "free disk space of {path}: {percent:.1f} %, {freeLevel}",
                 path=str(self._path),
                 percent=share * 100,
-                level=level.name,
+                freeLevel=level.name,
             )
         self.level = level
         return level
