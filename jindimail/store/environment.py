@@ -33,7 +33,9 @@ class StoreAbsent(ConfigError):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
-            (f"node.data: {directory} holds no store; is its disk mounted? `jindictl init` founds a new one",)
+            (
+                f"node.data-directory: {directory} holds no store; is its disk mounted? `jindictl init` founds a new one",
+            )
         )
 
 
@@ -41,21 +43,21 @@ class StorePresent(ConfigError):
     """There is a store already where one shall be made."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__((f"node.data: {directory} holds a store already",))
+        super().__init__((f"node.data-directory: {directory} holds a store already",))
 
 
 class StoreInUse(ConfigError):
     """Another process writes this store."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__((f"node.data: {directory} is in use by another process",))
+        super().__init__((f"node.data-directory: {directory} is in use by another process",))
 
 
 class StoreUnknown(ConfigError):
     """The store is damaged in its first record, or of a format that this version does not know."""
 
     def __init__(self, directory: Path, problem: str) -> None:
-        super().__init__((f"node.data: {directory}: {problem}",))
+        super().__init__((f"node.data-directory: {directory}: {problem}",))
 
 
 def storePath(directory: Path) -> Path:
@@ -225,9 +227,14 @@ class Environment:
             return 0
         return max(0, (self._lmdb.info()["last_pgno"] + 1 - used) * self._lmdb.stat()["psize"])
 
-    def copyTo(self, path: Path) -> None:
-        """A compacted copy of the last committed state in an existing empty directory; for a thread."""
-        self._lmdb.copy(os.fspath(path), compact=True)
+    def usedOctets(self) -> int:
+        """About how many octets a compacted copy has."""
+        info = self._lmdb.info()
+        return (info["last_pgno"] + 1) * self._lmdb.stat()["psize"] - self.freeOctets()
+
+    def copyTo(self, descriptor: int) -> None:
+        """Write a compacted copy of the last committed state to a file or pipe; for a thread."""
+        self._lmdb.copyfd(descriptor, compact=True)
 
     def reopen(self) -> None:
         """After a failed commit LMDB's state in memory is suspect: read it from the file again."""

@@ -1,0 +1,61 @@
+"""What a check of the store finds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What is wrong; the values are what `jindictl check --json` prints."""
+
+    UNREADABLE = "unreadable"  # LMDB itself cannot read a page
+    UNDECODABLE = "undecodable"  # a record, or a key, that is of no known form
+    CHUNK_MISSING = "chunk-missing"
+    CHUNK_EXTRA = "chunk-extra"
+    BODY_DAMAGED = "body-damaged"  # its octets are not those that came
+    BODY_ORPHAN = "body-orphan"  # no bodyref: on its way, or left by a crash until it is swept
+    REFERENCES_WRONG = "references-wrong"
+    BODYREF_UNUSED = "bodyref-unused"  # no message row names the body
+    MESSAGE_DANGLING = "message-dangling"  # no bodyref, no prefix, or no mailbox
+    MESSAGE_SIZE_WRONG = "message-size-wrong"
+    SUMMARY_MISSING = "summary-missing"
+    SUMMARY_ORPHAN = "summary-orphan"
+    PREFIX_MISSING = "prefix-missing"
+    PREFIX_ORPHAN = "prefix-orphan"
+    UID_TOO_HIGH = "uid-too-high"
+    MODSEQ_TOO_HIGH = "modseq-too-high"
+    KEYWORD_UNKNOWN = "keyword-unknown"
+    CHANGE_MISSING = "change-missing"
+    CHANGE_BROKEN = "change-broken"
+    CHANGE_STRAY = "change-stray"
+    COUNTS_WRONG = "counts-wrong"
+    USAGE_WRONG = "usage-wrong"
+    NAME_DANGLING = "name-dangling"
+    MAILBOX_NAMELESS = "mailbox-nameless"
+    MAILBOX_OWNERLESS = "mailbox-ownerless"
+    ACCOUNT_MISSING = "account-missing"  # rows of an account that is not there
+    ACCOUNT_WITHOUT_INBOX = "account-without-inbox"
+    ADDRESS_DANGLING = "address-dangling"
+    LOG_GAP = "log-gap"
+    LOG_SHORT = "log-short"  # it ends before what is applied
+    LOG_STRAY = "log-stray"  # rows of no replica, or from before the log's beginning
+
+    @property
+    def isWarning(self) -> bool:
+        """Whether a sound store may show this after a crash."""
+        return self is Kind.BODY_ORPHAN
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, and where."""
+
+    kind: Kind
+    table: str
+    key: bytes
+    where: str  # "bucket 5, mailbox INBOX (258), UID 7"
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}: {self.where}: {self.text} [{self.table} {self.key.hex()}]"
