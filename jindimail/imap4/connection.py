@@ -250,6 +250,8 @@ class Connection(imap4.IMAP4Server):
 
     def send(self, *octets: bytes) -> None:
         """Send octets of responses, soon."""
+        if self._isClosing:
+            return
         self._out += octets
         for piece in octets:
             self._outOctets += len(piece)
@@ -311,15 +313,9 @@ class Connection(imap4.IMAP4Server):
         Clients send a literal and the line end behind it in two pieces; with Nagle's algorithm on their side the second waits for
         the acknowledgement of the first, 40 ms for each APPEND.
         """
-        if (
-            not self.isSecure
-            and not self.isGone
-            and ITCPTransport.providedBy(self.transport)
-            and _QUICKACK is not None
-        ):
-            handle = self.transport.getHandle()
-            if handle is not None:
-                handle.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        handle = getattr(self.transport, "socket", None)
+        if _QUICKACK is not None and isinstance(handle, socket.socket) and not self.isGone:
+            handle.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     # --- The end ----------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jindimail.imap4.session import ImapSession
 
 BATCH_MESSAGES = 500
+BATCH_SUMMARIES = 100
 PIECE_OCTETS = 256 * 1024
 SMALL_OCTETS = 64 * 1024
 
@@ -57,7 +58,8 @@ class Fetch:
 
         @raise Corrupt: some of it could not be read; what could was sent.
         """
-        for start, stop in _batches(spans):
+        batch = BATCH_SUMMARIES if self._plan.needsSummaries else BATCH_MESSAGES
+        for start, stop in _batches(spans, batch):
             if not self._plan.needsRows:
                 self._sendColumns(range(start, stop), ())
                 self._selection.view.told(start, stop) if b"FLAGS" in self._plan.items else None
@@ -266,8 +268,8 @@ def _ofSummary(name: bytes, summary: SummaryRecord) -> bytes:
     return summary.bodyStructure if name == b"BODYSTRUCTURE" else bodyOf(summary.bodyStructure)
 
 
-def _batches(spans: Spans) -> Iterator[tuple[int, int]]:
-    """The spans in pieces of at most BATCH_MESSAGES."""
+def _batches(spans: Spans, messagesMax: int) -> Iterator[tuple[int, int]]:
+    """The spans in pieces of so many messages at most."""
     for start, stop in spans:
-        for first in range(start, stop, BATCH_MESSAGES):
-            yield first, min(stop, first + BATCH_MESSAGES)
+        for first in range(start, stop, messagesMax):
+            yield first, min(stop, first + messagesMax)

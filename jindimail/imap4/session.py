@@ -220,6 +220,11 @@ class ImapSession(Connection):
         self.setTimeout(self.timeOut)
         return Answer(b"[%b] logged in" % self.capabilityText())
 
+    def resetTimeout(self) -> None:
+        """The client is alive. Before the login that counts for nothing: it has `loginSeconds` in all."""
+        if self.account is not None or self._isClosing:
+            super().resetTimeout()
+
     def startTls(self, tag: bytes) -> None:
         """Answer, and begin TLS with nothing in the buffer (RFC 3501 §6.2.1)."""
         self.send(tag, b" OK begin TLS\r\n")
@@ -242,9 +247,10 @@ class ImapSession(Connection):
 
     def enableCondstore(self) -> None:
         """The client knows of MODSEQs (RFC 7162 §3.1)."""
-        self.isCondstore = True
-        if self.selection is not None:
+        if self.selection is not None and not self.isCondstore:
+            self.untagged(b"OK [HIGHESTMODSEQ %d] highest" % self.selection.view.modSeq)
             self.selection.enableCondstore()
+        self.isCondstore = True
 
     def spans(self, ranges: Ranges, *, byUid: bool) -> Spans:
         """
