@@ -13,6 +13,8 @@ leaderCompleteness    a leader has every entry that was committed before its ter
 stateMachineSafety    an index is applied with one entry, in order, by all replicas for ever
 quorumDurability      what becomes committed is durable on a majority of the voters in force
 oneVoteATerm          a replica votes for one candidate a term, over all its restarts
+ownTermCommit         a leader commits by counting only an entry of its own term, and what stands before it
+honestAcknowledgement  what a replica acknowledges agrees with the leader's log
 durableBeforeHeard    no message tells a term, vote or acknowledgement that is not durable
 monotony              term, commit and applied index never fall, over all restarts of what is durable
 boundaries            base <= applied <= commit <= last, persisted <= last
@@ -64,7 +66,7 @@ class Invariants:
         self._applied: dict[int, Entry] = {}
         self._votes: dict[tuple[int, int], int] = {}  # (replica, term): candidate
         self._known: dict[int, dict[int, int]] = {}  # replica: index: term, as checked
-        self._led: dict[int, tuple[int, int]] = {}  # replica: term that it leads, last index
+        self._led: dict[int, tuple[int, int, int]] = {}  # replica: term that it leads, last index, commit
         self._terms: dict[int, int] = {}
         self._durable: dict[int, IDurable] = {}
         self._appliedBy: dict[int, int] = {}
@@ -103,6 +105,7 @@ class Invariants:
         if isinstance(message, Appended) and not message.refused and hard.term == message.term:
             kept = message.index <= durable.applied or durable.term(message.index) is not None
             self._require("durableBeforeHeard", kept, message.sender, f"acknowledged {message.index}")
+            self._checkAgreement(message, durable)
 
     def applied(self, replicaId: int, entry: Entry) -> None:
         """A replica applies an entry; what a crash undid may be applied again."""
@@ -175,12 +178,23 @@ class Invariants:
         self._require(
             "electionSafety", leader == replicaId, replicaId, f"term {raft.term} has leader {leader}"
         )
-        term, last = self._led.get(replicaId, (0, 0))
+        term, last, commit = self._led.get(replicaId, (0, 0, raft.log.commit))
         if term == raft.term:
             self._require("leaderAppendOnly", raft.log.lastIndex >= last, replicaId, f"cut behind {last}")
+            own = raft.log.commit == commit or raft.log.term(raft.log.commit) == raft.term
+            self._require("ownTermCommit", own, replicaId, f"committed {raft.log.commit} in term {raft.term}")
         else:
             self._checkCompleteness(raft)
-        self._led[replicaId] = raft.term, raft.log.lastIndex
+        self._led[replicaId] = raft.term, raft.log.lastIndex, raft.log.commit
+
+    def _checkAgreement(self, message: Appended, durable: IDurable) -> None:
+        led = self._led.get(message.recipient)
+        if led is None or led[0] != message.term:
+            return
+        wanted = self._known.get(message.recipient, {}).get(message.index)
+        has = durable.term(message.index)
+        holds = wanted is None or has is None or wanted == has
+        self._require("honestAcknowledgement", holds, message.sender, f"{message.index}: {has}, not {wanted}")
 
     def _checkCompleteness(self, raft: Raft) -> None:
         for index in range(self._committedLast, raft.log.baseIndex, -1):

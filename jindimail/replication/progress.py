@@ -39,10 +39,10 @@ class Progress:
         "_inflight",
         "_inflightOctets",
         "commitSent",
+        "isRepeated",
         "match",
         "next",
         "pace",
-        "isRepeated",
         "probeSent",
         "recentlyActive",
     )

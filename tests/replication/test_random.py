@@ -6,6 +6,7 @@ The whole nodes are simulated elsewhere; this drives the pure machine alone, and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 
@@ -167,7 +168,9 @@ class History:
         """A crash, a restart, a partition, a compaction."""
         network, chance = self.network, self.chance
         kind = chance.random()
-        if kind < 0.25:
+        if kind < 0.12:
+            self.diverge()
+        elif kind < 0.25:
             if replica.raft is not None:
                 replica.crash()
                 self.count("crashes")
@@ -192,6 +195,49 @@ class History:
             for other in list(replica.raft.leadership.progress):
                 replica.raft.snapshotFailed(other)
                 replica.raft.unreachable(other)
+
+    def diverge(self) -> None:
+        """A leader is cut off (perhaps one way) and goes on writing and reading; the others elect another."""
+        network, chance = self.network, self.chance
+        leaders = network.leaders()
+        if not leaders:
+            return
+        old = chance.choice(leaders)
+        if chance.random() < 0.3:
+            network.cut |= {(other, old) for other in network.replicas if other != old}
+        else:
+            network.isolate(old)
+        network.queue = [
+            message for message in network.queue if old not in (message.sender, message.recipient)
+        ]
+        self.count("divergences")
+        for _ in range(chance.randrange(1, 4)):
+            try:
+                self.proposed += 1
+                network[old].propose(b"lost %d" % self.proposed)
+            except JindimailError:
+                break
+        network.replicas[old].take()
+        network.replicas[old].sync()
+        others = [
+            each for each in network.replicas.values() if each.raft is not None and each.replicaId != old
+        ]
+        if not others:
+            return
+        winner = chance.choice(others)
+        for each in others:
+            each.raft.leaderSilent()  # type: ignore[union-attr]
+        assert winner.raft is not None
+        winner.raft.campaign(pre=chance.random() < 0.7)
+        for _ in range(chance.randrange(1, 12)):
+            network.work()
+        self.context += 1
+        self.reads[self.context] = network.invariants._committedLast
+        if network.replicas[old].raft is not None:
+            with contextlib.suppress(JindimailError):
+                network[old].read(self.context)
+        if chance.random() < 0.5:
+            network.heal()
 
     def checkReads(self) -> None:
         """A confirmed read covers all that was committed when it was asked."""
