@@ -9,6 +9,7 @@ from typing import Any
 from bench.cell import Cell, Score
 
 _PARTS = ("postfix", "dovecot")
+_COMPARED = (("pair", "node"), ("lmtp", "node"), ("lmtp", "nlmtp"))
 
 
 def header(names: list[str]) -> str:
@@ -18,7 +19,7 @@ def header(names: list[str]) -> str:
 
 
 def row(cell: Cell, scores: dict[str, Score]) -> str:
-    """One line: for each target its rate, its cost (best round in brackets), then each peer's cost over the node's."""
+    """One line: for each target its rate, its cost (best round in brackets), then the ratios of the costs."""
     columns = ""
     for score in scores.values():
         cost = score.cpuMilliseconds.get("total", float("nan"))
@@ -27,15 +28,13 @@ def row(cell: Cell, scores: dict[str, Score]) -> str:
 
 
 def _ratios(scores: dict[str, Score]) -> str:
-    node = scores.get("node")
-    if node is None or not node.messages:
-        return ""
-    own = node.cpuMilliseconds["total"]
-    return "  ".join(
-        f"{name}/node {score.cpuMilliseconds['total'] / own:.1f}"
-        for name, score in scores.items()
-        if name != "node" and score.messages
-    )
+    """How many times the node's cost each peer's is; the LMTP servers are compared with each other."""
+    found = []
+    for peer, own in _COMPARED:
+        if peer in scores and own in scores and scores[peer].messages and scores[own].messages:
+            ratio = scores[peer].cpuMilliseconds["total"] / scores[own].cpuMilliseconds["total"]
+            found.append(f"{peer}/{own} {ratio:.1f}")
+    return "  ".join(found)
 
 
 def _notes(scores: dict[str, Score]) -> str:

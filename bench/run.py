@@ -20,14 +20,19 @@ from typing import Any
 from bench import pair, report
 from bench.cell import Cell, Score, empty, fill, measure
 from bench.meter import MeterUnavailable, verify
+from bench.node import Node, NodeLmtp
 
-TARGETS = ("pair", "lmtp")
+TARGETS = ("node", "nlmtp", "pair", "lmtp")
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.split("\n")[0])
-    parser.add_argument("--targets", default=",".join(TARGETS), help="which of pair, lmtp (default: all)")
+    parser.add_argument(
+        "--targets",
+        default=",".join(TARGETS),
+        help="which of node, pair, lmtp (Dovecot's alone), nlmtp (the node's); default: all",
+    )
     parser.add_argument("--kinds", default="deliver,drain", help="deliver, drain or both")
     parser.add_argument("--sizes", default="1,10,100", help="message sizes in KB")
     parser.add_argument("--tls", default="no,yes", help="without, with, or both")
@@ -56,6 +61,10 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
 def started(names: list[str], stack: ExitStack) -> list[Any]:
     """The targets that were asked for and can run here, listening; `stack` stops them."""
     targets: list[Any] = []
+    if not {"node", "nlmtp"}.isdisjoint(names):
+        node = Node()
+        targets += [node] if "node" in names else [_Hidden(node)]
+        targets += [NodeLmtp(node)] if "nlmtp" in names else []
     if not {"pair", "lmtp"}.isdisjoint(names):
         if not pair.isInstalled():
             sys.exit("bench: postfix and dovecot are not here: tests/support/packages.sh bench installs them")
@@ -81,7 +90,7 @@ def scored(cell: Cell, targets: list[Any], options: argparse.Namespace) -> dict[
         return measure(
             cell, targets, rounds=options.rounds, messagesMax=options.messages, secondsMax=options.seconds
         )
-    boxes = [target for target in targets if target.name != "lmtp"]
+    boxes = [target for target in targets if not target.isLmtp]
     for target in boxes:
         empty(target)
         fill(target, cell.octets, options.messages)

@@ -27,6 +27,7 @@ def node(place: Path) -> Iterator[NodeProcess]:
     process.found()
     yield process
     process.close()
+    print(process.log()[-6000:])  # seen when the test failed
 
 
 @pytest.fixture
@@ -39,3 +40,4 @@ def shimmed(place: Path) -> Iterator[tuple[NodeProcess, Shim]]:
     yield process, shim
     shim.syncs(Sync.REAL)
     process.close()
+    print(process.log()[-6000:])  # seen when the test failed

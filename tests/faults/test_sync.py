@@ -54,7 +54,7 @@ def test_nothingIsAcknowledgedWhileASyncHangs(shimmed: tuple[NodeProcess, Shim])
     client.write(stuffed(letter(other)))
     node.waitUntil(lambda: shim.counted("waiting") > 0, "a sync hangs")
     assert select.select([client.socket], [], [], 0.5)[0] == []
-    assert trial.violations() == []
+    assert trial.imapViolations() == []
     shim.syncs(Sync.REAL)
     assert client.answer().startswith(b"250")
     trial.ledger.note([other], State.ACKNOWLEDGED)

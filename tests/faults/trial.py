@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imaplib
 import random
 import time
 from collections.abc import Callable
@@ -67,6 +68,21 @@ class Trial:
         for account in self.accounts:
             wrong += self.ledger.violations(account.address, self.node.messages(account))
         return wrong
+
+    def imapViolations(self) -> list[str]:
+        """The same, read over IMAP, which needs no lock and so no commit."""
+        wrong = []
+        for account in self.accounts:
+            wrong += self.ledger.violations(account.address, self.imapMessages(account))
+        return wrong
+
+    def imapMessages(self, account: Account) -> list[bytes]:
+        """All messages of an account's INBOX, over IMAP."""
+        with imaplib.IMAP4(HOST, self.node.ports["imap"], timeout=30) as client:
+            client.login(account.login, account.password)
+            client.select("INBOX", readonly=True)
+            _, found = client.uid("FETCH", "1:*", "(UID BODY.PEEK[])")
+            return [part[1] for part in found if isinstance(part, tuple)]
 
     def empty(self, account: Account) -> None:
         """Delete all of an account's messages in one session and note it."""

@@ -105,7 +105,11 @@ class NodeProcess:
             self.waitUntil(self.isListening, "listens")
 
     def isListening(self) -> bool:
-        """Whether every service's port takes connections."""
+        """Whether it serves: the control socket answers, and every service's port takes connections."""
+        try:
+            self.control().close()
+        except NotReachable:
+            return False
         return all(isListening(HOST, port) for port in self.ports.values())
 
     def waitUntil(self, isSo: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
@@ -127,9 +131,10 @@ class NodeProcess:
         self.wait()
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """SIGTERM; the exit code. twistd ends itself by that signal once all is stopped in order, which counts as 0."""
         self._signal(signal.SIGTERM)
-        return self.wait()
+        code = self.wait()
+        return 0 if code == -signal.SIGTERM and "Server Shut Down." in self.log()[-2000:] else code
 
     def wait(self, seconds: float = 40) -> int:
         """Wait for its end; the exit code."""
