@@ -90,7 +90,7 @@ class View:
     def spansOfExistingNumbers(self, ranges: Ranges) -> Spans:
         """The positions of those message sequence numbers that there are."""
         count = len(self.uids)
-        resolved = resolveRanges(ranges, count)
+        resolved = resolveRanges(ranges, count) if count else ()
         return tuple(
             (max(low, 1) - 1, min(high, count)) for low, high in resolved if low <= count and high >= 1
         )

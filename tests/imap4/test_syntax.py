@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ def test_settledRangesMeanTheSameNumbers(ranges: list[tuple[int, int]], highest:
     }
     settled = resolveRanges(tuple(ranges), highest)
     assert {number for low, high in settled for number in range(low, high + 1)} == wanted
-    assert all(high + 1 < low for (_, high), (low, _) in zip(settled, settled[1:], strict=False))
+    assert all(high + 1 < low for (_, high), (low, _) in pairwise(settled))
 
 
 @pytest.mark.parametrize(
