@@ -210,6 +210,20 @@ def test_aSpoolThatFillsUpMeanwhileRefusesTheMessage(bed: Bed) -> None:
     assert (bed.spool.messages, bed.spool.octets) == (0, 0)
 
 
+def test_aBareLineFeedEndsNoCommand(wire: Wire) -> None:
+    assert codes(wire.say(b"NOOP\n", b"VRFY joe\r\n")) == ["500 5.5.2", "252 2.5.0"]
+
+
+def test_aDeliveryThatBreaksAfterTheClientIsGoneLeavesNothing(bed: Bed) -> None:
+    wire = greeted(bed)
+    wire.ask(b"MAIL FROM:<>", b"RCPT TO:<joe@example.org>", b"DATA")
+    bed.delivery.isSlow = True
+    wire.say(MESSAGE + b".\r\n")
+    wire.lose()
+    bed.delivery.waiting.pop().errback(RuntimeError("broken"))
+    assert (bed.spool.messages, bed.spool.octets) == (0, 0)
+
+
 # --- several recipients ------------------------------------------------------------------------------------
 
 
