@@ -8,6 +8,7 @@ line is logged with its operator, so verbs that take a password are not there.
 
 from __future__ import annotations
 
+import struct
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ class AuthorizedKeys:
                 continue
             try:
                 key = Key.fromString(b" ".join(words[:2]))
-            except (BadKeyError, ValueError, KeyError):
+            except (BadKeyError, ValueError, KeyError, IndexError, struct.error):
                 _log.warn("{path}: a line is no public key", path=str(self._path))
                 continue
             comment = words[2].decode("utf-8", "replace") if len(words) > 2 else ""

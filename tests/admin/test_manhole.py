@@ -1,0 +1,240 @@
+"""The manhole: who is let in, what the shell shows, and a whole SSH session in memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.conch.ssh.channel import SSHChannel
+from twisted.conch.ssh.connection import SSHConnection
+from twisted.conch.ssh.keys import Key
+from twisted.conch.ssh.transport import SSHClientTransport
+from twisted.conch.ssh.userauth import SSHUserAuthClient
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.test.iosim import FakeTransport, IOPump
+
+from jindimail.admin.certificates import privatePem
+from jindimail.admin.founding import MANHOLE_HOST_KEY
+from jindimail.admin.livenode import LiveNode
+from jindimail.admin.manhole import CONNECTIONS_MAX, AuthorizedKeys, manholeFactory, namespaceOf
+from jindimail.admin.verbs import VERBS
+from jindimail.config import read
+from tests.admin.live import liveNode
+from tests.support.world import World, now
+
+
+def newKey() -> Key:
+    return Key(ec.generate_private_key(ec.SECP256R1()))
+
+
+def authorised(key: Key, comment: str = "") -> str:
+    return key.public().toString("openssh", comment=comment.encode()).decode() + "\n"
+
+
+class Authentication(SSHUserAuthClient):
+    """Offers one key, then a password."""
+
+    def __init__(self, key: Key, connection: SSHConnection) -> None:
+        super().__init__(b"anyone", connection)
+        self.key: Key | None = key
+
+    def getPublicKey(self) -> Any:
+        key, self.key = self.key, None
+        self.private = key or getattr(self, "private", None)
+        return key.public() if key else None
+
+    def getPrivateKey(self) -> Any:
+        return succeed(self.private)
+
+    def getPassword(self, prompt: object = None) -> Any:
+        return succeed(b"guessed")
+
+
+class ShellChannel(SSHChannel):
+    """A shell without a terminal."""
+
+    name = b"session"
+    output = b""
+
+    def channelOpen(self, data: bytes) -> None:
+        self.conn.sendRequest(self, b"shell", b"", wantReply=1)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.output += data
+
+
+class Connection(SSHConnection):
+    """Opens one shell."""
+
+    shell: ShellChannel | None = None
+
+    def serviceStarted(self) -> None:
+        super().serviceStarted()
+        self.shell = ShellChannel(conn=self)
+        self.openChannel(self.shell)
+
+
+class Client(SSHClientTransport):
+    """An SSH client with one key."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.connection = Connection()
+
+    def verifyHostKey(self, hostKey: bytes, fingerprint: bytes) -> Any:
+        self.hostKey = hostKey
+        return succeed(1)
+
+    def connectionSecure(self) -> None:
+        self.requestService(Authentication(self.key, self.connection))
+
+
+class Session:
+    """A client at a manhole, over a network in memory."""
+
+    def __init__(self, node: LiveNode, key: Key) -> None:
+        factory = manholeFactory(node, VERBS)
+        factory.doStart()
+        self.client = Client(key)
+        server = factory.buildProtocol(None)
+        ends = FakeTransport(self.client, False), FakeTransport(server, True)
+        self.client.makeConnection(ends[0])
+        server.makeConnection(ends[1])
+        self.pump = IOPump(self.client, server, *ends, False)
+        self.pump.flush()
+
+    @property
+    def isIn(self) -> bool:
+        return self.client.connection.shell is not None
+
+    def type(self, line: str) -> str:
+        """Type a line; what the shell wrote, without the terminal's control sequences."""
+        shell = self.client.connection.shell
+        assert shell is not None
+        shell.output = b""
+        shell.write(line.encode() + b"\r")
+        self.pump.flush()
+        return re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|.)", "", shell.output.decode())
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> LiveNode:
+    found = liveNode(World())
+    text = f"[node]\nname = one\ndata-directory = {tmp_path}\n"
+    found.configuration = read(text, "/")
+    (tmp_path / MANHOLE_HOST_KEY).write_bytes(privatePem(ec.generate_private_key(ec.SECP256R1())))
+    return found
+
+
+@pytest.fixture
+def key(node: LiveNode) -> Key:
+    key = newKey()
+    Path(node.configuration.listen.manholeKeys).write_text(authorised(key, "ada@laptop"))
+    return key
+
+
+def test_authorisedKeyGetsAShellThatSaysWhatThereIs(node: LiveNode, key: Key) -> None:
+    session = Session(node, key)
+    assert session.isIn
+    shown = session.type("help()")
+    for name in ("status()", "users()", "sessions()", "buckets()"):
+        assert name in shown
+
+
+def test_otherKeyIsRefusedAndNoPasswordHelps(node: LiveNode, key: Key) -> None:
+    assert not Session(node, newKey()).isIn
+
+
+def test_missingFileOfKeysLetsNobodyIn(node: LiveNode) -> None:
+    assert not Session(node, newKey()).isIn
+
+
+def test_keysAreReadAtEachLogin(node: LiveNode, key: Key) -> None:
+    Path(node.configuration.listen.manholeKeys).write_text("# none\n")
+    assert not Session(node, key).isIn
+
+
+def test_hostKeyIsTheNodesOwn(node: LiveNode, key: Key) -> None:
+    assert Session(node, key).client.hostKey == Session(node, key).client.hostKey
+
+
+def test_coroutinesAreAwaitedAndShown(node: LiveNode, key: Key) -> None:
+    session = Session(node, key)
+    assert "'state': 'serving'" in session.type("status()")
+    assert "'domain': 'example.org'" in session.type("domains()")
+    assert "1" in session.type("len(await domains())")
+    session.type("found = await domains()")
+    assert "example.org" in session.type("found[0]['domain']")
+
+
+def test_deferredsAreAwaitedAndShownLater(node: LiveNode, key: Key) -> None:
+    session = Session(node, key)
+    node.buckets = later = Deferred()
+    assert "kept" not in session.type("node.buckets")
+    later.callback("kept")
+    session.pump.flush()
+    assert b"kept" in session.client.connection.shell.output  # type: ignore[union-attr]
+
+
+def test_errorsAreShownAndTheShellGoesOn(node: LiveNode, key: Key) -> None:
+    session = Session(node, key)
+    assert "NoSuchUser" in session.type("user('nobody@example.org')")
+    assert "ZeroDivisionError" in session.type("1 / 0")
+    assert "NameError" in session.type("x = await nothing()")
+    assert "2" in session.type("1 + 1")
+
+
+def test_everyLineIsLoggedWithItsOperator(node: LiveNode, key: Key) -> None:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        Session(node, key).type("node.state")
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    lines = [
+        (event["operator"], event["line"]) for event in events if "line" in event and "operator" in event
+    ]
+    assert lines == [("ada@laptop", "node.state")]
+
+
+def test_passwordsHaveNoPlaceInAShellThatIsLogged(node: LiveNode) -> None:
+    namespace = namespaceOf(node, VERBS)
+    assert not {"addUser", "setPassword"} & set(namespace)
+    assert {"status", "users", "sessions", "buckets", "kick", "help", "node"} <= set(namespace)
+    assert all(namespace[name].__doc__ for name in namespace if name != "node")
+
+
+def test_argumentsByPlaceAndByName(node: LiveNode) -> None:
+    namespace = namespaceOf(node, VERBS)
+    assert now(namespace["domain"]("example.org"))["domain"] == "example.org"
+    assert now(namespace["domain"](domain="example.org"))["domain"] == "example.org"
+    with pytest.raises(TypeError):
+        now(namespace["domain"]("example.org", "more"))
+
+
+def test_operatorIsCalledByTheKeysComment(tmp_path: Path) -> None:
+    one, other = newKey(), newKey()
+    path = tmp_path / "keys"
+    path.write_text(
+        "\n# operators\nnonsense\nssh-rsa AAAA broken\n" + authorised(one, "ada at work") + authorised(other)
+    )
+    assert set(AuthorizedKeys(str(path)).operators().values()) == {
+        "ada at work",
+        other.public().fingerprint(),
+    }
+
+
+def test_numberOfConnectionsIsBounded(node: LiveNode) -> None:
+    factory = manholeFactory(node, VERBS)
+    factory.doStart()
+    for _ in range(CONNECTIONS_MAX):
+        protocol = factory.buildProtocol(None)
+        transport = StringTransport()
+        transport.connected = True
+        protocol.makeConnection(transport)
+    assert factory.buildProtocol(None) is None
