@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -240,6 +241,17 @@ class Environment:
         """After a failed commit LMDB's state in memory is suspect: read it from the file again."""
         self._lmdb.close()
         self._open()
+
+    @property
+    def suspectPath(self) -> Path:
+        """A file that is there when the last run ended with a failed commit."""
+        return self.path / "suspect"
+
+    def markSuspect(self) -> None:
+        """A commit failed: leave word for the next start, if the disk still takes it."""
+        with suppress(OSError):
+            os.close(os.open(self.suspectPath, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            syncDirectory(self.path)
 
     def close(self) -> None:
         """Close; harmless twice."""

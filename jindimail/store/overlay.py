@@ -112,6 +112,16 @@ class Overlay:
         """A job is done: its changes stay."""
         self._undo.clear()
 
+    def isGrowth(self, octetsMax: int) -> bool:
+        """Whether the job since `settle` put more than so many octets, and deleted nothing."""
+        octets = 0
+        for changed, key, _ in self._undo:
+            value = changed[key]
+            if value is None:
+                return False
+            octets += len(value)
+        return octets > octetsMax
+
     def takeBack(self) -> None:
         """A job failed: forget all that it changed since `settle`."""
         for changed, key, old in reversed(self._undo):

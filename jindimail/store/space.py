@@ -54,6 +54,7 @@ class Space:
         self.level = Level.PLENTY
         self.freeOctets = 0
         self.totalOctets = 0
+        self.hasReserve = False
         self.reservePath = path / "reserve"
         self._path = path
         self._insideOctets = insideOctets
@@ -65,12 +66,12 @@ class Space:
     def refresh(self) -> Level:
         """Measure, lay the reserve by if there is room for it, and tell the level."""
         self._measure()
-        hasReserve = self.reservePath.exists()
-        if not hasReserve and self.freeOctets > 2 * self._reserveOctets() > 0:
-            hasReserve = self._layBy()
+        self.hasReserve = self.reservePath.exists()
+        if not self.hasReserve and self.freeOctets > 2 * self._reserveOctets() > 0:
+            self.hasReserve = self._layBy()
         share = (self.freeOctets + self._insideOctets()) / max(1, self.totalOctets)
         level = levelOf(share)
-        if not hasReserve and self.freeOctets < EXHAUSTED_OCTETS:
+        if not self.hasReserve and self.freeOctets < EXHAUSTED_OCTETS:
             level = min(level, Level.NO_BODIES)
         if level != self.level:
             self._log.warn(
@@ -81,6 +82,11 @@ class Space:
             )
         self.level = level
         return level
+
+    @property
+    def isSpent(self) -> bool:
+        """Whether what is left is for expunges alone: the level is the lowest and the reserve is gone."""
+        return self.level is Level.ONLY_EXPUNGES and not self.hasReserve
 
     def isExhausted(self, neededOctets: int = 0) -> bool:
         """Whether the disk is so full that a commit of so many octets may have failed for that."""

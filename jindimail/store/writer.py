@@ -10,6 +10,7 @@ Record jobs go before bare bodies; a transaction takes at most 1024 jobs, 1 MiB 
 
 A failed commit. With free space near zero, whatever the errno, it was the full disk: the reserve is dropped, the environment
 reopened, these jobs fail with `StorageFull`, and the store goes on - provided the file still ends with the transaction before.
+When even the reserve is spent, jobs that only add are refused before they are committed, so that expunges always can be.
 Any other failure is fatal: nobody knows what the disk holds, and the next commit would lie.
 """
 
@@ -33,6 +34,8 @@ from jindimail.interfaces import IReadRows, IRows, IStore
 from jindimail.store.environment import Environment
 from jindimail.store.overlay import Changes, Overlay
 from jindimail.store.space import Level, Space
+
+GROWTH_OCTETS_MAX = 16 << 10  # of a job that adds when only the last room is left: votes, configuration
 
 T = TypeVar("T")
 Job = Callable[[IRows], Any]
@@ -88,6 +91,7 @@ class Writer:
         self._turnAsked = False
         self._group: list[_Waiting] = []  # in flight
         self._groupOctets = 0
+        self._octetsSinceRefresh = 0
         self._commitSince: float | None = None
         self._reason: Exception | None = None
         self._closing: Deferred[None] | None = None
@@ -194,10 +198,11 @@ class Writer:
     def _runJobs(self, rows: Overlay) -> list[_Waiting]:
         """Records first, then bodies; under a flood of records still one body that is older than those left."""
         limits, records, bodies = self._limits, self._records, self._bodies
+        isSpent = self.space.isSpent and self.space.refresh() is Level.ONLY_EXPUNGES
         group: list[_Waiting] = []
         while records and len(group) < limits.jobsPerCommitMax and rows.octets < limits.octetsPerCommitMax:
             waiting = records.popleft()
-            _runJob(waiting, rows)
+            _runJob(waiting, rows, isSpent)
             group.append(waiting)
         bodyOctets = 0
         while bodies and (not records or bodies[0].number < records[0].number):
@@ -207,7 +212,7 @@ class Writer:
             bodyOctets += bodies[0].bodyOctets
             waiting = bodies.popleft()
             self._bodyOctets -= waiting.bodyOctets
-            _runJob(waiting, rows)
+            _runJob(waiting, rows, isSpent)
             group.append(waiting)
         return group
 
@@ -222,6 +227,10 @@ class Writer:
         self._commitSince = None
         if problem is None:
             self.commits += 1
+            self._octetsSinceRefresh += self._groupOctets
+            if self._octetsSinceRefresh > self.space.freeOctets >> 3:
+                self._octetsSinceRefresh = 0
+                self.space.refresh()
             self._deliver(group)
         elif self._survives(problem):
             _refuse(group, StorageFull)
@@ -250,6 +259,7 @@ class Writer:
     def _breakDown(self, problem: Exception, group: list[_Waiting]) -> None:
         self._log.critical("commit failed, the store is closed for writing: {problem}", problem=repr(problem))
         self._reason = problem
+        self.environment.markSuspect()
         waiting = [*self._records, *self._bodies]
         self._records.clear()
         self._bodies.clear()
@@ -279,9 +289,11 @@ class Writer:
         self._reactor.callFromThread(self._stopped)
 
 
-def _runJob(waiting: _Waiting, rows: Overlay) -> None:
+def _runJob(waiting: _Waiting, rows: Overlay, isSpent: bool) -> None:
     try:
         waiting.result = waiting.job(rows)
+        if isSpent and rows.isGrowth(GROWTH_OCTETS_MAX):
+            raise StorageFull("only expunges")
         rows.settle()
     except Exception:
         waiting.result = Failure()

@@ -86,6 +86,15 @@ class OverlayTests(SynchronousTestCase):
         rows.put(META, b"l", b"v" * 11)
         self.assertEqual(rows.octets, 111)
 
+    def test_growthIsWhatOnlyPuts(self) -> None:
+        rows = Overlay(Base())
+        rows.put(META, b"k", b"v" * 100)
+        self.assertEqual((rows.isGrowth(99), rows.isGrowth(100)), (True, False))
+        rows.delete(META, b"k")
+        self.assertFalse(rows.isGrowth(0))
+        rows.settle()
+        self.assertFalse(rows.isGrowth(0))
+
     def test_whatIsNotOctetsIsRefusedBeforeTheCommit(self) -> None:
         rows = Overlay(Base())
         for key, value in ((b"k", "text"), ("text", b"v"), (b"k", None), (b"k", 7)):

@@ -61,6 +61,7 @@ class FakeSpace(Space):
         return True
 
     def refresh(self) -> Level:
+        self.freeOctets = 1 << 40
         return self.level
 
 
@@ -227,6 +228,31 @@ class WriterTests(WriterFixture):
                 await self.put(b"body", bodyOctets=10)
             await self.put(b"record")
         self.assertEqual(self.store.freeLevel, Level.ONLY_EXPUNGES)
+
+    async def test_whenTheReserveIsSpentOnlyExpungesAndSmallThingsAreTaken(self) -> None:
+        await self.put(b"old")
+        self.space.level, self.space.hasReserve = Level.ONLY_EXPUNGES, True
+        await self.put(b"with reserve", bytes(20_000))
+        self.space.hasReserve = False
+        with self.assertRaises(StorageFull):
+            await self.put(b"large", bytes(20_000))
+        await self.put(b"small", bytes(1000))
+
+        def expunge(rows: IRows) -> None:
+            rows.delete(META, b"old")
+            rows.put(META, b"log", bytes(20_000))
+
+        await self.store.write(expunge)
+        self.assertIsNone(self.value(b"large"))
+        self.assertIsNone(self.value(b"old"))
+
+    async def test_failedCommitLeavesWordForTheNextStart(self) -> None:
+        await self.put(b"a")
+        self.assertFalse(self.environment.suspectPath.exists())
+        self.environment.problems = [lmdb.Error("commit")]
+        with self.assertRaises(OutcomeUnknown):
+            await self.put(b"a")
+        self.assertTrue(self.environment.suspectPath.exists())
 
     async def test_commitAgeIsThatOfTheTransactionInFlight(self) -> None:
         self.assertEqual(self.store.commitAgeSeconds(), 0)
