@@ -1,0 +1,315 @@
+"""Several sessions on one mailbox: who is told what, and when (RFC 3501 §7, RFC 2177)."""
+
+from __future__ import annotations
+
+import pytest
+
+from jindimail.errors import Unavailable
+from jindimail.mailbox import step
+from jindimail.mailbox.entries import ADD, REMOVE
+from jindimail.model import UidSet
+from tests.imap4.node import GREETING, SELECTED, Node
+from tests.support.world import now
+
+SECOND = r"""
+SESSION 2
+""" + SELECTED.replace("a0", "b0").replace("a1", "b1")
+
+
+@pytest.fixture
+def node() -> Node:
+    """An account with three messages."""
+    node = Node()
+    for number in range(1, 4):
+        node.append(b"Subject: %d\r\n\r\nbody\r\n" % number)
+    return node
+
+
+def test_anotherSessionsChangesAreToldBeforeTheTaggedAnswer(node: Node) -> None:
+    node.run(
+        SELECTED
+        + SECOND
+        + r"""
+C: b2 STORE 1 +FLAGS (\\Seen)
+S: * 1 FETCH (FLAGS (\\Seen))
+S: b2 OK STORE completed
+C: b3 UID EXPUNGE 1:3
+S: b3 OK EXPUNGE completed
+SESSION 1
+C: a2 NOOP
+S: * 1 FETCH (UID 1 FLAGS (\\Seen))
+S: a2 OK completed
+SESSION 2
+C: b4 STORE 2 +FLAGS.SILENT \\Deleted
+S: b4 OK STORE completed
+C: b5 EXPUNGE
+S: * 2 EXPUNGE
+S: b5 OK EXPUNGE completed
+C: b6 NOOP
+S: b6 OK completed
+SESSION 1
+C: a3 NOOP
+S: * 2 EXPUNGE
+S: a3 OK completed
+"""
+    )
+
+
+def test_expungesAreNotToldWhileNumbersAreInUse(node: Node) -> None:
+    """RFC 3501 §7.4.1: not in FETCH, STORE, SEARCH; UID commands may."""
+    node.run(
+        SELECTED
+        + SECOND
+        + r"""
+C: b2 UID MOVE 1 Trash
+S/ \* OK \[COPYUID \d+ 1 1\] moved
+S: * 1 EXPUNGE
+S: b2 OK MOVE completed
+SESSION 1
+C: a2 FETCH 1:3 UID
+S: * 1 FETCH (UID 1)
+S: * 2 FETCH (UID 2)
+S: * 3 FETCH (UID 3)
+S: a2 OK FETCH completed
+C: a3 FETCH 1:2 RFC822.SIZE
+S: * 2 FETCH (RFC822.SIZE 20)
+S: a3 OK [EXPUNGEISSUED] FETCH completed; some messages are gone
+C: a4 STORE 1:2 +FLAGS \\Flagged
+S: * 2 FETCH (FLAGS (\\Flagged))
+S: a4 OK [EXPUNGEISSUED] STORE completed; some messages are gone
+C: a5 SEARCH UID 2:3
+S: * SEARCH 2 3
+S: a5 OK SEARCH completed
+C: a6 COPY 1:2 Archive
+S/ a6 OK \[COPYUID \d+ 2 1\] COPY completed
+C: a7 UID FETCH 2 FLAGS
+S: * 2 FETCH (UID 2 FLAGS (\\Flagged))
+S: * 1 EXPUNGE
+S: a7 OK FETCH completed
+C: a8 FETCH 3 UID
+S: a8 BAD no such message number
+"""
+    )
+
+
+def test_newMailIsToldWithTheNextCommand(node: Node) -> None:
+    node.run(
+        SELECTED
+        + r"""
+DO deliver
+C: a2 FETCH 1 FLAGS
+S: * 1 FETCH (FLAGS ())
+S: * 4 EXISTS
+S: a2 OK FETCH completed
+C: a3 FETCH 4 UID
+S: * 4 FETCH (UID 4)
+S: a3 OK FETCH completed
+""",
+        {"deliver": lambda: node.append(b"x\r\n")},
+    )
+
+
+def test_silentStoreTellsWhatAnotherSessionAdded(node: Node) -> None:
+    node.run(
+        SELECTED
+        + SECOND
+        + r"""
+C: b2 STORE 1:2 +FLAGS.SILENT \\Flagged
+S: b2 OK STORE completed
+SESSION 1
+C: a2 STORE 1 +FLAGS.SILENT \\Seen
+S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Flagged))
+S: * 2 FETCH (UID 2 FLAGS (\\Flagged))
+S: a2 OK STORE completed
+SESSION 2
+C: b3 NOOP
+S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Flagged))
+S: b3 OK completed
+"""
+    )
+
+
+def test_keywordsOfAnotherSessionAreIntroduced(node: Node) -> None:
+    node.run(
+        SELECTED
+        + SECOND
+        + r"""
+C: b2 STORE 1 +FLAGS.SILENT $New
+S: * FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft $New)
+S: b2 OK STORE completed
+SESSION 1
+C: a2 NOOP
+S: * FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft $New)
+S: * 1 FETCH (UID 1 FLAGS ($New))
+S: a2 OK completed
+C: a3 SEARCH KEYWORD $new UNKEYWORD $other
+S: * SEARCH 1
+S: a3 OK SEARCH completed
+"""
+    )
+
+
+def test_idlePushesWhatHappens(node: Node) -> None:
+    node.run(
+        SELECTED
+        + r"""
+C: a2 IDLE
+S: + idling
+"""
+        + SECOND
+        + r"""
+C: b2 STORE 2 FLAGS (\\Deleted)
+S: * 2 FETCH (FLAGS (\\Deleted))
+S: b2 OK STORE completed
+SESSION 1
+S: * 2 FETCH (UID 2 FLAGS (\\Deleted))
+SESSION 2
+C: b3 EXPUNGE
+S: * 2 EXPUNGE
+S: b3 OK EXPUNGE completed
+SESSION 1
+S: * 2 EXPUNGE
+DO deliver
+S: * 3 EXISTS
+C: done
+S: a2 OK IDLE completed
+C: a3 IDLE
+S: + idling
+C: NOOP
+S: a3 BAD syntax error
+C: a4 NOOP
+S: a4 OK completed
+""",
+        {"deliver": lambda: node.append(b"x\r\n")},
+    )
+
+
+def test_idleMayBePipelinedAndNeedsNoMailbox() -> None:
+    node = Node()
+    node.run(
+        GREETING
+        + r"""
+C: a0 LOGIN anna@example.org "se\\"cret\\\\"
+C: a1 IDLE
+C: DONE
+C: a2 NOOP
+S/ a0 OK .*
+S: + idling
+S: a1 OK IDLE completed
+S: a2 OK completed
+"""
+    )
+
+
+def test_idleTellsLaterWhatCannotBeReadNow(node: Node) -> None:
+    """A bucket that changes its leader is not the client's business (design §8)."""
+    protocol, wire = node.connect()
+    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\na1 SELECT INBOX\r\na2 IDLE\r\n')
+    wire.clear()
+    mailbox, changes = protocol.selection.mailbox, protocol.selection.mailbox.changes
+
+    async def unavailable(modSeq: int) -> object:
+        raise Unavailable
+
+    mailbox.changes = unavailable
+    node.append(b"x\r\n")
+    assert wire.value() == b""
+    mailbox.changes = changes
+    node.clock.advance(2)
+    assert wire.value() == b"* 4 EXISTS\r\n"
+    protocol.dataReceived(b"DONE\r\n")
+    assert wire.value().endswith(b"a2 OK IDLE completed\r\n")
+
+
+def test_aDeletedMailboxEndsItsSessions(node: Node) -> None:
+    node.run(
+        SELECTED
+        + r"""
+C: a2 SELECT Junk
+S* a2 OK [READ-WRITE] selected
+"""
+        + SECOND
+        + r"""
+C: b2 DELETE Junk
+S: b2 OK DELETE completed
+SESSION 1
+C: a3 NOOP
+S: a3 NO [NONEXISTENT] mailbox deleted
+S: * BYE [NONEXISTENT] the selected mailbox is gone
+CLOSED
+"""
+    )
+
+
+def test_deletingTheSelectedMailboxSelectsNone(node: Node) -> None:
+    node.run(
+        SELECTED
+        + r"""
+C: a2 SELECT Junk
+S* a2 OK [READ-WRITE] selected
+C: a3 DELETE Junk
+S: a3 OK DELETE completed
+C: a4 FETCH 1 UID
+S: a4 BAD not in this state
+C: a5 NOOP
+S: a5 OK completed
+"""
+    )
+
+
+def test_changesNoLongerKeptAreFoundByComparing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "CHANGES_KEPT", 100)
+
+    def many() -> None:
+        box = now(node.account.open("INBOX"))
+        while now(box.changes(4)).resumable:
+            now(box.storeFlags(UidSet.of([2]), REMOVE, ["\\Flagged"]))
+            now(box.storeFlags(UidSet.of([2]), ADD, ["\\Flagged"]))
+        now(box.expunge(UidSet.of([1]), onlyDeleted=False))
+        box.close()
+
+    node.run(
+        SELECTED
+        + r"""
+DO many
+C: a2 NOOP
+S: * 1 EXPUNGE
+S: * 1 FETCH (UID 2 FLAGS (\\Flagged))
+S: a2 OK completed
+C: a3 UID FETCH 1:* UID
+S: * 1 FETCH (UID 2)
+S: * 2 FETCH (UID 3)
+S: a3 OK FETCH completed
+""",
+        {"many": many},
+    )
+
+
+def test_condstore(node: Node) -> None:
+    node.run(
+        SELECTED
+        + r"""
+C: a2 ENABLE CONDSTORE X-FOO
+S: * OK [HIGHESTMODSEQ 4] highest
+S: * ENABLED CONDSTORE
+S: a2 OK ENABLE completed
+C: a3 FETCH 1:* (UID) (CHANGEDSINCE 2)
+S: * 2 FETCH (MODSEQ (3) UID 2)
+S: * 3 FETCH (MODSEQ (4) UID 3)
+S: a3 OK FETCH completed
+C: a4 STORE 1 (UNCHANGEDSINCE 1) +FLAGS \\Seen
+S: a4 OK [MODIFIED 1] STORE completed; some messages had changed
+C: a5 UID STORE 1 (UNCHANGEDSINCE 2) +FLAGS.SILENT \\Seen
+S: * 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (5))
+S: a5 OK STORE completed
+C: a6 SEARCH MODSEQ 4
+S: * SEARCH 1 3 (MODSEQ 5)
+S: a6 OK SEARCH completed
+C: a7 STATUS INBOX (HIGHESTMODSEQ MESSAGES)
+S: * STATUS "INBOX" (HIGHESTMODSEQ 5 MESSAGES 3)
+S: a7 OK STATUS completed
+C: a8 FETCH 3 (MODSEQ)
+S: * 3 FETCH (MODSEQ (4))
+S: a8 OK FETCH completed
+"""
+    )
