@@ -123,7 +123,7 @@ class NodeService(Service):
         self._starting: Deferred[None] | None = None
         self._watch = LoopingCall(self._watchGroups)
         self._watch.clock = reactor
-        self._certificate = ReloadableCertificate(configuration.tls)
+        self.certificate = ReloadableCertificate(configuration.tls)
 
     def setServiceParent(self, parent: Any) -> None:
         """Tell twistd whom to become once the ports are bound."""
@@ -181,7 +181,7 @@ class NodeService(Service):
         )
         await stack.start()
         await self._bind(lambda service: service == "control")
-        self._edges = edgeFactories(stack, configuration, sessions, self._certificate, self._reactor)
+        self._edges = edgeFactories(stack, configuration, sessions, self.certificate, self._reactor)
         self._edges["control"] = ControlFactory(node=node, verbs=VERBS, reactor=self._reactor)
         if configuration.listen.manhole:
             self._edges["manhole"] = manholeFactory(node, VERBS)
@@ -200,7 +200,7 @@ class NodeService(Service):
 
     def _wrapped(self, service: str, factory: Any) -> Any:
         if service in IMPLICIT_TLS:
-            return TLSMemoryBIOFactory(self._certificate, False, factory)
+            return TLSMemoryBIOFactory(self.certificate, False, factory)
         return factory
 
     # --- while it runs
@@ -212,7 +212,7 @@ class NodeService(Service):
         """Take over what may change live; a configuration with problems changes nothing."""
         try:
             new = checkedConfiguration(self.configuration.path)
-            self._certificate.reload(new.tls)
+            self.certificate.reload(new.tls)
         except ConfigError as error:
             for problem in error.problems:
                 self._log.error("SIGHUP: {problem}; nothing is changed", problem=problem)

@@ -1,0 +1,189 @@
+"""The composition root without its network: what is checked before anything listens, what SIGHUP changes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.service import Application, IProcess
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
+
+from jindimail.admin.founding import (
+    MANHOLE_HOST_KEY,
+    layFoundations,
+    makeKeys,
+    newConfigurationFile,
+    nodeName,
+    requireUnfounded,
+)
+from jindimail.admin.stack import foundingCommand, requireFounded
+from jindimail.config import Configuration, load, read
+from jindimail.errors import ConfigError
+from jindimail.service import NodeService, Options, checkedConfiguration
+
+
+def found(directory: Path, extra: str = "") -> Configuration:
+    """A founded node (its store and keys)."""
+    path = directory / "node.ini"
+    path.write_text(f"[node]\nname = one\nhost-name = localhost\ndata-directory = data\n{extra}")
+    configuration = load(str(path))
+    layFoundations(configuration)
+    return configuration
+
+
+def modeOf(path: Path) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+# --- before it listens ---------------------------------------------------------------------------------
+
+
+def test_badConfigurationEndsTwistdWithAllItsProblems(tmp_path: Path) -> None:
+    path = tmp_path / "bad.ini"
+    path.write_text("[node]\nname = ?\n[listen]\nsmtp = tcp:x\n[nonsense]\n")
+    options = Options()
+    with pytest.raises(SystemExit) as caught:
+        options.parseOptions(["--config", str(path)])
+    lines = str(caught.value.code).splitlines()
+    assert [line.split(": ")[2] for line in lines] == [
+        "node.name",
+        "node.data-directory",
+        "listen.smtp",
+        "nonsense",
+    ]
+    assert all(line.startswith(f"jindimail: {path}: ") for line in lines)
+
+
+def test_problemsThatOnlyTheMachineShowsAreListedTogether(tmp_path: Path) -> None:
+    configuration = found(tmp_path, "user = nobody-of-that-name\n[listen]\nsmtp = tcp:25:nonsense=1\n")
+    Path(configuration.tls.key).write_text("junk")
+    with pytest.raises(ConfigError) as caught:
+        checkedConfiguration(configuration.path)
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == [
+        "listen.smtp",
+        "node.user",
+        "tls.key",
+    ]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_emptyDataDirectoryIsRefusedWithTheCommandThatFoundsOne(tmp_path: Path, exists: bool) -> None:
+    path = tmp_path / "node.ini"
+    path.write_text("[node]\nname = one\ndata-directory = data\n")
+    if exists:
+        (tmp_path / "data").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        checkedConfiguration(str(path))
+    assert f"jindictl --config {path} init {tmp_path / 'data'}" in "\n".join(caught.value.problems)
+    assert not (tmp_path / "data" / "store").exists()
+
+
+def test_soundConfigurationIsAccepted(tmp_path: Path) -> None:
+    options = Options()
+    options.parseOptions(["--config", found(tmp_path).path])
+    assert options["configuration"].node.name == "one"
+
+
+def test_helpNamesTheOptions() -> None:
+    assert "--config" in str(Options())
+
+
+def test_twistdIsToldWhomToBecome(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    service = NodeService(found(tmp_path, "user = nobody\n"), Clock())
+    application: Any = Application("jindimail")
+    service.setServiceParent(application)
+    assert IProcess(application).uid == 65534
+
+
+# --- founding ------------------------------------------------------------------------------------------
+
+
+def test_foundationsAreTheirOwnersOnly(tmp_path: Path) -> None:
+    configuration = found(tmp_path)
+    data = tmp_path / "data"
+    requireFounded(configuration)
+    assert modeOf(data) == 0o700
+    assert modeOf(data / "key.pem") == modeOf(data / MANHOLE_HOST_KEY) == 0o600
+
+
+def test_nothingIsFoundedOverSomething(tmp_path: Path) -> None:
+    configuration = found(tmp_path)
+    with pytest.raises(ConfigError, match="not empty"):
+        requireUnfounded(configuration)
+    with pytest.raises(ConfigError, match="not empty"):
+        layFoundations(configuration)
+
+
+def test_keysThatAreThereAreKept(tmp_path: Path) -> None:
+    configuration = found(tmp_path)
+    before = Path(configuration.tls.key).read_bytes()
+    makeKeys(configuration)
+    assert Path(configuration.tls.key).read_bytes() == before
+
+
+def test_newConfigurationFileReads() -> None:
+    found = read(newConfigurationFile(name="one", hostName="mail.example.org", dataDirectory="/d"), "/")
+    assert (found.listen.smtp, found.listen.lmtp) == (("tcp:25",), ())
+    assert foundingCommand(found) == "jindictl init /d"
+
+
+def test_nodeNamesAreMadeOfHostNames() -> None:
+    assert [nodeName(name) for name in ("Mail.example.org", "a_b-", "", "ä.b")] == [
+        "mail",
+        "ab",
+        "node1",
+        "node1",
+    ]
+
+
+# --- SIGHUP --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def events() -> Any:
+    seen: list[LogEvent] = []
+    globalLogPublisher.addObserver(seen.append)
+    yield seen
+    globalLogPublisher.removeObserver(seen.append)
+
+
+def rewrite(configuration: Configuration, text: str) -> None:
+    Path(configuration.path).write_text(
+        f"[node]\nname = one\nhost-name = localhost\ndata-directory = data\n{text}"
+    )
+
+
+def test_hangupTakesOverWhatMayChangeLiveAndNamesTheRest(tmp_path: Path, events: list[LogEvent]) -> None:
+    configuration = found(tmp_path)
+    service = NodeService(configuration, Clock())
+    rewrite(configuration, "[limits]\nstop-deadline = 5s\n[listen]\nsmtp = tcp:2525\n")
+    service.reload()
+    assert service.configuration.limits.stopDeadline == 5
+    assert service.configuration.listen.smtp == ()
+    assert any(event.get("keys") == "listen.smtp" for event in events)
+
+
+def test_hangupWithABadFileChangesNothing(tmp_path: Path, events: list[LogEvent]) -> None:
+    configuration = found(tmp_path)
+    service = NodeService(configuration, Clock())
+    rewrite(configuration, "[limits]\nstop-deadline = 5s\nsessions = none\n")
+    service.reload()
+    assert service.configuration == configuration
+    assert any("limits.sessions" in str(event.get("problem")) for event in events)
+
+
+def test_hangupReadsTheCertificateAgain(tmp_path: Path) -> None:
+    configuration = found(tmp_path)
+    service = NodeService(configuration, Clock())
+    before = service.certificate.getContext()
+    Path(configuration.tls.key).unlink()
+    Path(configuration.tls.certificate).unlink()
+    makeKeys(configuration)
+    service.reload()
+    assert service.certificate.getContext() is not before
