@@ -31,11 +31,12 @@ from jindimail.errors import (
     UserDisabled,
 )
 from jindimail.interfaces import IAccount, IDelivery
-from jindimail.model import Recipient
+from jindimail.model import Body, Recipient
 from jindimail.smtp import reply, state, syntax, trace
 from jindimail.smtp.data import ChunkReceiver, Content, DataReceiver, Receiver
 from jindimail.smtp.limits import SmtpLimits
-from jindimail.smtp.outcome import Outcome, answerAll, answerEach
+from jindimail.smtp.outcome import Outcome, answerAll, answerEach, failures
+from jindimail.smtp.partial import Key, PartlyFiled
 from jindimail.smtp.reply import replyOf
 from jindimail.smtp.transaction import Transaction
 
@@ -53,6 +54,7 @@ class Surroundings:
     service: state.Service
     portal: Portal | None
     delivery: IDelivery
+    partlyFiled: PartlyFiled
     spool: Spool
     hostName: str
     limits: SmtpLimits
@@ -455,6 +457,8 @@ class Dialogue:
             tls=self._tls,
             isAuthenticated=self._account is not None,
         )
+        if not around.service.answersPerRecipient and (len(transaction.recipients) > 1 or around.partlyFiled):
+            transaction.digestContent()
         received = trace.received(passage, deliveryId, transaction.mail.isUtf8, seconds)
         added = None
         if around.service.needsLogin:
@@ -463,26 +467,24 @@ class Dialogue:
         return transaction.receive(around.spool, deliveryId, received, self._limits.messageOctetsMax, added)
 
     def _endMessage(self, transaction: Transaction) -> Answer:
-        finished = transaction.finish()
-        if finished is None:
+        body = transaction.finish()
+        if body is None:
             assert transaction.content is not None and transaction.content.fault is not None
             self._reset()
             return self._toRecipients(replyOf(transaction.content.fault), transaction)
         self._isDelivering = True
-        return self._deliver(transaction, *finished)
+        return self._deliver(transaction, body)
 
-    async def _deliver(self, transaction: Transaction, envelope: Any, body: Any) -> bytes:
-        outcomes: list[Outcome]
+    async def _deliver(self, transaction: Transaction, body: Body) -> bytes:
         try:
-            outcomes = await self._surroundings.delivery.deliver(envelope, body)
-        except JindimailError as error:
-            outcomes = [error] * len(transaction.recipients)
+            outcomes = await self._file(transaction, body)
         finally:
             transaction.discard()
         self._isDelivering = False
         self._reset()
         self._badCommands = 0
-        answer = self._answerOf(outcomes, transaction.deliveryId)
+        each = self._surroundings.service.answersPerRecipient
+        answer = (answerEach if each else answerAll)(outcomes, transaction.deliveryId)
         self.log.info(
             "{session} message {delivery} from <{sender}>, {octets} octets, {recipients} recipients: {answer}",
             session=self._session.id,
@@ -494,9 +496,33 @@ class Dialogue:
         )
         return answer
 
-    def _answerOf(self, outcomes: list[Outcome], deliveryId: bytes) -> bytes:
-        each = self._surroundings.service.answersPerRecipient
-        return answerEach(outcomes, deliveryId) if each else answerAll(outcomes, deliveryId)
+    async def _file(self, transaction: Transaction, body: Body) -> list[Outcome]:
+        """Have the message filed for those recipients that have not got it already; an outcome for each."""
+        around, key = self._surroundings, transaction.key
+        filed = around.partlyFiled.recipientsOf(key, around.seconds()) if key else frozenset()
+        envelope = transaction.envelope(without=filed)
+        outcomes: list[Outcome] = []
+        if envelope.recipients:
+            try:
+                outcomes = await around.delivery.deliver(envelope, body)
+            except JindimailError as error:
+                outcomes = [error] * len(envelope.recipients)
+        if key is None:
+            return outcomes
+        found = iter(outcomes)
+        outcomes = [None if each.address in filed else next(found) for each in transaction.recipients]
+        self._rememberPart(key, transaction.recipients, outcomes)
+        return outcomes
+
+    def _rememberPart(self, key: Key, recipients: list[Recipient], outcomes: list[Outcome]) -> None:
+        """Who has the message, for as long as its sender is told that it is not filed."""
+        memory = self._surroundings.partlyFiled
+        if not failures(outcomes):
+            memory.forget(key, (each.address for each in recipients))
+            return
+        pairs = zip(recipients, outcomes, strict=True)
+        filed = [recipient.address for recipient, outcome in pairs if outcome is None]
+        memory.remember(key, filed, self._surroundings.seconds())
 
     def _toRecipients(self, answer: bytes, transaction: Transaction) -> bytes:
         """The same answer for all recipients, in LMTP as often as there are any."""

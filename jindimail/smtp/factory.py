@@ -15,6 +15,7 @@ from jindimail.interfaces import IDelivery, ISessions
 from jindimail.smtp import state
 from jindimail.smtp.dialogue import Surroundings
 from jindimail.smtp.limits import SmtpLimits
+from jindimail.smtp.partial import PartlyFiled
 from jindimail.smtp.protocol import SmtpProtocol
 
 
@@ -54,6 +55,7 @@ class SmtpFactory(ServerFactory):
             service=state.SERVICES[service],
             portal=portal,
             delivery=delivery,
+            partlyFiled=PartlyFiled(),
             spool=spool,
             hostName=hostName,
             limits=limits or SmtpLimits(),

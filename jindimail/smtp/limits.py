@@ -39,7 +39,7 @@ class SmtpLimits:
     junkOctetsMax: int = 1024**2
     """Octets without a line end among commands before the connection ends with 421."""
 
-    overrunOctetsMax: int = 256 * 1024**2
+    overrunOctetsMax: int = 1024**3
     """Octets of a refused message that are read and thrown away before the connection ends."""
 
     pipelineOctetsMax: int = 64 * 1024

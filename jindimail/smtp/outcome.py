@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jindimail.errors import JindimailError
+from jindimail.errors import JindimailError, MailLoop
 from jindimail.smtp.reply import PARTLY_FILED, isTemporary, reply, replyOf
 
 Outcome = JindimailError | None
@@ -21,16 +21,24 @@ def answerAll(outcomes: Sequence[Outcome], deliveryId: bytes) -> bytes:
     The one reply that SMTP has for all recipients.
 
     250 only if it is filed for all: nothing here could send a bounce. When it is filed for some only, the sender is asked
-    to try again, whatever kept the others from it: what is permanent is then refused at RCPT, for that recipient alone. The
-    cost is a second copy for those that have it, and never a lost message (docs/adr).
+    to try again, whatever kept the others from it: what is permanent is then refused at RCPT, for that recipient alone
+    (docs/adr/smtp-partial-delivery.md). A loop is no such reason: where it ends, the message has been.
     """
-    errors = [error for error in outcomes if error is not None]
+    errors = failures(outcomes)
     if not errors:
         return _filed(deliveryId)
     for error in errors:
         if isTemporary(error):
             return replyOf(error)
     return replyOf(errors[0]) if len(errors) == len(outcomes) else PARTLY_FILED
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[JindimailError]:
+    """What keeps the message from being answered with 250."""
+    errors = [error for error in outcomes if error is not None]
+    if len(errors) < len(outcomes):
+        return [error for error in errors if not isinstance(error, MailLoop)]
+    return errors
 
 
 def _filed(deliveryId: bytes) -> bytes:

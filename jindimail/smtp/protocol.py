@@ -1,5 +1,5 @@
 """
-The shell of SMTP, submission and LMTP: Twisted's `ESMTP` with its reading and answering replaced (docs/compatibility.md).
+The shell of SMTP, submission and LMTP: Twisted's `ESMTP` with its reading and answering replaced (tests/smtp/test_stock.py).
 
 Commands stand in a queue, which is the buffer itself: the next one is looked at when the one before it has been answered,
 however long that takes, so replies come in order. Replies to commands that came together leave in one write. Reading stops while too

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from jindimail.delivery.spool import Spool, Spooled
 from jindimail.errors import StorageFull
 from jindimail.model import Body, Envelope, Recipient
 from jindimail.smtp.data import Content
 from jindimail.smtp.header import Top
+from jindimail.smtp.partial import Key
 from jindimail.smtp.syntax import Mail
 
 
 class Transaction:
     """From MAIL to the end of the message, or to whatever ends it before."""
 
-    __slots__ = ("_spooled", "_top", "content", "deliveryId", "held", "mail", "recipients")
+    __slots__ = ("_digest", "_spooled", "_top", "content", "deliveryId", "held", "mail", "recipients")
 
     def __init__(self, mail: Mail) -> None:
         self.mail = mail
@@ -24,6 +27,16 @@ class Transaction:
         self.content: Content | None = None
         self._spooled: Spooled | None = None
         self._top: Top | None = None
+        self._digest: blake2b | None = None
+
+    def digestContent(self) -> None:
+        """Have a key when the message is there."""
+        self._digest = blake2b(digest_size=16)
+
+    @property
+    def key(self) -> Key | None:
+        """What tells this message when it comes again, if that was asked for."""
+        return None if self._digest is None else (self.mail.sender, self._digest.digest())
 
     def receive(
         self,
@@ -48,8 +61,8 @@ class Transaction:
             self.content.fault = StorageFull
         return self.content
 
-    def finish(self) -> tuple[Envelope, Body] | None:
-        """The whole of it, to be delivered; None if the content has a fault."""
+    def finish(self) -> Body | None:
+        """The message, to be delivered; None if the content has a fault."""
         content, spooled, top = self.content, self._spooled, self._top
         assert content is not None, "finished before it was received"
         if content.fault is not None or spooled is None or top is None:
@@ -59,10 +72,12 @@ class Transaction:
         except StorageFull:
             content.fault = StorageFull
             return None
-        envelope = Envelope(
-            deliveryId=self.deliveryId, sender=self.mail.sender, recipients=tuple(self.recipients)
-        )
-        return envelope, spooled.finish()
+        return spooled.finish()
+
+    def envelope(self, without: frozenset[str] = frozenset()) -> Envelope:
+        """The envelope, without those recipients that need no delivery."""
+        recipients = tuple(each for each in self.recipients if each.address not in without)
+        return Envelope(deliveryId=self.deliveryId, sender=self.mail.sender, recipients=recipients)
 
     def discard(self) -> None:
         """Give the spool its room back; harmless twice."""
@@ -71,4 +86,6 @@ class Transaction:
 
     def _write(self, octets: bytes) -> None:
         assert self._top is not None
+        if self._digest is not None:
+            self._digest.update(octets)
         self._top.write(octets)

@@ -231,7 +231,7 @@ def deliverToThree(bed: Bed, errors: dict[str, JindimailError]) -> str:
     bed.delivery.outcomes = {f"{name}@example.org": error for name, error in errors.items()}
     wire = greeted(bed)
     wire.ask(b"MAIL FROM:<>", *(b"RCPT TO:<%s@example.org>" % name for name in (b"a", b"b", b"c")), b"DATA")
-    return codes(wire.say(MESSAGE + b".\r\n"))[-1]
+    return codes(wire.say(repr(errors).encode() + b"\r\n.\r\n"))[-1]
 
 
 def test_aMessageFiledForSomeOnlyIsToBeSentAgain(bed: Bed) -> None:
