@@ -36,11 +36,12 @@ from jindimail.admin.stack import Stack, requireFounded
 from jindimail.admin.verbs import VERBS
 from jindimail.config import Configuration, load
 from jindimail.edges import IMPLICIT_TLS, edgeFactories, limitEdges
-from jindimail.errors import ConfigError
+from jindimail.errors import ConfigError, Unavailable
 from jindimail.mailbox.sessions import Sessions
 
 FAILED = 1  # exit status
 WATCH_SECONDS = 1.0
+UPKEEP_SECONDS = 600
 ABORT_SECONDS = 2.0
 
 
@@ -123,6 +124,8 @@ class NodeService(Service):
         self._starting: Deferred[None] | None = None
         self._watch = LoopingCall(self._watchGroups)
         self._watch.clock = reactor
+        self._upkeep = LoopingCall(self._keepUp)
+        self._upkeep.clock = reactor
         self.certificate = ReloadableCertificate(configuration.tls)
 
     def setServiceParent(self, parent: Any) -> None:
@@ -191,6 +194,7 @@ class NodeService(Service):
         node.state = SERVING
         signal.signal(signal.SIGHUP, self._hungUp)
         self._watch.start(WATCH_SECONDS, now=False)
+        self._upkeep.start(UPKEEP_SECONDS)
         self._log.info(
             "node {name} serves, incarnation {incarnation}: {services}",
             name=configuration.node.name,
@@ -235,6 +239,14 @@ class NodeService(Service):
         if failure is not None:
             self._fail("the groups of this node stopped", failure)
 
+    def _keepUp(self) -> Deferred[None]:
+        assert self._stack is not None
+        return ensureDeferred(self._stack.keepUp()).addErrback(self._upkeepFailed)
+
+    def _upkeepFailed(self, failure: Failure) -> None:
+        if not failure.check(Unavailable):  # the next round goes on
+            self._log.failure("upkeep failed", failure)
+
     def _storeFailed(self, reason: Exception) -> None:
         self._fail("the store can no longer be written", Failure(reason))
 
@@ -255,8 +267,7 @@ class NodeService(Service):
         self._end()
 
     def _end(self) -> None:
-        if self._watch.running:
-            self._watch.stop()
+        self._stopLoops()
         atexit.register(_exitFailed)
         self._reactor.callWhenRunning(self._stopReactor)
 
@@ -266,6 +277,11 @@ class NodeService(Service):
 
     # --- the end
 
+    def _stopLoops(self) -> None:
+        for loop in (self._watch, self._upkeep):
+            if loop.running:
+                loop.stop()
+
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, let what is under way end within the deadline, close the store."""
         Service.stopService(self)
@@ -274,8 +290,7 @@ class NodeService(Service):
     async def _stop(self) -> None:
         if self._node is not None:
             self._node.state = STOPPING
-        if self._watch.running:
-            self._watch.stop()
+        self._stopLoops()
         await self._listening.stop()
         await self._endSessions(self.configuration.limits.stopDeadline)
         if self._stack is not None:

@@ -29,12 +29,12 @@ from jindimail.directory.resolver import Resolver
 from jindimail.errors import ConfigError
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
+from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.replication.driver import Groups
 from jindimail.replication.outputs import Settings
-from jindimail.store.environment import Environment, storePath
-from jindimail.store.space import Space
-from jindimail.store.writer import Writer
+from jindimail.store.environment import storePath
+from jindimail.store.opening import openStore
 
 ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
 _ACCOUNT_ID_BITS = 63
@@ -81,13 +81,11 @@ class Stack:
         """
         requireFounded(configuration)
         self._reactor = reactor
-        self.environment = Environment(Path(configuration.node.dataDirectory))
-        if self.environment.meta.name != configuration.node.name:
-            self.environment.close()
-            raise ConfigError((f"node.name: the store is of node {self.environment.meta.name}",))
-        self.meta = self.environment.begin()
-        space = Space(self.environment.path, insideOctets=self.environment.freeOctets)
-        self.store = Writer(self.environment, space, reactor=reactor)
+        self.store = openStore(Path(configuration.node.dataDirectory), reactor=reactor)
+        self.meta = self.store.environment.meta
+        if self.meta.name != configuration.node.name:
+            self.store.close()
+            raise ConfigError((f"node.name: the store is of node {self.meta.name}",))
         self._machine = MailMachine()
         cluster = configuration.cluster
         self.groups = Groups(
@@ -128,6 +126,9 @@ class Stack:
         checker = PasswordChecker(
             resolver=resolver, passwords=passwords, attempts=Attempts(), seconds=seconds
         )
+        self._upkeep = Upkeep(buckets=self.buckets, seconds=seconds)
+        self._sweptSeconds = 0
+        self._seconds = seconds
         self.portal = Portal(MailRealm(buckets=self.buckets, seconds=seconds), [checker])
 
     def inThread(self, job: Callable[[], Any]) -> Deferred[Any]:
@@ -145,6 +146,12 @@ class Stack:
             raise ConfigError(
                 ("node.data-directory: its founding was not finished; remove it and found it again",)
             )
+
+    async def keepUp(self) -> None:
+        """Finish what crashes and refusals left half done since the last time; for a quiet moment, again and again."""
+        began = int(self._seconds())
+        await self._upkeep.sweep(self._sweptSeconds)
+        self._sweptSeconds = began - 2 * GRACE_SECONDS
 
     async def close(self) -> None:
         """Finish what was proposed, commit it, and leave a clean store."""
