@@ -9,35 +9,20 @@ the shell does when an answer is on its way: nothing, close, or start TLS.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
-from jindimail.delivery.spool import Spool
 from jindimail.directory import sasl
-from jindimail.directory.addresses import canonicalAddress, untagged
-from jindimail.directory.credentials import PeerPassword
-from jindimail.errors import (
-    AuthenticationFailed,
-    BadAddress,
-    JindimailError,
-    RelayDenied,
-    StorageFull,
-    TooLarge,
-    Unavailable,
-    UserDisabled,
-)
-from jindimail.interfaces import IAccount, IDelivery
+from jindimail.errors import AuthenticationFailed, JindimailError, RelayDenied, StorageFull, TooLarge
 from jindimail.model import Body, Recipient
 from jindimail.smtp import reply, state, syntax, trace
 from jindimail.smtp.data import ChunkReceiver, Content, DataReceiver, Receiver
-from jindimail.smtp.limits import SmtpLimits
-from jindimail.smtp.outcome import Outcome, answerAll, answerEach, failures
-from jindimail.smtp.partial import Key, PartlyFiled
+from jindimail.smtp.filing import fileMessage
+from jindimail.smtp.login import Login
+from jindimail.smtp.outcome import answerAll, answerEach
 from jindimail.smtp.reply import replyOf
+from jindimail.smtp.surroundings import Peer, Surroundings
 from jindimail.smtp.transaction import Transaction
 
 Answer = bytes | Coroutine[Any, Any, bytes]
@@ -45,31 +30,6 @@ Answer = bytes | Coroutine[Any, Any, bytes]
 NOTHING: Final = 0
 CLOSE: Final = 1
 START_TLS: Final = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What every session of a service stands on."""
-
-    service: state.Service
-    portal: Portal | None
-    delivery: IDelivery
-    partlyFiled: PartlyFiled
-    spool: Spool
-    hostName: str
-    limits: SmtpLimits
-    seconds: Callable[[], float]
-    plaintextPasswords: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """Who is at the other end."""
-
-    address: str
-    """Its IP address; empty for a local socket."""
-
-    isLoopback: bool
 
 
 class Dialogue:
@@ -96,11 +56,8 @@ class Dialogue:
         self._peer = peer
         self._session = session
         self._mayStartTls = mayStartTls
-        self._account: Any = None
-        self._logout: Callable[[], None] | None = None
-        self._isOver = False
+        self._login = Login(surroundings, peer, session)
         self._badCommands = 0
-        self._failedLogins = 0
         self._refusedRecipients = 0
         self._describeTls = describeTls
         self._forget(isEncrypted)
@@ -116,7 +73,7 @@ class Dialogue:
         self._transaction: Transaction | None = None
         self._isDelivering = False
         self._chunkRefusal: bytes | None = None
-        self._logOff()
+        self._login.logOff()
 
     # --- for the shell -----------------------------------------------------------------------------------
 
@@ -218,8 +175,7 @@ class Dialogue:
 
     def end(self) -> None:
         """The connection is gone; what is being delivered is delivered all the same."""
-        self._isOver = True
-        self._logOff()
+        self._login.end()
         self.receiver = None
         if not self._isDelivering:
             self._abort()
@@ -295,7 +251,7 @@ class Dialogue:
         extensions += ["ENHANCEDSTATUSCODES", "CHUNKING", "HELP"]
         if self._mayStartTls and not self._isEncrypted:
             extensions.append("STARTTLS")
-        if "AUTH" in self._rules and self._account is None and self._maySendPassword():
+        if "AUTH" in self._rules and self._login.account is None and self._maySendPassword():
             extensions.append("AUTH " + " ".join(sasl.MECHANISMS))
         return extensions
 
@@ -303,7 +259,7 @@ class Dialogue:
 
     def auth(self, rest: str) -> Answer:
         """AUTH."""
-        if self._account is not None:
+        if self._login.account is not None:
             return self.bad(reply.ALREADY_AUTHENTICATED)
         if not self._maySendPassword():
             return self.bad(reply.NEEDS_TLS)
@@ -323,63 +279,33 @@ class Dialogue:
         try:
             step = exchange.step(line)
         except AuthenticationFailed as error:
-            return self._refuseLogin(error)
+            return self._loginAnswer(self._login.refuse(error))
         except JindimailError as error:
             return self.bad(replyOf(error))
         if isinstance(step, sasl.Challenge):
             self._exchange = exchange
             return b"334 " + step.line + b"\r\n"
-        return self._login(step)
+        return self._attemptLogin(step)
 
-    async def _login(self, credentials: sasl.Credentials) -> bytes:
-        portal = self._surroundings.portal
-        if portal is None:
-            return reply.LOGIN_TROUBLE
-        password = PeerPassword(credentials.username, credentials.password, self._peer.address)
-        try:
-            login: tuple[Any, Any, Callable[[], None]] = await portal.login(password, None, IAccount)
-        except UnauthorizedLogin:
-            return self._refuseLogin(AuthenticationFailed())
-        except JindimailError as error:
-            return self._refuseLogin(error)
-        _, self._account, self._logout = login
-        self._session.user = self._account.name
-        if self._isOver:
-            self._logOff()
-        return reply.AUTHENTICATED
+    async def _attemptLogin(self, credentials: sasl.Credentials) -> bytes:
+        return self._loginAnswer(await self._login.attempt(credentials))
 
-    def _refuseLogin(self, error: JindimailError) -> bytes:
-        self._failedLogins += 1
-        self.log.info(
-            "{session} login refused to {peer}: {reason}",
-            session=self._session.id,
-            peer=self._peer.address,
-            reason=type(error).__name__,
-        )
-        if self._failedLogins >= self._limits.failedLoginsMax:
-            return self.hangUp(reply.TOO_MANY_ERRORS)
-        if isinstance(error, UserDisabled):
-            return reply.DISABLED
-        return reply.LOGIN_TROUBLE if isinstance(error, Unavailable) else replyOf(error)
-
-    def _logOff(self) -> None:
-        logout, self._logout, self._account = self._logout, None, None
-        if logout is not None:
-            logout()
+    def _loginAnswer(self, answer: bytes) -> bytes:
+        return self.hangUp(reply.TOO_MANY_ERRORS) if self._login.isExhausted else answer
 
     # --- the envelope ------------------------------------------------------------------------------------
 
     def mail(self, rest: str) -> bytes:
         """MAIL."""
         around = self._surroundings
-        if around.service.needsLogin and self._account is None:
+        if around.service.needsLogin and self._login.account is None:
             return reply.NEEDS_LOGIN
         mail = syntax.parseMail(rest)
         if mail.sizeOctets > self._limits.messageOctetsMax:
             return replyOf(TooLarge)
         if not around.delivery.maySpool():
             return replyOf(StorageFull)
-        if self._account is not None and mail.sender and not _owns(self._account, mail.sender):
+        if self._login.account is not None and mail.sender and not self._login.owns(mail.sender):
             return reply.NOT_YOURS
         self._transaction = Transaction(mail)
         self._state = state.MAIL
@@ -405,7 +331,7 @@ class Dialogue:
 
     def _refuseRecipient(self, error: JindimailError) -> bytes:
         service = self._surroundings.service
-        if not service.isTrusted and self._account is None and not reply.isTemporary(error):
+        if not service.isTrusted and self._login.account is None and not reply.isTemporary(error):
             self._refusedRecipients += 1
             if self._refusedRecipients >= self._limits.refusedRecipientsMax:
                 return self.hangUp(reply.TOO_MANY_ERRORS)
@@ -455,7 +381,7 @@ class Dialogue:
             hostName=around.hostName,
             protocol=self._protocol,
             tls=self._tls,
-            isAuthenticated=self._account is not None,
+            isAuthenticated=self._login.account is not None,
         )
         if not around.service.answersPerRecipient and (len(transaction.recipients) > 1 or around.partlyFiled):
             transaction.digestContent()
@@ -477,7 +403,7 @@ class Dialogue:
 
     async def _deliver(self, transaction: Transaction, body: Body) -> bytes:
         try:
-            outcomes = await self._file(transaction, body)
+            outcomes = await fileMessage(self._surroundings, transaction, body)
         finally:
             transaction.discard()
         self._isDelivering = False
@@ -496,34 +422,6 @@ class Dialogue:
         )
         return answer
 
-    async def _file(self, transaction: Transaction, body: Body) -> list[Outcome]:
-        """Have the message filed for those recipients that have not got it already; an outcome for each."""
-        around, key = self._surroundings, transaction.key
-        filed = around.partlyFiled.recipientsOf(key, around.seconds()) if key else frozenset()
-        envelope = transaction.envelope(without=filed)
-        outcomes: list[Outcome] = []
-        if envelope.recipients:
-            try:
-                outcomes = await around.delivery.deliver(envelope, body)
-            except JindimailError as error:
-                outcomes = [error] * len(envelope.recipients)
-        if key is None:
-            return outcomes
-        found = iter(outcomes)
-        outcomes = [None if each.address in filed else next(found) for each in transaction.recipients]
-        self._rememberPart(key, transaction.recipients, outcomes)
-        return outcomes
-
-    def _rememberPart(self, key: Key, recipients: list[Recipient], outcomes: list[Outcome]) -> None:
-        """Who has the message, for as long as its sender is told that it is not filed."""
-        memory = self._surroundings.partlyFiled
-        if not failures(outcomes):
-            memory.forget(key, (each.address for each in recipients))
-            return
-        pairs = zip(recipients, outcomes, strict=True)
-        filed = [recipient.address for recipient, outcome in pairs if outcome is None]
-        memory.remember(key, filed, self._surroundings.seconds())
-
     def _toRecipients(self, answer: bytes, transaction: Transaction) -> bytes:
         """The same answer for all recipients, in LMTP as often as there are any."""
         if self._surroundings.service.answersPerRecipient:
@@ -540,15 +438,6 @@ class Dialogue:
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             transaction.discard()
-
-
-def _owns(account: Any, sender: str) -> bool:
-    """Whether a sender address, or the one before its `+tag`, belongs to the login."""
-    try:
-        address = canonicalAddress(sender)
-    except BadAddress:
-        return False
-    return address in account.addresses or untagged(address) in account.addresses
 
 
 def _drop(octets: bytes) -> None:

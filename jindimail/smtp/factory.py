@@ -13,10 +13,10 @@ from twisted.internet.protocol import ServerFactory
 from jindimail.delivery.spool import Spool
 from jindimail.interfaces import IDelivery, ISessions
 from jindimail.smtp import state
-from jindimail.smtp.dialogue import Surroundings
 from jindimail.smtp.limits import SmtpLimits
 from jindimail.smtp.partial import PartlyFiled
 from jindimail.smtp.protocol import SmtpProtocol
+from jindimail.smtp.surroundings import Surroundings
 
 
 class SmtpFactory(ServerFactory):

@@ -9,7 +9,6 @@ much waits, here or on its way to the client.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -26,7 +25,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.smtp import reply
-from jindimail.smtp.dialogue import CLOSE, NOTHING, Answer, Dialogue, Peer, Surroundings
+from jindimail.smtp.dialogue import CLOSE, NOTHING, Answer, Dialogue
+from jindimail.smtp.surroundings import Surroundings, peerOf
 
 
 class IServing(Protocol):
@@ -330,17 +330,3 @@ class SmtpProtocol(ESMTP):
             return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
         except AttributeError:
             return "TLS"
-
-
-def peerOf(address: Any) -> Peer:
-    """The peer at a transport's address."""
-    host = getattr(address, "host", None)
-    if not isinstance(host, str):
-        return Peer(address="", isLoopback=True)
-    try:
-        ip = ip_address(host.partition("%")[0])
-    except ValueError:
-        return Peer(address=host, isLoopback=False)
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return Peer(address=str(ip), isLoopback=ip.is_loopback)
