@@ -42,12 +42,17 @@ def _message(name: str, body: bytes, header: bytes = b"") -> Message:
     return Message(name, head % (name.encode(), name.encode(), name.encode(), header) + body)
 
 
-def _dotty(name: str, shift: int) -> Message:
-    """Lines of dots all along, so that every boundary falls on one; each shift moves them by an octet."""
-    chance = random.Random(name)
+def _dotted(shift: int) -> Message:
+    """Nothing but dots on lines of their own; with the shifts 0 to 2, every offset of a message is a dot of a line of one."""
+    return _message(f"dotted{shift}", b"x" * shift + b"\r\n" + b".\r\n" * (_DOTTY_OCTETS // 3))
+
+
+def _dotty(shift: int) -> Message:
+    """All kinds of lines with dots."""
+    chance = random.Random(shift)
     lines = [b".\r\n", b"..\r\n", b"...\r\n", b".x\r\n", b"\r\n", b"x.\r\n"]
-    dots = b"".join(chance.choices(lines, k=_DOTTY_OCTETS // 3))[:_DOTTY_OCTETS]
-    return _message(name, b"x" * shift + b"\r\n" + dots.rstrip(b"\r\n") + b"\r\n")
+    dots = b"".join(chance.choices(lines, k=_DOTTY_OCTETS // 3))
+    return _message(f"dotty{shift}", b"x" * shift + b"\r\n" + dots)
 
 
 def _large() -> Message:
@@ -88,7 +93,7 @@ SMALL = (
     _message("octets", _octets()),
     _message("utf8Header", b"x\r\n", _UTF8_HEADER),
 )
-DOTTY = tuple(_dotty(f"dotty{shift}", shift) for shift in range(6))
+DOTTY = (*map(_dotted, range(3)), *map(_dotty, range(3)))
 LARGE = _large()
 ALL = (*SMALL, *DOTTY, LARGE)
 
@@ -105,6 +110,13 @@ def differences(expected: list[bytes], got: list[bytes], spoils: Container[str] 
         elif wanted != octets and nameOf(octets) not in spoils:
             found.append(_difference(wanted, octets))
     return found + [f"{name}: missing" for name in byName]
+
+
+def withoutField(octets: bytes, name: bytes) -> bytes:
+    """The message without a header field of one line."""
+    header, blank, body = octets.partition(b"\r\n\r\n")
+    lines = header.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if not line.startswith(name + b": ")) + blank + body
 
 
 def _difference(wanted: bytes, octets: bytes) -> str:

@@ -110,36 +110,56 @@ def pythonPop3Tls(server: Server, account: Account, place: Path) -> list[bytes]:
 
 def curlPop3(server: Server, account: Account, place: Path) -> list[bytes]:
     """curl, over POP3 without TLS."""
-    address = f"pop3://{server.host}:{server.port('pop3')}"
-    login = f"{account.login}:{account.password}"
-    listed = run("curl", "-sS", "--user", login, f"{address}/", home=place)
-    count = len(listed.splitlines())
-    run("curl", "-sS", "--user", login, f"{address}/[1-{count}]", "-o", "#1", home=place)
+    return _curlPop3(server, account, place, "pop3")
+
+
+def curlPop3s(server: Server, account: Account, place: Path) -> list[bytes]:
+    """curl, over POP3 with implicit TLS."""
+    return _curlPop3(server, account, place, "pop3s")
+
+
+def _curlPop3(server: Server, account: Account, place: Path, scheme: str) -> list[bytes]:
+    curl = _curl(server, account)
+    address = f"{scheme}://{server.host}:{server.port(scheme)}"
+    count = len(run(*curl, f"{address}/", home=place).splitlines())
+    run(*curl, f"{address}/[1-{count}]", "-o", "#1", home=place)
     return [(place / str(number)).read_bytes() for number in range(1, count + 1)]
 
 
-def mpop(server: Server, account: Account, place: Path) -> list[bytes]:
+def _curl(server: Server, account: Account) -> tuple[str, ...]:
+    login = f"{account.login}:{account.password}"
+    return ("curl", "-sS", "--cacert", server.certificate, "--user", login)
+
+
+def curlPop3Command(server: Server, account: Account, place: Path, command: str) -> None:
+    """curl, sending a command of one's own."""
+    address = f"pop3://{server.host}:{server.port('pop3')}/"
+    login = f"{account.login}:{account.password}"
+    run("curl", "-sS", "--user", login, "--head", "--request", command, address, home=place)
+
+
+def mpop(server: Server, account: Account, place: Path, deletes: bool = False) -> list[bytes]:
     """mpop with STLS and pipelining into a Maildir, without its Received field."""
     inbox = makeMaildir(place / "box")
     settings = write(
         place / "mpoprc",
         f"account a\nhost {server.host}\nport {server.port('pop3')}\ntls on\ntls_starttls on\n"
-        f"tls_trust_file {server.certificate}\nuser {account.login}\npassword {account.password}\nkeep on\n"
+        f"tls_trust_file {server.certificate}\nuser {account.login}\npassword {account.password}\nkeep {'off' if deletes else 'on'}\n"
         f"pipelining on\nreceived_header off\nuidls_file {place / 'uidls'}\ndelivery maildir {inbox}\naccount default : a\n",
     )
     run("mpop", "-C", settings, home=place)
     return maildir(inbox)
 
 
-def getmailPop3(server: Server, account: Account, place: Path) -> list[bytes]:
+def getmailPop3(server: Server, account: Account, place: Path, deletes: bool = False) -> list[bytes]:
     """getmail, which hands each message to a program, without its Delivered-To and Received fields."""
-    return _getmail(server, account, place, "SimplePOP3Retriever", server.port("pop3"))
+    return _getmail(server, account, place, "SimplePOP3Retriever", server.port("pop3"), deletes)
 
 
-def fetchmailPop3(server: Server, account: Account, place: Path) -> list[bytes]:
+def fetchmailPop3(server: Server, account: Account, place: Path, deletes: bool = False) -> list[bytes]:
     """fetchmail with STLS, the certificate verified (by DNS name only), which hands each message to a program."""
     options = f"sslproto 'auto' sslcertck sslcertfile '{server.certificate}'"
-    return _fetchmail(server, account, place, "pop3", server.port("pop3"), options)
+    return _fetchmail(server, account, place, "pop3", server.port("pop3"), options, deletes)
 
 
 # --- IMAP ---------------------------------------------------------------------------------------------------
@@ -171,39 +191,52 @@ def pythonImapParts(server: Server, account: Account, place: Path) -> list[bytes
 
 
 def curlImap(server: Server, account: Account, place: Path) -> list[bytes]:
-    """curl, over IMAP without TLS, each message by its UID."""
-    address = f"imap://{server.host}:{server.port('imap')}/INBOX"
-    login = f"{account.login}:{account.password}"
-    found = run("curl", "-sS", "--user", login, f"{address}?ALL", home=place)
-    count = len(found.replace(b"* SEARCH", b"").split())
-    run("curl", "-sS", "--user", login, f"{address};MAILINDEX=[1-{count}]", "-o", "#1", home=place)
+    """curl, over IMAP without TLS."""
+    return _curlImap(server, account, place, "imap")
+
+
+def curlImaps(server: Server, account: Account, place: Path) -> list[bytes]:
+    """curl, over IMAP with implicit TLS."""
+    return _curlImap(server, account, place, "imaps")
+
+
+def _curlImap(server: Server, account: Account, place: Path, scheme: str) -> list[bytes]:
+    curl = _curl(server, account)
+    address = f"{scheme}://{server.host}:{server.port(scheme)}/INBOX"
+    count = len(run(*curl, f"{address}?ALL", home=place).replace(b"* SEARCH", b"").split())
+    run(*curl, f"{address};MAILINDEX=[1-{count}]", "-o", "#1", home=place)
     return [(place / str(number)).read_bytes() for number in range(1, count + 1)]
 
 
-def getmailImap(server: Server, account: Account, place: Path) -> list[bytes]:
+def getmailImap(server: Server, account: Account, place: Path, deletes: bool = False) -> list[bytes]:
     """getmail over IMAP; it has no way to leave \\Seen alone, nor need it."""
     return _getmail(
-        server, account, place, "SimpleIMAPRetriever", server.port("imap"), "mailboxes = ('INBOX',)"
+        server, account, place, "SimpleIMAPRetriever", server.port("imap"), deletes, "mailboxes = ('INBOX',)"
     )
 
 
-def fetchmailImap(server: Server, account: Account, place: Path) -> list[bytes]:
+def fetchmailImap(server: Server, account: Account, place: Path, deletes: bool = False) -> list[bytes]:
     """fetchmail over IMAP with STARTTLS."""
     options = f"sslproto 'auto' sslcertck sslcertfile '{server.certificate}'"
-    return _fetchmail(server, account, place, "imap", server.port("imap"), options)
+    return _fetchmail(server, account, place, "imap", server.port("imap"), options, deletes)
 
 
 def mbsync(server: Server, account: Account, place: Path) -> list[bytes]:
     """mbsync with STARTTLS, the certificate verified (by DNS name only), into a Maildir."""
-    settings = write(
+    settings = mbsyncSettings(server, account, place, "Pull")
+    run("mbsync", "-q", "-c", settings, "c", home=place)
+    return maildir(place / "box")
+
+
+def mbsyncSettings(server: Server, account: Account, place: Path, direction: str, more: str = "") -> Path:
+    """Settings of a channel `c` between INBOX and the Maildir `box`."""
+    return write(
         place / "mbsyncrc",
         f"IMAPStore far\nHost localhost\nPort {server.port('imap')}\nUser {account.login}\n"
         f"Pass {account.password}\nSSLType STARTTLS\nCertificateFile {server.certificate}\n\n"
         f"MaildirStore near\nInbox {place / 'box'}\nPath {place}/\n\n"
-        "Channel c\nFar :far:\nNear :near:\nPatterns INBOX\nSync Pull\nCreate Near\nSyncState *\n",
+        f"Channel c\nFar :far:\nNear :near:\nPatterns INBOX\nSync {direction}\nCreate Near\n{more}SyncState *\n",
     )
-    run("mbsync", "-q", "-c", settings, "c", home=place)
-    return maildir(place / "box")
 
 
 def mutt(server: Server, account: Account, place: Path) -> list[bytes]:
@@ -225,7 +258,7 @@ def mutt(server: Server, account: Account, place: Path) -> list[bytes]:
 
 
 def _getmail(
-    server: Server, account: Account, place: Path, kind: str, port: str, more: str = ""
+    server: Server, account: Account, place: Path, kind: str, port: str, deletes: bool, more: str = ""
 ) -> list[bytes]:
     (place / "state").mkdir()
     destination = "type = MDA_external\npath = /bin/sh\nunixfrom = false\nallow_root_commands = true\n"
@@ -234,20 +267,20 @@ def _getmail(
         f"[retriever]\ntype = {kind}\nserver = {server.host}\nport = {port}\nusername = {account.login}\n"
         f"password = {account.password}\n{more}\n"
         f"[destination]\n{destination}arguments = ('-c', 'cat > {box(place)}/$$')\n\n"
-        "[options]\nread_all = true\ndelete = false\ndelivered_to = false\nreceived = false\nverbose = 0\n",
+        f"[options]\nread_all = true\ndelete = {str(deletes).lower()}\ndelivered_to = false\nreceived = false\nverbose = 0\n",
     )
     run("getmail", f"--getmaildir={place / 'state'}", home=place)
     return filesOf(place)
 
 
 def _fetchmail(
-    server: Server, account: Account, place: Path, protocol: str, port: str, options: str
+    server: Server, account: Account, place: Path, protocol: str, port: str, options: str, deletes: bool
 ) -> list[bytes]:
     settings = write(
         place / "fetchmailrc",
         f"set invisible\nset no bouncemail\npoll localhost protocol {protocol} port {port}\n"
         f"user '{account.login}' password '{account.password}' {options}\n"
-        f"no rewrite pass8bits keep fetchall mda 'cat > {box(place)}/$$'\n",
+        f"no rewrite pass8bits {'no keep' if deletes else 'keep'} fetchall mda 'cat > {box(place)}/$$'\n",
     )
     environment = {"FETCHMAILHOME": str(place)}
     run("fetchmail", "--silent", "-f", settings, home=place, environment=environment)
@@ -258,6 +291,7 @@ FETCHERS = (
     Fetcher(pythonPop3, keepsCrlf=True),
     Fetcher(pythonPop3Tls, keepsCrlf=True),
     Fetcher(curlPop3, keepsCrlf=True),
+    Fetcher(curlPop3s, keepsCrlf=True),
     Fetcher(mpop, keepsCrlf=False),
     Fetcher(getmailPop3, keepsCrlf=False),
     # fetchmail breaks lines of more than its buffer's 8192 octets, with octets of its own between the parts
@@ -265,6 +299,7 @@ FETCHERS = (
     Fetcher(pythonImap, keepsCrlf=True),
     Fetcher(pythonImapParts, keepsCrlf=True),
     Fetcher(curlImap, keepsCrlf=True),
+    Fetcher(curlImaps, keepsCrlf=True),
     Fetcher(getmailImap, keepsCrlf=False, adds=rb"X-getmail-retrieved-from-mailbox: INBOX"),
     Fetcher(fetchmailImap, keepsCrlf=False, spoils=frozenset({"longLine"})),
     Fetcher(mbsync, keepsCrlf=False, adds=rb"X-TUID: [A-Za-z0-9+/]{12}"),

@@ -81,6 +81,20 @@ def curlSubmission(server: Server, account: Account, file: Path) -> None:
     )
 
 
+def curlSubmissions(server: Server, account: Account, file: Path) -> None:
+    """curl over implicit TLS."""
+    run(
+        *("curl", "-sS", "--cacert", server.certificate, "--user", _login(account)),
+        *(
+            f"smtps://{server.host}:{server.port('submissions')}/client.example",
+            "--mail-from",
+            account.address,
+        ),
+        *("--mail-rcpt", account.address, "--upload-file", file),
+        home=file.parent,
+    )
+
+
 def pythonSmtp(server: Server, account: Account, file: Path) -> None:
     """smtplib.SMTP."""
     with smtplib.SMTP(server.host, int(server.port("smtp")), "client.example", 60) as client:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from bench.target import Account
+from bench.target import Account, freePorts
 from bench.wire import stuffed
 from tests.clients.corpus import Message
 from tests.support.node import DOMAIN, HOST, PASSWORD, NodeProcess
 
+_IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 _PREFIX = re.compile(
     rb"Return-Path: <[^\r\n]*>\r\n"
     rb"Delivered-To: [^\r\n]+\r\n"
@@ -35,6 +36,7 @@ class Server:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jn-"))
         self.node = NodeProcess(self.directory)
+        self.node.ports |= dict(zip(_IMPLICIT_TLS, freePorts(len(_IMPLICIT_TLS)), strict=True))
         self.host = HOST
         self._numbers = count(1)
 
