@@ -173,8 +173,9 @@ class BackupTests(SynchronousTestCase):
         backup(self.environment, self.target)
         path = self.target / "data.mdb"
         path.write_bytes(path.read_bytes()[:-4096])
-        with self.assertRaises(BackupUnusable):
+        with self.assertRaises(BackupUnusable) as caught:
             restore(self.target, self.restored)
+        self.assertIn("octets instead of", caught.exception.problems[0])
 
     def test_backupWithoutItsFilesIsRefused(self) -> None:
         backup(self.environment, self.target)

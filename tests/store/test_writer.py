@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from typing import Any
 
 import lmdb
@@ -300,16 +299,26 @@ class BoundsTests(WriterFixture):
         await gatherResults([self.put(b"a", bytes(60)), self.put(b"b")])
         self.assertEqual(self.store.commits, 2)
 
+
+class OrderTests(WriterFixture):
+    """Which jobs a transaction takes when it cannot take all."""
+
+    limits = WriterLimits(jobsPerCommitMax=2)
+
+    async def order(self, names: list[str]) -> list[str]:
+        ran: list[str] = []
+
+        def write(name: str) -> Deferred[None]:
+            return self.store.write(lambda rows: ran.append(name), bodyOctets=10 * name.startswith("body"))
+
+        await gatherResults([write(name) for name in names])
+        return ran
+
     async def test_floodOfRecordsDoesNotStarveABodyThatIsOlder(self) -> None:
-        order: list[str] = []
+        self.assertEqual(await self.order(["body", "1", "2", "3"]), ["1", "2", "body", "3"])
 
-        def job(name: str) -> Callable[[IRows], None]:
-            return lambda rows: order.append(name)
-
-        waiting = [self.store.write(job("body"), bodyOctets=10), *(self.store.write(job("r")) for _ in "12")]
-        waiting[1].addCallback(lambda _: [self.store.write(job("late")) for _ in "12"])
-        await gatherResults(waiting)
-        self.assertEqual(order, ["r", "r", "body"])
+    async def test_bodyDoesNotOvertakeARecord(self) -> None:
+        self.assertEqual(await self.order(["1", "2", "3", "body"]), ["1", "2", "3", "body"])
 
 
 class ScriptedReactor(Clock):
