@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, ISt
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from jindimail.admin.eager import makeEager
 from jindimail.admin.endpoints import removeStaleSocket
 
 
@@ -47,6 +48,7 @@ class Listening:
         gate = self._gates.setdefault(service, Gate())
         port: Any = await endpoint.listen(gate)
         port.stopReading()
+        makeEager(port)
         self._ports.setdefault(service, []).append(port)
 
     def accept(self, service: str, factory: Any) -> None:

@@ -68,7 +68,7 @@ _ACCOUNT_KEY_OCTETS = 10
 OCTETS_PER_QUERY_MAX = 1 << 20
 
 
-def answer(rows: IReadRows, bucket: int, query: AnyQuery) -> Answer:
+def answer(rows: IKeys, bucket: int, query: AnyQuery) -> Answer:
     """
     The answer of a query on one bucket's rows (the bucket is ignored by queries of the array's own group).
 
@@ -292,7 +292,7 @@ def _readSetting(rows: IReadRows, bucket: int, query: queries.ReadSetting) -> st
     return (rows.get(ARRAY, settingKey(query.name)) or b"").decode()
 
 
-_ANSWERS: dict[type[queries.Query], Callable[[IReadRows, int, Any], Answer]] = {
+_ANSWERS: dict[type[queries.Query], Callable[[IKeys, int, Any], Answer]] = {
     queries.FindAddress: _findAddress,
     queries.FindAccount: _findAccount,
     queries.ListAccounts: _listAccounts,

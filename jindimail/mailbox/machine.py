@@ -12,7 +12,7 @@ from typing import Any
 from zope.interface import implementer
 
 from jindimail.directory import apply as accounts
-from jindimail.interfaces import IReadRows, IRows, IStateMachine
+from jindimail.interfaces import IKeys, IRows, IStateMachine
 from jindimail.mailbox import applymailboxes as mailboxes
 from jindimail.mailbox import applymessages as messages
 from jindimail.mailbox import entries
@@ -66,7 +66,7 @@ class MailMachine:
         step = Step(rows, group - 1, index)
         return take(step, decoded), step.events
 
-    def answer(self, rows: IReadRows, group: int, query: AnyQuery) -> Answer:
+    def answer(self, rows: IKeys, group: int, query: AnyQuery) -> Answer:
         """See `IStateMachine`."""
         return answer(rows, group - 1, query)
 

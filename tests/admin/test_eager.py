@@ -1,0 +1,145 @@
+"""Eager connections deliver everything, in order, whatever the client's pace; over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from jindimail.admin.eager import EagerServer, makeEager
+
+OCTETS = Random(1).randbytes(12_000_000)
+
+
+class Speaker(Protocol):
+    """Calls a function with its transport as soon as it is connected."""
+
+    def __init__(self, speak: Callable[[EagerServer], None]) -> None:
+        self.speak = speak
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        """Speak."""
+        assert isinstance(self.transport, EagerServer)
+        self.speak(self.transport)
+
+    def connectionLost(self, reason: object) -> None:
+        """The connection has ended."""
+        self.ended.callback(None)
+
+
+class Listener(Protocol):
+    """Takes octets in, pausing again and again."""
+
+    def __init__(self, pauseSeconds: float = 0.0) -> None:
+        self.octets = bytearray()
+        self.pauseSeconds = pauseSeconds
+        self.ended: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take some, then make the other side wait."""
+        self.octets += data
+        if self.pauseSeconds and len(self.octets) < len(OCTETS) // 2:
+            self.transport.pauseProducing()
+            reactor.callLater(self.pauseSeconds, self.transport.resumeProducing)
+
+    def connectionLost(self, reason: object) -> None:
+        """All has come."""
+        self.ended.callback(None)
+
+
+@implementer(IPullProducer)
+class Pieces:
+    """A producer that writes one piece each time it is asked."""
+
+    def __init__(self, transport: EagerServer) -> None:
+        self.transport = transport
+        self.position = 0
+
+    def resumeProducing(self) -> None:
+        """Write the next piece, or end."""
+        piece = OCTETS[self.position : self.position + 300_000]
+        self.position += len(piece)
+        if piece:
+            self.transport.write(piece)
+        else:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+
+
+class EagerTests(TestCase):
+    """A server that speaks, and a client that listens."""
+
+    async def hear(self, speak: Callable[[EagerServer], None], pauseSeconds: float = 0.0) -> bytes:
+        """What a client hears of what a server says."""
+        factory = Factory.forProtocol(lambda: Speaker(speak))
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        makeEager(port)
+        client = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        listener = await connectProtocol(client, Listener(pauseSeconds))
+        await listener.ended
+        return bytes(listener.octets)
+
+    async def test_manyWritesOfAllSizesArriveInOrder(self) -> None:
+        def speak(transport: EagerServer) -> None:
+            random, position = Random(2), 0
+            while position < len(OCTETS):
+                size = random.choice((1, 7, 1000, 70_000, 1_000_000))
+                transport.write(OCTETS[position : position + size])
+                position += size
+            transport.loseConnection()
+
+        assert await self.hear(speak, pauseSeconds=0.002) == OCTETS
+
+    async def test_aWriteThatTheKernelTakesWholeIsNotBuffered(self) -> None:
+        def speak(transport: EagerServer) -> None:
+            transport.write(b"hello")
+            assert not transport.dataBuffer and not transport._tempDataBuffer
+            transport.write(b"")
+            transport.loseConnection()
+
+        assert await self.hear(speak) == b"hello"
+
+    async def test_aPullProducerIsAskedUntilItEnds(self) -> None:
+        def speak(transport: EagerServer) -> None:
+            transport.registerProducer(Pieces(transport), False)
+
+        assert await self.hear(speak, pauseSeconds=0.002) == OCTETS
+
+    async def test_nothingIsSentAfterTheConnectionWasGivenUp(self) -> None:
+        def speak(transport: EagerServer) -> None:
+            transport.write(b"first")
+            transport.loseConnection()
+            transport.abortConnection()
+            transport.write(b"second")
+
+        assert b"second" not in await self.hear(speak)
+
+    async def test_aClientThatIsGoneEndsTheConnectionAsEver(self) -> None:
+        speakers: list[Speaker] = []
+
+        def build() -> Speaker:
+            speakers.append(Speaker(lambda transport: None))
+            return speakers[0]
+
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(build))
+        self.addCleanup(port.stopListening)
+        makeEager(port)
+        client = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        listener = await connectProtocol(client, Listener())
+        listener.transport.abortConnection()
+        await listener.ended
+        for _ in range(3):
+            speakers[0].transport.write(b"is anybody there?")
+        await speakers[0].ended
