@@ -156,9 +156,12 @@ class SmtpProtocol(ESMTP):
     # --- back-pressure -----------------------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        """The client does not read its replies: no more of them."""
+        """
+        The client does not read its replies: no more of them, until it does.
+
+        Reading goes on until enough waits here: TLS calls this too, while it has to read before it can write.
+        """
         self._outputIsFull = True
-        self._pauseInput()
 
     def resumeProducing(self) -> None:
         """The client reads again."""
@@ -168,11 +171,6 @@ class SmtpProtocol(ESMTP):
 
     def stopProducing(self) -> None:
         """See `IProducer`; `connectionLost` does it."""
-
-    def _pauseInput(self) -> None:
-        if not self._inputIsPaused and not self._isClosed:
-            self._inputIsPaused = True
-            self.transport.pauseProducing()
 
     def _resumeInput(self) -> None:
         if self._inputIsPaused:
@@ -224,10 +222,12 @@ class SmtpProtocol(ESMTP):
             return
         if self._inputEnded and not self._isWaiting:
             self._close()
-        elif self._outputIsFull or (
-            self._isWaiting and len(self._buffer) - self._at > self._limits.pipelineOctetsMax
-        ):
-            self._pauseInput()
+            return
+        mustWait = self._isWaiting or self._outputIsFull
+        if mustWait and len(self._buffer) - self._at > self._limits.pipelineOctetsMax:
+            if not self._inputIsPaused:
+                self._inputIsPaused = True
+                self.transport.pauseProducing()
         else:
             self._resumeInput()
 

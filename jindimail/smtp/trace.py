@@ -9,7 +9,8 @@ from typing import Final
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:\[\]\u00a1-\U0010ffff-]")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:\[\]-]")
+_UNSAFE_UTF8: Final = re.compile(r"[^A-Za-z0-9._:\[\]\u00a1-\U0010ffff-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def received(passage: Passage, deliveryId: bytes, isUtf8: bool, seconds: float) 
     """The field with its line ends; whatever the client called itself, it stays a field of three lines."""
     literal = f"IPv6:{passage.peer}" if ":" in passage.peer else passage.peer
     source = f"([{literal}])" if literal else "(local socket)"
-    client = _UNSAFE.sub("?", passage.client) or "unknown"
+    client = (_UNSAFE_UTF8 if isUtf8 else _UNSAFE).sub("?", passage.client) or "unknown"
     tls = f" ({passage.tls})" if passage.tls else ""
     return (
         f"Received: from {client} {source}\r\n"

@@ -171,11 +171,14 @@ def test_readingStopsWhileTooMuchWaits(bed: Bed) -> None:
 def test_aClientThatDoesNotReadIsNotAnsweredFurther(bed: Bed) -> None:
     wire = greeted(bed)
     wire.protocol.pauseProducing()
-    assert wire.transport.producerState == "paused"
     assert wire.ask(b"NOOP", b"VRFY x") == b""
+    assert wire.transport.producerState == "producing"
+    wire.say(b"NOOP " + b"x" * 70_000)
+    assert wire.transport.producerState == "paused"
     wire.protocol.resumeProducing()
     assert codes(wire.read()) == ["250 2.0.0", "252 2.5.0"]
     assert wire.transport.producerState == "producing"
+    assert codes(wire.say(b"\r\n")) == ["500 5.5.2"]
 
 
 # --- admission and farewell --------------------------------------------------------------------------------

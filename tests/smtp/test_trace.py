@@ -36,10 +36,11 @@ def test_theWordIsTheRegisteredOne(
     assert trace.protocolWord(passage, isUtf8) == expected
 
 
-@given(st.text(max_size=300))
+@given(st.text(max_size=300), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_whateverTheClientSaysTheFieldStaysOne(client: str) -> None:
-    field = trace.received(replace(PASSAGE, client=client), b"\x01" * 16, False, 0)
+def test_whateverTheClientSaysTheFieldStaysOne(client: str, isUtf8: bool) -> None:
+    field = trace.received(replace(PASSAGE, client=client), b"\x01" * 16, isUtf8, 0)
+    assert isUtf8 or field.isascii()
     assert field.count(b"\r\n") == 3
     assert field.endswith(b"\r\n")
     assert message_from_bytes(field + b"\r\n").keys() == ["Received"]
