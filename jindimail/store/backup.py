@@ -74,7 +74,10 @@ def backup(environment: Environment, target: Path, progress: Progress | None = N
         raise BackupUnusable((f"{target} is not empty",))
     target.parent.mkdir(parents=True, exist_ok=True)
     making = target.with_name(target.name + ".partial")
-    making.mkdir(mode=0o700)
+    try:
+        making.mkdir(mode=0o700)
+    except FileExistsError as problem:
+        raise BackupUnusable((f"{making} is there: another backup runs, or remove it",)) from problem
     try:
         manifest = _copyInto(environment, making, progress or _silent)
         if target.exists():

@@ -3,7 +3,8 @@ A node's one LMDB environment: founding, opening, reading, committing (design §
 
 `<data>/store/` holds LMDB's `data.mdb` and `lock.mdb`, `owner` (locked by the process that writes) and `reserve` (space.py).
 Every commit is synced; `writemap` is never used, since it turns a full disk into SIGBUS. The map is made huge once and the
-file grows as it is filled. `readahead` is off: what is read is scattered, and reading ahead would evict the trees.
+file grows as it is filled. `readahead` is off, since what is read is scattered. Measured from a cold cache, on against off: a row
+390 against 35 µs, a 10 KB body 390 against 170 µs; but a chunk of a large body 95 against 800 µs, a backup three times as long.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class StoreAbsent(ConfigError):
 
 
 class StorePresent(ConfigError):
-    """There is a store already where one shall be made."""
+    """There is a store, or something else, where a store shall be made."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__((f"node.data-directory: {directory} holds a store already",))
+        super().__init__((f"node.data-directory: {directory} is not empty; nothing is made over a store",))
 
 
 class StoreInUse(ConfigError):

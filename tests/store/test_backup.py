@@ -134,6 +134,15 @@ class BackupTests(SynchronousTestCase):
             backup(self.environment, self.target)
         self.assertEqual([path.name for path in self.target.iterdir()], ["precious"])
 
+    def test_unfinishedBackupIsNotTrodden(self) -> None:
+        partial = self.target.with_name("backup.partial")
+        partial.mkdir(parents=True)
+        (partial / "data.mdb").write_bytes(b"half")
+        with self.assertRaises(BackupUnusable) as caught:
+            backup(self.environment, self.target)
+        self.assertIn(str(partial), caught.exception.problems[0])
+        self.assertEqual((partial / "data.mdb").read_bytes(), b"half")
+
     def test_emptyTargetIsTaken(self) -> None:
         self.target.mkdir(parents=True)
         backup(self.environment, self.target)
