@@ -1,0 +1,1 @@
+"""Whole nodes in one process, on a simulated clock, network and disks: docs/simulation.md."""

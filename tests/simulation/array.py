@@ -1,0 +1,295 @@
+"""
+One simulated array: nodes, clients, troubles, wishes about members, and all who check; everything drawn from one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+
+from jindimail.errors import JindimailError
+from jindimail.mailbox import entries
+from jindimail.replication import replica as replicaModule
+from jindimail.replication.configuration import Configuration, Member
+from jindimail.replication.durable import HardRecord, encodeHard
+from jindimail.replication.outputs import Settings
+from jindimail.store.keys import HARD, groupKey
+from tests.simulation.checkers import checkEnd
+from tests.simulation.clock import HeapClock
+from tests.simulation.model import Model
+from tests.simulation.network import Network
+from tests.simulation.node import Node
+from tests.simulation.plain import PlainGroups
+from tests.simulation.troubles import Troubles, isLeader
+from tests.simulation.watch import Violation, Watch
+from tests.simulation.workload import Client
+
+TROUBLE_SECONDS = 22.0
+CALM_SECONDS = 9.0
+PLAN_SECONDS = 0.3
+
+
+def makePlain(node: Node) -> PlainGroups:
+    """The plain driver of a node."""
+    return PlainGroups(
+        clock=node.clock,
+        store=node.store,
+        machine=node.machine,
+        draw=node.chance.randint,
+        settings=node.settings,
+        send=node.send,
+        node=node.number,
+    )
+
+
+class Array:
+    """
+    The array of one seed.
+
+    @ivar wishes: group: the nodes that shall have a replica.
+    @ivar lost: (group, replica id) whose disk is gone.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        make: Callable[[Node], Any] = makePlain,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.chance = chance = Random(seed)
+        self._say = say
+        self.heap = HeapClock()
+        self.violation: Exception | None = None
+        self.watch = Watch(self._halt)
+        self.model = Model()
+        self.network = Network(self.heap, Random(chance.random()))
+        self.network.delaySeconds = chance.choice([0.0002, 0.001, 0.01])
+        count = chance.choices([1, 2, 3, 4, 5], [3, 4, 58, 15, 20])[0]
+        self.groups = list(range(1, 1 + chance.choice([1, 2, 3])))
+        self.thinkSeconds = chance.choice([0.05, 0.15, 0.4])
+        replicaModule.KEPT_ENTRIES = chance.choice([4, 12, 64])
+        settings = Settings(
+            appendOctetsMax=chance.choice([200, 2000, 56 * 1024]),
+            memoryOctetsMax=chance.choice([0, 2000, 256 * 1024]),
+            inflightMessagesMax=chance.choice([2, 64]),
+        )
+        self.nodes = {
+            number: Node(
+                number,
+                heap=self.heap,
+                network=self.network,
+                chance=Random(chance.random()),
+                watch=self.watch,
+                trace=self.trace,
+                make=make,
+                settings=settings,
+            )
+            for number in range(1, count + 1)
+        }
+        self.wishes: dict[int, set[int]] = {}
+        self.lost: set[tuple[int, int]] = set()
+        self.troubles = Troubles(self, Random(chance.random()), chance.choice([0.4, 1.0, 2.5]))
+        self.clients = [Client(self, number, Random(chance.random())) for number in range(1, 4)]
+        self._seconds = 1000
+        self._deliveries = 0
+        for group in self.groups:
+            self._found(group)
+
+    # --- running
+
+    def run(self) -> None:
+        """Trouble, calm, and the checks at the end. Raises what was found."""
+        globalLogPublisher.addObserver(self._logged)
+        try:
+            self._run()
+        finally:
+            globalLogPublisher.removeObserver(self._logged)
+
+    def _run(self) -> None:
+        for node in self.nodes.values():
+            node.start()
+        for client in self.clients:
+            self._background(client.run())
+        self.heap.callLater(PLAN_SECONDS, self._plan)
+        self.heap.callLater(1.0, self.troubles.begin)
+        self.heap.callLater(TROUBLE_SECONDS, self._calm)
+        self._until(TROUBLE_SECONDS + CALM_SECONDS)
+        for client in self.clients:
+            client.isOver = True
+        self._until(TROUBLE_SECONDS + CALM_SECONDS + 1.5)
+        checkEnd(self)
+
+    def _until(self, end: float) -> None:
+        while self.heap.now < end and self.violation is None:
+            self.heap.runUntil(min(end, self.heap.now + 0.25))
+        if self.violation is not None:
+            raise self.violation
+
+    def _calm(self) -> None:
+        self.troubles.calm()
+        for group in self.groups:
+            self.heap.callLater(4.0, self._background, self._probe(group))
+
+    async def _probe(self, group: int) -> None:
+        """After calm a write is taken soon (liveness)."""
+        began = self.heap.now
+        try:
+            await self.clients[0].propose(group, entries.Noop(seconds=self.nextSeconds()))
+        except JindimailError as problem:
+            raise Violation("livenessAfterCalm", f"group {group}: {problem!r}") from problem
+        if self.heap.now > began + 2.0:
+            raise Violation("livenessAfterCalm", f"group {group}: a write took {self.heap.now - began} s")
+
+    def _background(self, work: Any) -> None:
+        Deferred.fromCoroutine(work).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._halt(failure.value)
+
+    def _halt(self, problem: BaseException) -> None:
+        if self.violation is None:
+            self.trace("VIOLATION {}", problem)
+            self.violation = (
+                problem if isinstance(problem, Exception) else Violation("stopped", repr(problem))
+            )
+            self.heap.isHalted = True
+
+    def _logged(self, event: Any) -> None:
+        failure = event.get("log_failure")
+        if failure is not None and not failure.check(JindimailError):
+            self._halt(failure.value)
+
+    def trace(self, text: str, *values: object) -> None:
+        """Say what happens, if somebody listens."""
+        if self._say is not None:
+            self._say(f"{self.heap.now:9.4f}  {text.format(*values)}")
+
+    # --- what clients draw
+
+    def nextSeconds(self) -> int:
+        """A time that no other entry has, so that entries can be told apart."""
+        self._seconds += 1
+        return self._seconds
+
+    def nextDeliveryId(self) -> bytes:
+        """An id never given before."""
+        self._deliveries += 1
+        return self._deliveries.to_bytes(16, "big")
+
+    # --- members
+
+    def _found(self, group: int) -> None:
+        """A group begins with one voter, or with those that it shall have."""
+        numbers = list(self.nodes)
+        self.wishes[group] = set(self.chance.sample(numbers, min(3, len(numbers))))
+        first = sorted(self.wishes[group])
+        if self.chance.random() < 0.3:
+            first = first[:1]
+        members = tuple(Member(at, node, voter=True) for at, node in enumerate(first, 1))
+        configuration = Configuration(members, len(members) + 1)
+        for member in members:
+            record = HardRecord(
+                replicaId=member.replicaId,
+                term=0,
+                vote=0,
+                applied=0,
+                baseIndex=0,
+                baseTerm=0,
+                configurationIndex=0,
+                configuration=configuration,
+            )
+            self.nodes[member.node].disk.rows.put(HARD, groupKey(group), encodeHard(record))
+
+    def leaderOf(self, group: int) -> Node | None:
+        """The node of the latest leader, if it still leads."""
+        found = [node for node in self.nodes.values() if isLeader(node, group)]
+        return max(found, key=lambda node: node.raft(group).term) if found else None  # type: ignore[union-attr]
+
+    @property
+    def isRepairing(self) -> bool:
+        """Whether a replica's disk is gone and not replaced yet."""
+        if self.lost:
+            return True
+        for group in self.groups:
+            node = self.leaderOf(group)
+            raft = node.raft(group) if node is not None else None
+            if raft is None or any(not member.voter for member in raft.configuration.members):
+                return True
+        return False
+
+    def isExpendable(self, node: Node, group: int) -> bool:
+        """Whether a group does without what a node's disk holds of it."""
+        leader = self.leaderOf(group)
+        raft = leader.raft(group) if leader is not None else None
+        if raft is None:
+            return False
+        configuration = raft.configuration
+        held = raft.history.at(raft.log.commit)[1]
+        mine = [member for member in configuration.members if member.node == node.number and member.voter]
+        return leader is not node and configuration == held and (not mine or len(configuration.voters()) >= 3)
+
+    def loseDisk(self, node: Node) -> None:
+        """A node's disk is gone, and all its replica ids with it."""
+        for group in self.groups:
+            leader = self.leaderOf(group)
+            raft = leader.raft(group) if leader is not None else None
+            assert raft is not None
+            self.lost |= {
+                (group, member.replicaId)
+                for member in raft.configuration.members
+                if member.node == node.number
+            }
+        node.setAside()
+        self.watch.counters["disks set aside"] += 1
+
+    def _plan(self) -> None:
+        """What the array's planner does: one step of one group at a time towards the wish."""
+        self.heap.callLater(PLAN_SECONDS, self._plan)
+        for group in self.groups:
+            node = self.leaderOf(group)
+            if node is not None:
+                node.clock.run(self._planAt, node, group)
+
+    def _planAt(self, node: Node, group: int) -> None:
+        raft = node.raft(group)
+        if raft is None or not isLeader(node, group):
+            return
+        change = self._step(group, raft.configuration)
+        if change is None:
+            return
+        try:
+            node.driver.configure(group, change)
+        except JindimailError:
+            return
+        self.watch.counters["membership changes"] += 1
+        self.trace("group {}: members {}", group, raft.configuration.members)
+
+    def _step(
+        self, group: int, configuration: Configuration
+    ) -> Callable[[Configuration], Configuration] | None:
+        wish, members = self.wishes[group], configuration.members
+        present = {member.node for member in members}
+        self.lost -= {
+            (group, replicaId)
+            for lostGroup, replicaId in self.lost
+            if lostGroup == group and configuration.member(replicaId) is None
+        }
+        for member in members:
+            if (group, member.replicaId) in self.lost:
+                return lambda each: each.without(member.replicaId)
+        for number in sorted(wish - present):
+            return lambda each: each.withLearner(number)
+        for member in members:
+            if not member.voter and member.node in wish:
+                return lambda each: each.withVoter(member.replicaId)
+        for member in members:
+            if member.node not in wish:
+                return lambda each: each.without(member.replicaId)
+        return None

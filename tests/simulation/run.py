@@ -1,0 +1,98 @@
+"""
+Runs seeds: `python -m tests.simulation.run --seeds 500 --from 0`, or `--seed 7 --trace` for one, exactly as it was.
+
+Seeds run on all cores; the counters of all are printed, and those that a check depends on must not be zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.array import Array
+
+REQUIRED = (
+    "elections",
+    "conflicting tails truncated",
+    "snapshots installed",
+    "membership changes",
+    "transfers",
+    "partitions",
+    "crashes",
+    "acknowledged writes",
+    "reads checked",
+)
+REQUIRED_FROM_SEEDS = 20  # fewer need not show everything
+
+
+def runSeed(seed: int, trace: bool = False) -> tuple[int, str, Counter[str], float]:
+    """(seed, what was found or "", counters, CPU seconds)."""
+    began = time.process_time()
+    array = Array(seed, say=(lambda line: print(line, flush=True)) if trace else None)
+    found = ""
+    try:
+        array.run()
+    except Exception as problem:
+        found = f"{type(problem).__name__}: {problem}"
+        if trace:
+            raise
+    finally:
+        gc.collect()
+    return seed, found, array.watch.counters, time.process_time() - began
+
+
+def runRange(first: int, count: int, processes: int) -> tuple[dict[int, str], Counter[str]]:
+    """What was found by seed, and the counters of all."""
+    found: dict[int, str] = {}
+    counters: Counter[str] = Counter()
+    seeds = range(first, first + count)
+    if processes == 1:
+        results = map(runSeed, seeds)
+    else:
+        pool = ProcessPoolExecutor(processes)
+        results = pool.map(runSeed, seeds, chunksize=4)
+    for seed, problem, counted, _ in results:
+        counters.update(counted)
+        if problem:
+            found[seed] = problem
+            print(f"seed {seed}: {problem}", flush=True)
+    return found, counters
+
+
+def missing(counters: Counter[str], seeds: int) -> list[str]:
+    """What never happened, and so was never checked."""
+    return [name for name in REQUIRED if not counters[name]] if seeds >= REQUIRED_FROM_SEEDS else []
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Simulate arrays.")
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--from", type=int, default=0, dest="first")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        seed, found, counters, seconds = runSeed(options.seed, options.trace)
+        print(f"seed {seed}: {found or 'good'}, {seconds:.2f} s of CPU")
+        print(dict(sorted(counters.items())))
+        return 1 if found else 0
+    began = time.monotonic()
+    found, counters = runRange(options.first, options.seeds, options.processes)
+    for name, count in sorted(counters.items()):
+        print(f"{count:10} {name}")
+    never = missing(counters, options.seeds)
+    print(
+        f"{options.seeds} seeds, {len(found)} failed, {time.monotonic() - began:.0f} s; never: {never or 'nothing'}"
+    )
+    return 1 if found or never else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,283 @@
+"""
+Everybody who looks at the nodes while they run: the invariants of the Raft machines, and the applied logs.
+
+What they see they see on the simulated disks and the simulated wire, and in the machines themselves, which they never touch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from jindimail.interfaces import IReadRows, IRows, IStateMachine
+from jindimail.mailbox.machine import MailMachine
+from jindimail.replication.durable import HardRecord, unpackLogRow
+from jindimail.replication.invariants import InvariantBroken, Invariants
+from jindimail.replication.messages import Message
+from jindimail.replication.outputs import HardState, Role
+from jindimail.replication.raft import Raft
+from jindimail.store.keys import HARD, LOG, logKey
+from jindimail.store.records import decode
+from tests.simulation.disk import WatchedRows
+
+
+class Violation(AssertionError):
+    """A checker found what must not be."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+class DurableReplica:
+    """What a node's disk holds of one replica (`invariants.IDurable`)."""
+
+    def __init__(self, rows: WatchedRows, group: int, replicaId: int) -> None:
+        self._rows = rows
+        self._group = group
+        self._replicaId = replicaId
+        self._octets: bytes | None = None
+        self._record: HardRecord | None = None
+
+    @property
+    def record(self) -> HardRecord | None:
+        """The hard row, if it is still this replica's."""
+        octets = self._rows.get(HARD, self._group.to_bytes(2, "big"))
+        if octets is not self._octets:
+            record = None if octets is None else decode(octets, HardRecord)
+            self._octets = octets
+            self._record = record if record is not None and record.replicaId == self._replicaId else None
+        return self._record
+
+    @property
+    def hard(self) -> HardState:
+        """Term and vote."""
+        record = self.record
+        return HardState() if record is None else HardState(record.term, record.vote)
+
+    @property
+    def applied(self) -> int:
+        """The applied index."""
+        record = self.record
+        return 0 if record is None else record.applied
+
+    def term(self, index: int) -> int | None:
+        """The term of a durable place."""
+        record = self.record
+        if record is None:
+            return None
+        if index == record.baseIndex:
+            return record.baseTerm
+        octets = self._rows.get(LOG, logKey(self._group, index))
+        return None if octets is None else int.from_bytes(octets[2:10], "big")
+
+
+class FrozenReplica:
+    """What a disk held when it was set aside: lost, but not by a fault of the nodes."""
+
+    def __init__(self, durable: DurableReplica) -> None:
+        record = durable.record
+        self.hard = durable.hard
+        self.applied = durable.applied
+        last = record.lastIndex if record is not None else 0
+        self._terms = {index: durable.term(index) for index in range(max(0, self.applied - 50), last + 1)}
+
+    def term(self, index: int) -> int | None:
+        """The term of a place that was durable."""
+        return self._terms.get(index)
+
+
+@implementer(IStateMachine)
+class WatchedMachine:
+    """The real state machine; what it applied is looked at once it is durable."""
+
+    def __init__(self) -> None:
+        self._machine = MailMachine()
+        self.staged: list[tuple[int, int, bytes, Any]] = []
+        self.encode = self._machine.encode
+
+    def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> Any:
+        """`IStateMachine`."""
+        outcome, events = self._machine.apply(rows, group, index, entry)
+        self.staged.append((group, index, entry, outcome))
+        return outcome, events
+
+    def answer(self, rows: IReadRows, group: int, query: Any) -> Any:
+        """`IStateMachine`."""
+        return self._machine.answer(rows, group, query)
+
+
+class AppliedLogs:
+    """Checker: all replicas apply the same entries with the same outcomes, each at one place."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[int, int], tuple[bytes, Any]] = {}
+        self.places: dict[tuple[int, bytes], int] = {}
+
+    def applied(self, node: int, group: int, index: int, entry: bytes, outcome: Any) -> None:
+        """An entry was applied somewhere, durably."""
+        known = self.entries.get((group, index))
+        if known is None:
+            self.entries[group, index] = entry, outcome
+            before = self.places.setdefault((group, entry), index)
+            if before != index:
+                raise Violation("appliedOnce", f"group {group}: an entry at {before} and {index}")
+        elif known[0] != entry:
+            raise Violation("appliedPrefixes", f"node {node}, group {group}, index {index}: another entry")
+        elif known[1] != outcome:
+            raise Violation(
+                "appliedOutcomes",
+                f"node {node}, group {group}, index {index}: {outcome} and {known[1]}",
+            )
+
+    def outcomeOf(self, group: int, entry: bytes) -> Any:
+        """An applied entry's outcome; None: it was not applied anywhere."""
+        index = self.places.get((group, entry))
+        return None if index is None else self.entries[group, index][1]
+
+
+Signature = tuple[Any, ...]
+
+
+class Watch:
+    """All who look, and what they counted."""
+
+    def __init__(self, halt: Callable[[Exception], None]) -> None:
+        self.logs = AppliedLogs()
+        self.counters: Counter[str] = Counter()
+        self.leaders: dict[int, tuple[int, int]] = {}  # group: (term, replica id) of its latest leader
+        self._halt = halt
+        self._groups: dict[int, Invariants] = {}
+        self._durables: dict[tuple[int, int, int], DurableReplica] = {}
+        self._seen: dict[tuple[int, int], Signature] = {}
+        self._applied: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def invariants(self, group: int) -> Invariants:
+        """The invariants of a group."""
+        found = self._groups.get(group)
+        if found is None:
+            found = self._groups[group] = Invariants()
+        return found
+
+    def guarded(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Look; what is found ends the simulation, whoever catches the exception."""
+        try:
+            function(*arguments)
+        except Exception as problem:
+            self._halt(problem)
+            raise
+
+    def _durable(self, node: int, rows: WatchedRows, group: int, replicaId: int) -> DurableReplica:
+        key = node, group, replicaId
+        found = self._durables.get(key)
+        if found is None or found._rows is not rows:
+            found = self._durables[key] = DurableReplica(rows, group, replicaId)
+        return found
+
+    # --- what happens at a node
+
+    def started(self, node: int, rows: WatchedRows) -> None:
+        """A node comes up from its disk."""
+        self.guarded(self._started, node, rows)
+
+    def _started(self, node: int, rows: WatchedRows) -> None:
+        for key in [key for key in self._seen if key[0] == node]:
+            del self._seen[key]
+        for key, octets in rows.scan(HARD, b"\0", b"\xff\xff\xff"):
+            record, group = decode(octets, HardRecord), int.from_bytes(key, "big")
+            if record.replicaId:
+                invariants = self.invariants(group)
+                invariants.persisted(record.replicaId, self._durable(node, rows, group, record.replicaId))
+                invariants.installed(record.replicaId, record.applied)
+                self._applied[node, group] = record.replicaId, record.applied
+
+    def setAside(self, node: int, rows: WatchedRows) -> None:
+        """A node's disk is gone."""
+        for (mine, group, replicaId), durable in list(self._durables.items()):
+            if mine == node and durable._rows is rows and durable.record is not None:
+                self.invariants(group)._durable[replicaId] = FrozenReplica(durable)
+
+    def looked(self, node: int, rows: WatchedRows, rafts: list[Raft]) -> None:
+        """Something happened at a node; these are its replicas now."""
+        self.guarded(self._looked, node, rows, rafts)
+
+    def _looked(self, node: int, rows: WatchedRows, rafts: list[Raft]) -> None:
+        for raft in rafts:
+            log = raft.log
+            key = node, raft.group
+            now = (
+                raft.replicaId,
+                raft.term,
+                raft.vote,
+                raft.role,
+                log.lastIndex,
+                log.lastTerm,
+                log.commit,
+                log.persisted,
+                log.baseIndex,
+            )
+            before = self._seen.get(key)
+            if before == now:
+                continue
+            self._seen[key] = now
+            if before is not None and before[0] == raft.replicaId:
+                self._count(before, now)
+            if raft.role is Role.LEADER and self.leaders.get(raft.group, (0, 0))[0] < raft.term:
+                self.leaders[raft.group] = raft.term, raft.replicaId
+            durable = self._durable(node, rows, raft.group, raft.replicaId)
+            self.invariants(raft.group).observe(raft, durable)
+
+    def _count(self, before: Signature, now: Signature) -> None:
+        if now[3] is Role.LEADER and before[3] is not Role.LEADER:
+            self.counters["elections"] += 1
+        if now[4] < before[4] or (now[5] > before[5] and now[7] < before[7]):
+            self.counters["conflicting tails truncated"] += 1
+
+    def sent(self, node: int, messages: list[Message]) -> None:
+        """Messages leave a node."""
+        self.guarded(self._sent, messages)
+
+    def _sent(self, messages: list[Message]) -> None:
+        for message in messages:
+            self.invariants(message.group).sent(message)
+
+    def wrote(self, node: int, rows: WatchedRows, machine: WatchedMachine) -> None:
+        """A job of a node's disk became durable."""
+        self.guarded(self._wrote, node, rows, machine)
+
+    def _wrote(self, node: int, rows: WatchedRows, machine: WatchedMachine) -> None:
+        keys, rows.hardKeys = rows.hardKeys, set()
+        for key in keys:
+            octets = rows.get(HARD, key)
+            if octets is not None:
+                self._hardWritten(node, rows, int.from_bytes(key, "big"), decode(octets, HardRecord))
+        staged, machine.staged = machine.staged, []
+        for group, index, entry, outcome in staged:
+            self.logs.applied(node, group, index, entry, outcome)
+
+    def _hardWritten(self, node: int, rows: WatchedRows, group: int, record: HardRecord) -> None:
+        if not record.replicaId:
+            if self._applied.pop((node, group), None):
+                self.counters["replicas removed"] += 1
+            return
+        invariants = self.invariants(group)
+        invariants.persisted(record.replicaId, self._durable(node, rows, group, record.replicaId))
+        replicaId, applied = self._applied.get((node, group), (0, 0))
+        if replicaId != record.replicaId:
+            applied = record.applied
+            invariants.installed(record.replicaId, applied)
+        elif record.baseIndex > applied:
+            self.counters["snapshots installed"] += 1
+            applied = record.applied
+            invariants.installed(record.replicaId, applied)
+        for index in range(applied + 1, record.applied + 1):
+            octets = rows.get(LOG, logKey(group, index))
+            if octets is None:
+                raise InvariantBroken("stateMachineSafety", f"node {node} applied {index} without its row")
+            invariants.applied(record.replicaId, unpackLogRow(index, octets))
+        if record.applied < applied:
+            raise InvariantBroken("monotony", f"node {node}: applied index fell from {applied}")
+        self._applied[node, group] = record.replicaId, record.applied
