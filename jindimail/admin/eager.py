@@ -34,6 +34,6 @@ class EagerServer(tcp.Server):
 
 
 def makeEager(port: Any) -> None:
-    """Let a listening port (if it is one of TCP) accept eager connections."""
-    if isinstance(port, tcp.Port):
+    """Let a listening port accept eager connections, if it is one of plain TCP; UNIX ports are a kind of TCP ports."""
+    if isinstance(port, tcp.Port) and port.transport is tcp.Server:
         port.transport = EagerServer
