@@ -22,9 +22,9 @@ class Node:
     isLmtp = False
 
     def __init__(self) -> None:
-        self._scratch = Scratch()
+        self.scratch = Scratch()
         self._meter = Meter("node")
-        self.process = NodeProcess(self._scratch.path / "node", wrap=self._meter.wrap)
+        self.process = NodeProcess(self.scratch.path / "node", wrap=self._meter.wrap)
         self.deliveryPort = self.process.ports["smtp"]
         self.pop3Port = self.process.ports["pop3"]
         self.accounts: list[Account] = []
@@ -40,7 +40,7 @@ class Node:
         if self.process.isAlive:
             self.process.stop()
         self._meter.close()
-        self._scratch.remove()
+        self.scratch.remove()
 
     def cpuSeconds(self) -> Mapping[str, float]:
         """See `ITarget.cpuSeconds`."""

@@ -127,12 +127,12 @@ class NodeProcess:
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self.wait()
 
     def stop(self) -> int:
         """SIGTERM; the exit code. twistd ends itself by that signal once all is stopped in order, which counts as 0."""
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         code = self.wait()
         return 0 if code == -signal.SIGTERM and "Server Shut Down." in self.log()[-2000:] else code
 
@@ -160,7 +160,8 @@ class NodeProcess:
         assert self._process is not None
         return self._process.pid
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
