@@ -37,10 +37,8 @@ test: $(VENV)/installed-test
 check: $(VENV)/installed-test
 	@exec $(BIN)/python -m tests.gate --quick
 
-docs:
-	$(BIN)/python -m jindimail.admin.jindictl config example > docs/node.ini.example
-	$(BIN)/python -m jindimail.admin.jindictl config manual node.ini > docs/node.ini.5
-	$(BIN)/python -m jindimail.admin.jindictl config manual jindictl > docs/jindictl.8
+docs: $(VENV)/installed-test
+	$(BIN)/python -m tests.pages
 
 bench: $(VENV)/installed-test
 	@tests/support/packages.sh bench
