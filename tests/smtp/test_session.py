@@ -284,11 +284,12 @@ def test_aMessageCutOffIsForgotten(bed: Bed) -> None:
 def test_aClientThatSendsNoMoreStillGetsItsAnswers(bed: Bed) -> None:
     wire = greeted(bed)
     bed.delivery.isSlow = True
-    wire.ask(b"MAIL FROM:<>", b"RCPT TO:<joe@example.org>", b"NOOP")
+    wire.ask(b"MAIL FROM:<>", b"RCPT TO:<joe@example.org>", b"RCPT TO:<ann@example.org>", b"NOOP")
     wire.protocol.readConnectionLost()
-    assert not wire.transport.disconnecting
-    bed.delivery.goOn()
-    assert codes(wire.read()) == ["250 2.1.5", "250 2.0.0"]
+    for expected in (["250 2.1.5"], ["250 2.1.5", "250 2.0.0"]):
+        assert not wire.transport.disconnecting
+        bed.delivery.goOn()
+        assert codes(wire.read()) == expected
     assert wire.transport.disconnecting
 
 
