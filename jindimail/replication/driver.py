@@ -1,39 +1,65 @@
 """
 The driver of all groups of a node: the shell around the Raft machines.
 
-Once a reactor turn it takes the outputs of all groups that have any, and has the store write them as one job (design §5).
-Turns are pipelined: the next is handed to the store whether or not the last is durable, and the store keeps their order.
+`Turns` writes, `Conversation` talks, `Transfers` moves snapshots; here is what the layers above call, and what they wait for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from itertools import count
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
-from jindimail.interfaces import IGroups, IReadRows, IStateMachine, IStore
-from jindimail.replication.durable import HardRecord, hardRecord, hardRecords, loadReplica
+from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavailable
+from jindimail.interfaces import IGroups, INodeLink, IReadRows, IRows, IStateMachine, IStore
+from jindimail.replication.configuration import Configuration, decodeConfiguration
+from jindimail.replication.conversation import Conversation
+from jindimail.replication.durable import (
+    HardRecord,
+    Loaded,
+    blankReplica,
+    buriedRecord,
+    encodeHard,
+    hardRecord,
+    hardRecords,
+    loadReplica,
+)
+from jindimail.replication.entries import CONFIGURATION, Entry, Snapshot
+from jindimail.replication.installing import install, recover, started
+from jindimail.replication.messages import Install, Message
+from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours
+from jindimail.replication.nodemessages import AnyTraffic, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
-from jindimail.replication.replica import Replica
+from jindimail.replication.replica import Asked, Replica, Waiter
 from jindimail.replication.storedlog import StoredLog
-from jindimail.replication.turn import Applied, Before, Superseded, Turn
+from jindimail.replication.transfers import SnapshotPlace, Transfers
+from jindimail.replication.turn import Applied, Before, Superseded, Work
+from jindimail.replication.turns import Turns
+from jindimail.store.keys import HARD, LOG, groupKey, logKey
+
+SNAPSHOT_INSTALLED = ("snapshot",)  # what listeners are given when a snapshot took the place of everything
 
 Listener = Callable[[int, int, Any], None]
+Change = Callable[[Configuration], Configuration]
 
 PROPOSALS_MAX = 16_384  # under way at one node
 BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
 RETRY_SECONDS = 1.0  # after a turn that was not written
 FAILURES_MAX = 3  # in a row, before a replica is left alone
+PROPOSAL_SECONDS = 10.0  # then its outcome is unknown
+READ_SECONDS = 2.0
+REASK_SECONDS = 0.3  # a read index that does not come is asked for again
+SWEEP_TICKS = 3  # between looks at the deadlines
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +74,24 @@ class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
     commit: int
     applied: int
     waiting: int
+    quiet: bool
     members: tuple[tuple[int, int, bool, bool], ...]  # replica id, node, is voter, is witness
+
+
+@implementer(INodeLink)
+class NoLink:
+    """The link of a node that has no neighbours."""
+
+    def send(self, messages: list[bytes]) -> None:
+        """Everything is lost."""
+
+
+def _placeInMemory(store: IStore) -> SnapshotPlace:
+    return SnapshotPlace(
+        read=store.read,
+        inThread=maybeDeferred,
+        newFile=BytesIO,
+    )
 
 
 @implementer(IGroups)
@@ -65,27 +108,54 @@ class Groups:
         machine: IStateMachine,
         draw: Callable[[int, int], int],
         settings: Settings | None = None,
+        node: int = 0,
+        incarnation: int = 0,
+        link: Callable[[int], INodeLink] | None = None,
+        place: SnapshotPlace | None = None,
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included (`random.Random().randint`).
+        @param node: this node's number, as configurations name it.
+        @param link: the link to another node; without it this node has no neighbours.
+        @param place: where snapshots are made; without it, at once and in memory.
         """
         self._clock = clock
         self._store = store
-        self._machine = machine
         self._draw = draw
         self._settings = settings or Settings()
+        self._node = node
         self._replicas: dict[int, Replica] = {}
-        self._dirty: dict[int, Replica] = {}
-        self._turnCall: IDelayedCall | None = None
-        self._inFlight = 0
+        self._turns = Turns(clock=clock, store=store, machine=machine, told=self)
+        self._neighbours = Neighbours(incarnation=incarnation, link=link or (lambda _: NoLink()), draw=draw)
+        self._conversation = Conversation(
+            node=node,
+            replicas=self._replicas,
+            turns=self._turns,
+            neighbours=self._neighbours,
+            create=self._create,
+            others=self._receivedOther,
+        )
+        self._transfers = Transfers(
+            place=place or _placeInMemory(store),
+            neighbours=self._neighbours,
+            replicas=self._replicas,
+            arrived=self._arrived,
+        )
+        self._files: dict[int, BinaryIO] = {}
+        self._recovering: set[int] = set()
         self._proposals = 0
         self._queuedBefores = 0
         self._queuedOctets = 0
         self._listeners: list[Listener] = []
         self._contexts = count(1)
         self._running = False
-        self._idle: list[Deferred[None]] = []
-        self.failure: Failure | None = None
+        self._tickCall: IDelayedCall | None = None
+        self._ticks = 0
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why nothing is written any more, if so."""
+        return self._turns.failure
 
     # --- life
 
@@ -94,28 +164,22 @@ class Groups:
         Load all replicas. Those that vote alone begin a term and apply what was committed, all in one transaction;
         the Deferred fires when that is durable.
         """
+        unfinished: list[tuple[int, HardRecord]] = []
         with self._store.read() as rows:
             for group, record in hardRecords(rows):
-                if record.replicaId:
+                if record.installing:
+                    unfinished.append((group, record))
+                elif record.replicaId:
                     self._load(rows, group, record)
         self._running = True
-        for replica in self._replicas.values():
+        for group, record in unfinished:
+            self._recover(group, record)
+        for replica in list(self._replicas.values()):
             self._campaign(replica)
-        return self._turn().addCallback(self._started)
-
-    def _load(self, rows: IReadRows, group: int, record: HardRecord) -> Replica:
-        loaded = loadReplica(rows, group, record, StoredLog(self._store, group))
-        raft = Raft(
-            group=group,
-            replicaId=record.replicaId,
-            hard=loaded.hard,
-            log=loaded.log,
-            history=loaded.history,
-            draw=self._draw,
-            settings=self._settings,
-        )
-        replica = self._replicas[group] = Replica(loaded, raft)
-        return replica
+        now = self._clock.seconds()
+        self._conversation.start(now)
+        self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)
+        return self._turns.turn().addCallback(self._started)
 
     def _started(self, _: None) -> None:
         if self.failure is not None:
@@ -123,14 +187,34 @@ class Groups:
 
     def stop(self) -> Deferred[None]:
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
-        self._turn()
+        self._turns.turn()
         self._running = False
-        if self._inFlight == 0:
-            self._failWaiting(Unavailable("stopped"))
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._idle.append(done)
-        return done
+        if self._tickCall is not None and self._tickCall.active():
+            self._tickCall.cancel()
+        self._transfers.stop()
+        return self._turns.whenIdle().addCallback(lambda _: self._failWaiting(Unavailable("stopped")))
+
+    def _load(self, rows: IReadRows, group: int, record: HardRecord) -> Replica:
+        return self._adopt(loadReplica(rows, group, record, StoredLog(self._store, group)))
+
+    def _adopt(self, loaded: Loaded) -> Replica:
+        raft = Raft(
+            group=loaded.group,
+            replicaId=loaded.record.replicaId,
+            hard=loaded.hard,
+            log=loaded.log,
+            history=loaded.history,
+            draw=self._draw,
+            settings=self._settings,
+        )
+        replica = self._replicas[loaded.group] = Replica(loaded, raft)
+        return replica
+
+    def _campaign(self, replica: Replica) -> None:
+        """Have the sole voter of a group lead it, at the start or after a turn that was not written."""
+        if self._replicas.get(replica.group) is replica and replica.raft.isSoleVoter and self._running:
+            replica.raft.campaign()
+            self._turns.touch(replica)
 
     # --- IGroups
 
@@ -143,23 +227,26 @@ class Groups:
         replica = self._replicas.get(group)
         if replica is None or not self._running or self._proposals >= PROPOSALS_MAX:
             return fail(Unavailable("no replica here, stopped, or too much under way"))
+        if before is not None and not replica.raft.isSoleVoter:
+            # Others see the entry while it is being written here: the body must stand before it is proposed.
+            return self._store.write(before).addCallback(lambda _: self.propose(group, entry))  # type: ignore[no-any-return]
         raft = replica.raft
         try:
             index = raft.propose(entry)
         except (NotLeader, TooManyProposals) as problem:
             return fail(problem)
         done: Deferred[Any] = Deferred()
-        replica.waiting[index] = (raft.term, done)
+        replica.waiting[index] = Waiter(raft.term, done, self._clock.seconds() + PROPOSAL_SECONDS)
         self._proposals += 1
         self._queuedOctets += len(entry)
         if before is not None:
             replica.befores[index] = before
             self._queuedBefores += 1
-        self._dirty[group] = replica
+        if replica.quiet is not None:
+            self._conversation.wake(replica)
+        self._turns.touch(replica)
         if self._queuedBefores >= BEFORES_MAX or self._queuedOctets >= TURN_OCTETS_MAX:
-            self._turn()
-        elif self._turnCall is None:
-            self._turnCall = self._clock.callLater(0, self._turn)
+            self._turns.turn()
         return done
 
     def readIndex(self, group: int) -> Deferred[int]:
@@ -170,19 +257,362 @@ class Groups:
         raft = replica.raft
         if raft.isSoleVoter and raft.isReadable:
             return succeed(replica.applied)
-        context = next(self._contexts)
-        try:
-            raft.read(context)
-        except NotLeader as problem:
-            return fail(problem)
+        asked = replica.reads.get(replica.open)
+        if asked is None:
+            try:
+                asked = self._ask(replica, self._clock.seconds() + READ_SECONDS)
+            except NotLeader as problem:
+                return fail(problem)
         done: Deferred[int] = Deferred()
-        replica.reads[context] = done
-        self._touch(replica)
+        asked.dones.append(done)
         return done
+
+    def _ask(self, replica: Replica, deadline: float) -> Asked:
+        context = next(self._contexts)
+        replica.raft.read(context)
+        replica.open = context
+        asked = replica.reads[context] = Asked(deadline)
+        if replica.raft.leadership is not None:
+            self._conversation.keepTicking(replica)
+        self._turns.touch(replica)
+        return asked
 
     def listen(self, listener: Listener) -> None:
         """Call `listener(group, index, events)` on the reactor after every commit that had events."""
         self._listeners.append(listener)
+
+    # --- members and leaders
+
+    def change(self, group: int, change: Change) -> Deferred[Configuration]:
+        """
+        Change a group's members by one step, at its leader; fires when that is committed and applied here.
+
+        @param change: gives the new configuration of the present one (`lambda c: c.withLearner(node)`).
+        """
+        replica = self._replicas.get(group)
+        if replica is None or not self._running:
+            return fail(Unavailable("no replica here, or stopped"))
+        raft = replica.raft
+        try:
+            index = raft.proposeConfiguration(change(raft.configuration))
+        except JindimailError as problem:
+            return fail(problem)
+        done: Deferred[Configuration] = Deferred()
+        replica.waiting[index] = Waiter(raft.term, done, self._clock.seconds() + PROPOSAL_SECONDS)
+        self._proposals += 1
+        self._conversation.wake(replica)
+        self._turns.touch(replica)
+        return done
+
+    def transfer(self, group: int, node: int) -> None:
+        """
+        Hand a group's leadership over to another node's replica; nothing tells when, or whether, it does.
+
+        @raise Refusal: this node does not lead it, or the other has no voter.
+        @raise Unavailable: there is no replica here.
+        """
+        replica = self._replicas.get(group)
+        if replica is None:
+            raise Unavailable("no replica here")
+        ids = [member.replicaId for member in replica.raft.configuration.members if member.node == node]
+        replica.raft.transfer(ids[0] if ids else 0)
+        self._conversation.wake(replica)
+        self._turns.touch(replica)
+
+    def leaderOf(self, group: int) -> int | None:
+        """The node that leads a group, as far as is known here."""
+        replica = self._replicas.get(group)
+        if replica is None or not replica.raft.leader:
+            return None
+        return replica.nodeOf(replica.raft.leader)
+
+    # --- other nodes
+
+    def received(self, node: int, frames: list[bytes]) -> None:
+        """Frames that another node's `INodeLink.send` was given came in, in order."""
+        if self._running:
+            self._conversation.received(node, frames, self._clock.seconds())
+
+    def _receivedOther(self, node: int, message: AnyTraffic) -> None:
+        """A message that is not the groups' own."""
+        if isinstance(message, SnapshotPiece):
+            self._transfers.piece(node, message, self._clock.seconds())
+        elif isinstance(message, SnapshotTaken):
+            self._transfers.taken(node, message, self._clock.seconds())
+
+    def _create(self, message: Message) -> Replica | None:
+        """The replica that a learner's first message makes; None if its id is a tombstone here."""
+        group, replicaId = message.group, message.recipient
+        present = self._replicas.get(group)
+        if present is not None:
+            if present.raft.replicaId < replicaId and not present.installing:
+                self._bury(present)  # its node came back under a new id, so that the old one was removed
+            return None
+        with self._store.read() as rows:
+            row = rows.get(HARD, groupKey(group))
+            if row is not None:
+                record = hardRecord(rows, group)
+                if record.replicaId or record.installing or replicaId <= record.tombstone:
+                    return None
+        return self._adopt(blankReplica(group, replicaId, row))
+
+    def _tick(self) -> None:
+        self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)
+        now = self._clock.seconds()
+        self._conversation.tick(now, BEAT_SECONDS)
+        self._ticks += 1
+        if self._ticks % SWEEP_TICKS == 0:
+            self._sweep(now)
+            self._transfers.tick(now)
+        self.flush()
+
+    def _sweep(self, now: float) -> None:
+        """End what has waited for too long; ask again for reads that do not come."""
+        for replica in list(self._replicas.values()):
+            while replica.waiting:
+                index = next(iter(replica.waiting))
+                if replica.waiting[index].deadline > now:
+                    break
+                self._proposals -= 1
+                replica.waiting.pop(index).done.errback(OutcomeUnknown("not committed in time"))
+            if replica.reads:
+                self._reask(replica, now)
+
+    def _reask(self, replica: Replica, now: float) -> None:
+        reads, replica.reads, replica.open = replica.reads, {}, 0
+        for context, asked in reads.items():
+            if asked.deadline - READ_SECONDS + REASK_SECONDS > now:
+                replica.reads[context] = asked
+                continue
+            try:
+                if asked.deadline > now:
+                    again = self._ask(replica, asked.deadline)
+                    again.dones.extend(asked.dones)
+                    continue
+            except NotLeader:
+                replica.reads[context] = asked
+                continue
+            for done in asked.dones:
+                done.errback(Unavailable("no majority confirmed the read"))
+
+    # --- what became of turns
+
+    def takeNow(self, replica: Replica, work: Work) -> None:
+        """See `ITurned`."""
+        self._queuedBefores = self._queuedOctets = 0
+        if work.outputs.now:
+            self._conversation.send(replica, work.outputs.now, self._clock.seconds())
+        for replicaId in work.outputs.snapshots:
+            self._transfers.wanted(replica, replicaId, self._clock.seconds())
+
+    def written(self, replica: Replica, work: Work, applied: list[Applied]) -> None:
+        """See `ITurned`."""
+        if self._replicas.get(replica.group) is not replica:
+            return
+        raft, outputs = replica.raft, work.outputs
+        raft.persisted(outputs.mark)
+        if outputs.after:
+            self._conversation.send(replica, outputs.after, self._clock.seconds())
+        if outputs.apply:
+            replica.applied = outputs.apply[-1].index
+        self._tell(replica, applied, outputs.apply)
+        if outputs.reads or replica.readable:
+            self._answerReads(replica, outputs.reads)
+        if outputs.install is not None:
+            self._install(replica, outputs.install)
+        elif raft.isBuried:
+            self._bury(replica)
+        elif raft.hasOutputs():
+            self._turns.touch(replica)
+
+    def refused(self, replica: Replica, failure: Failure) -> None:
+        """See `ITurned`."""
+        if self._replicas.get(replica.group) is not replica:
+            return
+        group, sole = replica.group, replica.raft.isSoleVoter
+        replica.failures += not failure.check(StorageFull, Superseded)
+        self._forget(replica)
+        if replica.failures >= FAILURES_MAX:
+            self._log.critical("the replica of group {group} cannot go on and stops", group=group)
+        else:
+            self._reload(replica)
+        isFull = failure.check(StorageFull, Superseded) and sole
+        self._abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
+
+    def _reload(self, replica: Replica) -> None:
+        group = replica.group
+        with self._store.read() as rows:
+            if rows.get(HARD, groupKey(group)) is None:
+                return  # it had never been written
+            record = hardRecord(rows, group)
+            if not record.replicaId:
+                return
+            fresh = self._load(rows, group, record)
+        fresh.failures = replica.failures
+        self._conversation.admit(fresh)
+        self._clock.callLater(RETRY_SECONDS, self._campaign, fresh)
+
+    def broken(self, failure: Failure) -> None:
+        """See `ITurned`: what the store holds now is not known, and the next commit would lie (design §4)."""
+        self._running = False
+        if self._tickCall is not None and self._tickCall.active():
+            self._tickCall.cancel()
+        self._failWaiting(OutcomeUnknown("the commit failed"))
+
+    def flush(self) -> None:
+        """See `ITurned`."""
+        self._neighbours.flush(self._clock.seconds())
+
+    # --- telling
+
+    def _tell(self, replica: Replica, applied: list[Applied], entries: list[Entry]) -> None:
+        """Tell listeners and proposers what has been applied, in the order of the log."""
+        for index, term, outcome, events in applied:
+            if events:
+                for listener in self._listeners:
+                    self._call(listener, replica.group, index, events)
+            self._fire(replica, index, term, outcome)
+        if len(applied) != len(entries) and replica.waiting:
+            for entry in entries:
+                if entry.kind == CONFIGURATION:
+                    self._fire(replica, entry.index, entry.term, decodeConfiguration(entry.data))
+                else:
+                    self._fire(replica, entry.index, entry.term, Unavailable("another entry took the place"))
+
+    def _fire(self, replica: Replica, index: int, term: int, outcome: Any) -> None:
+        waiter = replica.waiting.pop(index, None)
+        if waiter is None:
+            return
+        self._proposals -= 1
+        if isinstance(outcome, Exception):
+            waiter.done.errback(outcome)
+        elif term != waiter.term:
+            waiter.done.errback(Unavailable("another leader's entry took the place"))
+        else:
+            waiter.done.callback(outcome)
+
+    def _call(self, listener: Listener, group: int, index: int, events: Any) -> None:
+        try:
+            listener(group, index, events)
+        except Exception:
+            self._log.failure("a listener of group {group} failed at index {index}", group=group, index=index)
+
+    def _answerReads(self, replica: Replica, reads: list[tuple[int, int]]) -> None:
+        for context, index in reads:
+            asked = replica.reads.pop(context, None)
+            if asked is not None:
+                replica.readable.extend((index, done) for done in asked.dones)
+        ready = [done for index, done in replica.readable if index <= replica.applied]
+        replica.readable = [(index, done) for index, done in replica.readable if index > replica.applied]
+        for done in ready:
+            done.callback(replica.applied)
+
+    # --- ends
+
+    def _bury(self, replica: Replica) -> None:
+        """A removed replica leaves a tombstone; its log goes at once, its rows in steps."""
+        group, replicaId = replica.group, replica.raft.replicaId
+        self._forget(replica)
+        self._abandon(replica, OutcomeUnknown("this node's replica was removed"))
+
+        def job(rows: IRows) -> None:
+            rows.put(HARD, groupKey(group), encodeHard(buriedRecord(replicaId, erasing=True)))
+            for key in [key for key, _ in rows.scan(LOG, logKey(group, 0), logKey(group + 1, 0))]:
+                rows.delete(LOG, key)
+
+        buried: Deferred[None] = self._store.write(job)
+        buried.addCallbacks(
+            lambda _: self._recover(group, buriedRecord(replicaId, erasing=True)),
+            self._notBuried,
+            errbackArgs=(group,),
+        )
+
+    def _notBuried(self, failure: Failure, group: int) -> None:
+        self._log.warn(
+            "the tombstone of group {group} was not written: {reason!r}", group=group, reason=failure.value
+        )
+
+    # --- snapshots
+
+    def _arrived(self, node: int, message: Install, file: BinaryIO) -> None:
+        """A snapshot is complete here: have the machine judge it."""
+        old = self._files.pop(message.group, None)
+        if old is not None:
+            old.close()
+        self._files[message.group] = file
+        self._conversation.step(node, message)
+        replica = self._replicas.get(message.group)
+        if replica is None or replica.installing or replica.raft.installing != message.snapshot:
+            self._files.pop(message.group).close()
+
+    def _install(self, replica: Replica, snapshot: Snapshot) -> None:
+        file = self._files.pop(replica.group)
+        replica.installing = True
+        self._abandon(replica, OutcomeUnknown("a snapshot takes the place of the log"))
+        done = started(install(self._store, replica.group, replica.record(), snapshot, file))
+        done.addCallbacks(self._installed, self._notInstalled, (replica, snapshot), {}, (replica,))
+        done.addBoth(lambda _: file.close())
+
+    def _installed(self, row: bytes, replica: Replica, snapshot: Snapshot) -> None:
+        if self._replicas.get(replica.group) is not replica:
+            return
+        replica.raft.installed(snapshot)
+        replica.installedAt(snapshot.index, row)
+        self._turns.touch(replica)
+        for listener in self._listeners:
+            self._call(listener, replica.group, snapshot.index, SNAPSHOT_INSTALLED)
+
+    def _notInstalled(self, failure: Failure, replica: Replica) -> None:
+        """Half a snapshot is no replica: make it blank, and let the leader send another."""
+        self._log.failure("the snapshot of group {group} was not installed", failure, group=replica.group)
+        if self._replicas.get(replica.group) is replica:
+            record = replica.record()
+            self._forget(replica)
+            self._recover(replica.group, record)
+
+    def _recover(self, group: int, record: HardRecord) -> None:
+        """Erase what is half written, then go on with a blank replica, if there is one."""
+        if group not in self._recovering and self.failure is None:
+            self._recovering.add(group)
+            done = started(recover(self._store, group, record))
+            done.addCallbacks(self._recovered, self._notRecovered, (group,), {}, (group, record))
+
+    def _recovered(self, _: None, group: int) -> None:
+        self._recovering.discard(group)
+        if not self._running:
+            return
+        with self._store.read() as rows:
+            record = hardRecord(rows, group)
+            if record.replicaId and group not in self._replicas:
+                self._conversation.admit(self._load(rows, group, record))
+
+    def _notRecovered(self, failure: Failure, group: int, record: HardRecord) -> None:
+        self._recovering.discard(group)
+        if self._running:
+            self._clock.callLater(RETRY_SECONDS, self._recover, group, record)
+
+    # --- ends
+
+    def _forget(self, replica: Replica) -> None:
+        self._turns.forget(replica)
+        self._conversation.forget(replica)
+        del self._replicas[replica.group]
+
+    def _failWaiting(self, problem: Exception) -> None:
+        for replica in list(self._replicas.values()):
+            self._abandon(replica, problem)
+
+    def _abandon(self, replica: Replica, problem: Exception) -> None:
+        """Nothing that waits for this replica will come."""
+        waiting, replica.waiting = replica.waiting, {}
+        reads, replica.reads = replica.reads, {}
+        readable, replica.readable = replica.readable, []
+        self._proposals -= len(waiting)
+        for waiter in waiting.values():
+            waiter.done.errback(problem)
+        dones = [done for asked in reads.values() for done in asked.dones]
+        for done in [*dones, *(done for _, done in readable)]:
+            done.errback(Unavailable("the replica stopped"))
 
     # --- for administrators
 
@@ -206,170 +636,10 @@ class Groups:
             commit=raft.log.commit,
             applied=replica.applied,
             waiting=len(replica.waiting),
+            quiet=replica.quiet is not None,
             members=members,
         )
 
     def groups(self) -> list[int]:
         """The groups that have a replica here."""
         return sorted(self._replicas)
-
-    # --- turns
-
-    def _touch(self, replica: Replica) -> None:
-        self._dirty[replica.group] = replica
-        if self._turnCall is None:
-            self._turnCall = self._clock.callLater(0, self._turn)
-
-    def _turn(self) -> Deferred[None]:
-        """Hand everything that waits to the store; fires when that is durable, or has failed."""
-        call, self._turnCall = self._turnCall, None
-        if call is not None and call.active():
-            call.cancel()
-        dirty, self._dirty = self._dirty, {}
-        self._queuedBefores = self._queuedOctets = 0
-        if not dirty or self.failure is not None:
-            return succeed(None)
-        suspects = [replica for replica in dirty.values() if replica.failures]
-        for replica in suspects:  # each alone, so that it fails alone
-            self._write([replica])
-        return self._write([replica for replica in dirty.values() if not replica.failures])
-
-    def _write(self, replicas: list[Replica]) -> Deferred[None]:
-        if not replicas:
-            return succeed(None)
-        turn = Turn(self._machine)
-        for replica in replicas:
-            turn.works.append(replica.work())
-        self._inFlight += 1
-        written: Deferred[list[list[Applied]]] = self._store.write(turn.run)
-        taken: Deferred[None] = written.addCallbacks(
-            self._committed, self._refused, (replicas, turn), {}, (replicas,)
-        )
-        return taken.addErrback(self._confused)
-
-    def _committed(self, results: list[list[Applied]], replicas: list[Replica], turn: Turn) -> None:
-        self._inFlight -= 1
-        for replica, work, applied in zip(replicas, turn.works, results, strict=True):
-            replica.failures = 0
-            raft = replica.raft
-            raft.persisted(work.outputs.mark)
-            if work.outputs.apply:
-                replica.applied = work.outputs.apply[-1].index
-            self._tell(replica, applied)
-            self._answerReads(replica, work.outputs.reads)
-            if raft.hasOutputs():
-                self._touch(replica)
-        if self._inFlight == 0 and not self._running:
-            self._settle()
-
-    def _tell(self, replica: Replica, applied: list[Applied]) -> None:
-        """Tell listeners and proposers what has been applied, in the order of the log."""
-        for index, term, outcome, events in applied:
-            if events:
-                for listener in self._listeners:
-                    self._call(listener, replica.group, index, events)
-            waiter = replica.waiting.pop(index, None)
-            if waiter is None:
-                continue
-            self._proposals -= 1
-            proposedTerm, done = waiter
-            if isinstance(outcome, Exception):
-                done.errback(outcome)
-            elif term != proposedTerm:
-                done.errback(Unavailable("another leader's entry took the place"))
-            else:
-                done.callback(outcome)
-
-    def _call(self, listener: Listener, group: int, index: int, events: Any) -> None:
-        try:
-            listener(group, index, events)
-        except Exception:
-            self._log.failure("a listener of group {group} failed at index {index}", group=group, index=index)
-
-    def _answerReads(self, replica: Replica, reads: list[tuple[int, int]]) -> None:
-        for context, index in reads:
-            done = replica.reads.pop(context, None)
-            if done is not None:
-                replica.readable.append((index, done))
-        if replica.readable:
-            ready = [done for index, done in replica.readable if index <= replica.applied]
-            replica.readable = [(index, done) for index, done in replica.readable if index > replica.applied]
-            for done in ready:
-                done.callback(replica.applied)
-
-    # --- ends
-
-    def _refused(self, failure: Failure, replicas: list[Replica]) -> None:
-        """
-        A turn was not written. If the store goes on (the disk was full, or a job raised), its replicas go back to what is
-        stored, as after a crash; nothing of the turn has left. Turns behind it find that they are superseded.
-        """
-        self._inFlight -= 1
-        isFatal = failure.check(OutcomeUnknown, Unavailable) and not failure.check(StorageFull, Superseded)
-        if isFatal or self.failure is not None:
-            self._broken(failure)
-        else:
-            if not failure.check(StorageFull, Superseded):
-                self._log.failure("a turn of {count} groups raised", failure, count=len(replicas))
-            for replica in replicas:
-                if self._replicas.get(replica.group) is replica:
-                    self._reload(replica, failure)
-        if self._inFlight == 0 and not self._running:
-            self._settle()
-
-    def _reload(self, replica: Replica, failure: Failure) -> None:
-        group, sole = replica.group, replica.raft.isSoleVoter
-        replica.failures += not failure.check(StorageFull, Superseded)
-        self._dirty.pop(group, None)
-        if replica.failures >= FAILURES_MAX:
-            self._log.critical("the replica of group {group} cannot go on and stops", group=group)
-            del self._replicas[group]
-        else:
-            with self._store.read() as rows:
-                fresh = self._load(rows, group, hardRecord(rows, group))
-            fresh.failures = replica.failures
-            self._clock.callLater(RETRY_SECONDS, self._campaign, fresh)
-        isFull = failure.check(StorageFull, Superseded) and sole
-        self._abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
-
-    def _campaign(self, replica: Replica) -> None:
-        """Have the sole voter of a group lead it, at the start or after a turn that was not written."""
-        if self._replicas.get(replica.group) is replica and replica.raft.isSoleVoter and self._running:
-            replica.raft.campaign()
-            self._touch(replica)
-
-    def _broken(self, failure: Failure) -> None:
-        """A commit failed: what the store holds now is not known, and the next commit would lie (design §4)."""
-        if self.failure is None:
-            self.failure = failure
-            self._running = False
-            self._log.critical("a commit failed, this node's groups stop: {reason!r}", reason=failure.value)
-        self._failWaiting(OutcomeUnknown("the commit failed"))
-
-    def _confused(self, failure: Failure) -> None:
-        """What a turn did cannot be taken in: an error of this program. The store is sound, but this driver is not."""
-        self._log.failure("a turn that was written could not be taken in; this node's groups stop", failure)
-        self.failure = self.failure or failure
-        self._running = False
-        self._failWaiting(OutcomeUnknown("stopped"))
-
-    def _settle(self) -> None:
-        self._failWaiting(Unavailable("stopped"))
-        idle, self._idle = self._idle, []
-        for done in idle:
-            done.callback(None)
-
-    def _failWaiting(self, problem: Exception) -> None:
-        for replica in self._replicas.values():
-            self._abandon(replica, problem)
-
-    def _abandon(self, replica: Replica, problem: Exception) -> None:
-        """Nothing that waits for this replica will come."""
-        waiting, replica.waiting = replica.waiting, {}
-        reads, replica.reads = replica.reads, {}
-        readable, replica.readable = replica.readable, []
-        self._proposals -= len(waiting)
-        for _, done in waiting.values():
-            done.errback(problem)
-        for done in [*reads.values(), *(done for _, done in readable)]:
-            done.errback(Unavailable("the replica stopped"))

@@ -70,6 +70,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
     group: int
     record: HardRecord
+    row: bytes | None  # as it is stored; None: not yet
     hard: HardState
     log: Log
     history: ConfigurationHistory
@@ -101,6 +102,39 @@ def hardRecords(rows: IReadRows) -> Iterable[tuple[int, HardRecord]]:
     """All (group, hard record) of this node, by group."""
     for key, value in rows.scan(HARD, b"\0", b"\xff\xff\xff"):
         yield int.from_bytes(key, "big"), decode(value, HardRecord)
+
+
+def blankReplica(group: int, replicaId: int, row: bytes | None) -> Loaded:
+    """A learner's new replica, in a group of which this node has at most a tombstone (its hard row)."""
+    tombstone = decode(row, HardRecord).tombstone if row is not None else 0
+    record = HardRecord(
+        replicaId=replicaId,
+        term=0,
+        vote=0,
+        applied=0,
+        baseIndex=0,
+        baseTerm=0,
+        configurationIndex=0,
+        configuration=Configuration(),
+        tombstone=tombstone,
+    )
+    return Loaded(group, record, row, HardState(), Log(), ConfigurationHistory(0, Configuration()))
+
+
+def buriedRecord(replicaId: int, *, erasing: bool) -> HardRecord:
+    """What is left of a removed replica; `erasing`: its rows are not all deleted yet."""
+    return HardRecord(
+        replicaId=0,
+        term=0,
+        vote=0,
+        applied=0,
+        baseIndex=0,
+        baseTerm=0,
+        configurationIndex=0,
+        configuration=Configuration(),
+        tombstone=replicaId,
+        installing=erasing,
+    )
 
 
 def hardRecord(rows: IReadRows, group: int) -> HardRecord:
@@ -145,4 +179,5 @@ def loadReplica(rows: IReadRows, group: int, record: HardRecord, reader: IEntrie
         tail=tail,
         reader=reader,
     )
-    return Loaded(group, record, HardState(record.term, record.vote), log, history)
+    row = rows.get(HARD, groupKey(group))
+    return Loaded(group, record, row, HardState(record.term, record.vote), log, history)

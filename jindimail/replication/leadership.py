@@ -135,12 +135,15 @@ class Leadership:
         self._transferSent = False
         self._ticksToAbort = self._settings.electionTicks
 
-    def successor(self) -> int:
-        """The voter, no witness, whose log is the longest; 0: none."""
+    def successor(self, absent: frozenset[int] = frozenset()) -> int:
+        """The voter, no witness and not absent, whose log is the longest; 0: none."""
         full = [
             (self.progress[member.replicaId].match, member.replicaId)
             for member in self._configuration.members
-            if member.voter and not member.witness and member.replicaId in self.progress
+            if member.voter
+            and not member.witness
+            and member.replicaId in self.progress
+            and member.replicaId not in absent
         ]
         return max(full)[1] if full else 0
 
@@ -179,13 +182,13 @@ class Leadership:
             self._transferSent = True
         return sent
 
-    @property
-    def isSettled(self) -> bool:
-        """Whether everyone has everything, so that the group may be quiet."""
+    def isSettled(self, absent: frozenset[int] = frozenset()) -> bool:
+        """Whether everyone (but the absent) has everything, so that the group may be quiet."""
         log = self._log
         return not (self.reads or self.transferee) and all(
             progress.match == log.lastIndex == log.commit == progress.commitSent
-            for progress in self.progress.values()
+            for replicaId, progress in self.progress.items()
+            if replicaId not in absent
         )
 
     def _wants(self, progress: Progress) -> bool:

@@ -150,10 +150,20 @@ class Raft:
         """Whether it leads and an entry of its own term is committed."""
         return self.leadership is not None and self.log.term(self.log.commit) == self.term
 
+    def isSettled(self, absent: frozenset[int] = frozenset()) -> bool:
+        """Whether it leads and everyone but the absent has everything, so that the group may be quiet."""
+        return self.leadership is not None and self.isReadable and self.leadership.isSettled(absent)
+
     @property
-    def isSettled(self) -> bool:
-        """Whether it leads and everyone has everything, so that the group may be quiet."""
-        return self.leadership is not None and self.isReadable and self.leadership.isSettled
+    def isBuried(self) -> bool:
+        """Whether this replica's id is a tombstone, by a configuration that it has been told to apply or by another's word."""
+        return self.isRemoved or self.history.at(self.applying)[1].isRemoved(self.replicaId)
+
+    def leastMatch(self) -> int:
+        """Up to where all members have the log, as far as this replica knows; what it leads not, it does not hold back."""
+        if self.leadership is None or not self.leadership.progress:
+            return self.log.lastIndex
+        return min(progress.match for progress in self.leadership.progress.values())
 
     # --- requests
 

@@ -11,11 +11,38 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from jindimail.replication.durable import HardRecord, Loaded, encodeHard
+from jindimail.replication.nodemessages import QuietGroup
+from jindimail.replication.outputs import Role
 from jindimail.replication.raft import Raft
 from jindimail.replication.turn import Before, Work
 
-KEPT_ENTRIES = 64  # a log keeps between one and two of these generations of applied entries,
+KEPT_ENTRIES = 64  # a sole voter's log keeps between one and two of these generations of applied entries,
 KEPT_OCTETS = 256 * 1024  # or of these
+SHARED_ENTRIES = 1024  # the same where others may need them
+SHARED_OCTETS = 1024 * 1024
+LAG_ENTRIES_MAX = 10_000  # what a leader keeps for a member that is behind
+DROPPED_MAX = 512  # log rows that one turn deletes
+
+
+class Waiter:
+    """Who waits for a proposal."""
+
+    __slots__ = ("deadline", "done", "term")
+
+    def __init__(self, term: int, done: Deferred[Any], deadline: float) -> None:
+        self.term = term
+        self.done = done
+        self.deadline = deadline
+
+
+class Asked:
+    """Who waits for a read index; all calls of a turn share one."""
+
+    __slots__ = ("deadline", "dones")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.dones: list[Deferred[int]] = []
 
 
 class Replica:
@@ -24,9 +51,12 @@ class Replica:
 
     @ivar applied: the applied index that is durable.
     @ivar failures: how often in a row its turns could not be written, for whatever reason but a full disk.
-    @ivar waiting: the proposals made here, by index: the term they were made in, and who waits.
-    @ivar reads: who waits for a read index, by context.
+    @ivar waiting: the proposals made here, by index.
+    @ivar reads: who waits for a read index, by context; `open` is the context that this turn's calls share.
     @ivar readable: confirmed reads that wait for their index to be applied.
+    @ivar routes: the nodes of replicas that spoke, for those that the configuration does not name (yet).
+    @ivar quiet: where the group is quiet, if it is; `voucher` is the node that says so, 0: this node leads.
+    @ivar inFlight: its turns that are handed to the store and not durable.
     """
 
     __slots__ = (
@@ -34,14 +64,22 @@ class Replica:
         "_generation",
         "_generationOctets",
         "_hard",
-        "_tombstone",
+        "_target",
         "applied",
         "befores",
         "failures",
         "group",
+        "inFlight",
+        "installing",
+        "open",
+        "quiet",
         "raft",
         "readable",
         "reads",
+        "routes",
+        "settledTicks",
+        "tombstone",
+        "voucher",
         "waiting",
     )
 
@@ -49,14 +87,22 @@ class Replica:
         self.group = loaded.group
         self.raft = raft
         self.applied = loaded.record.applied
-        self.waiting: dict[int, tuple[int, Deferred[Any]]] = {}
+        self.waiting: dict[int, Waiter] = {}
         self.befores: dict[int, Before] = {}
-        self.reads: dict[int, Deferred[int]] = {}
+        self.reads: dict[int, Asked] = {}
+        self.open = 0
         self.readable: list[tuple[int, Deferred[int]]] = []
+        self.routes: dict[int, int] = {}
+        self.quiet: QuietGroup | None = None
+        self.voucher = 0
+        self.settledTicks = 0
+        self.inFlight = 0
         self.failures = 0
-        self._hard = encodeHard(loaded.record)
-        self._tombstone = loaded.record.tombstone
+        self.installing = False
+        self.tombstone = loaded.record.tombstone
+        self._hard = loaded.row
         self._base = loaded.log.baseIndex
+        self._target = self._base
         self._generation = loaded.record.applied
         self._generationOctets = 0
 
@@ -64,12 +110,13 @@ class Replica:
         """Take the machine's outputs, with what has to be written for them."""
         raft = self.raft
         outputs = raft.outputs()
+        self.open = 0
         for entry in outputs.entries:
             self._generationOctets += len(entry.data)
         dropFrom, dropTo = self._dropped()
         expected, hard = self._hard, None
         if outputs.mustPersist or outputs.apply or dropFrom:
-            hard = self._hard = self._hardRow()
+            hard = self._hard = encodeHard(self.record())
         befores, self.befores = self.befores, {}
         return Work(
             group=self.group,
@@ -81,34 +128,69 @@ class Replica:
             befores=befores,
         )
 
-    def _dropped(self) -> tuple[int, int]:
-        """The oldest generation of log rows, once there is a whole younger one; (0, 0): nothing."""
-        applying, base = self.raft.applying, self._base
-        if applying - self._generation < KEPT_ENTRIES and self._generationOctets < KEPT_OCTETS:
-            return 0, 0
-        last, self._generation, self._generationOctets = self._generation, applying, 0
-        last = min(last, self.raft.log.commit)
-        if last <= base:
-            return 0, 0
-        self.raft.compacted(last)
-        self._base = last
-        return base + 1, last
+    def installedAt(self, index: int, row: bytes) -> None:
+        """A snapshot has taken the place of everything; `row` is the hard row that says so."""
+        self.installing = False
+        self.applied = self._base = self._target = self._generation = index
+        self._generationOctets = 0
+        self._hard = row
 
-    def _hardRow(self) -> bytes:
+    def nodeOf(self, replicaId: int) -> int | None:
+        """The node of another replica."""
+        member = self.raft.configuration.member(replicaId)
+        return member.node if member is not None else self.routes.get(replicaId)
+
+    def nodes(self, own: int) -> list[int]:
+        """The nodes of the other members."""
+        return [member.node for member in self.raft.configuration.members if member.node != own]
+
+    def agrees(self, quiet: QuietGroup) -> bool:
+        """Whether this replica is at the place where the whole group is said to be."""
+        raft = self.raft
+        log = raft.log
+        return (
+            raft.leader == quiet.leader
+            and raft.term == quiet.term
+            and log.lastIndex == quiet.commit == log.commit
+            and raft.role in (Role.LEADER, Role.FOLLOWER)
+        )
+
+    def record(self) -> HardRecord:
+        """The hard record as of now."""
         raft = self.raft
         log = raft.log
         configurationIndex, configuration = raft.history.at(raft.applying)
-        return encodeHard(
-            HardRecord(
-                replicaId=raft.replicaId,
-                term=raft.term,
-                vote=raft.vote,
-                applied=raft.applying,
-                baseIndex=log.baseIndex,
-                baseTerm=log.baseTerm,
-                configurationIndex=configurationIndex,
-                configuration=configuration,
-                tombstone=self._tombstone,
-                lastIndex=log.lastIndex,
-            )
+        return HardRecord(
+            replicaId=raft.replicaId,
+            term=raft.term,
+            vote=raft.vote,
+            applied=raft.applying,
+            baseIndex=log.baseIndex,
+            baseTerm=log.baseTerm,
+            configurationIndex=configurationIndex,
+            configuration=configuration,
+            tombstone=self.tombstone,
+            lastIndex=log.lastIndex,
         )
+
+    def _dropped(self) -> tuple[int, int]:
+        """
+        Log rows that are no longer needed, (0, 0) for none: once there is a whole younger generation, all that stands
+        before it, a bounded number a turn.
+        """
+        raft = self.raft
+        applying, base = raft.applying, self._base
+        shared = len(raft.configuration.members) > 1
+        entriesMax, octetsMax = (SHARED_ENTRIES, SHARED_OCTETS) if shared else (KEPT_ENTRIES, KEPT_OCTETS)
+        if applying - self._generation >= entriesMax or self._generationOctets >= octetsMax:
+            self._target, self._generation, self._generationOctets = self._generation, applying, 0
+        if self._target <= base:
+            return 0, 0
+        last = min(self._target, raft.log.commit, base + DROPPED_MAX)
+        if shared:
+            last = min(last, max(raft.leastMatch(), applying - LAG_ENTRIES_MAX))
+        if last <= base:
+            return 0, 0
+        raft.compacted(last)
+        self._base = last
+        return base + 1, last

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import random
-from struct import Struct
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jindimail.errors import Corrupt, OutcomeUnknown, StorageFull, Unavailable
-from jindimail.interfaces import IGroups, IStateMachine
+from jindimail.interfaces import IGroups
 from jindimail.replication.driver import Groups
 from jindimail.replication.durable import HardRecord, foundGroups, packLogRow, unpackLogRow
 from jindimail.replication.entries import EMPTY, Entry
 from jindimail.store.keys import ADDRESS, HARD, LOG, SUMMARY, groupKey, logKey, unpackLogKey
 from jindimail.store.memory import MemoryStore
 from jindimail.store.records import decode
+from tests.replication.nodes import Sums, applied, stateKey
 
 GROUPS = 257
-_NUMBER = Struct(">Q")
-
-
-@implementer(IStateMachine)
-class Sums:
-    """A state machine that keeps, for each group, how many entries it saw and their octets in order."""
-
-    def apply(self, rows: Any, group: int, index: int, entry: bytes) -> tuple[Any, Any]:
-        """Append the entry; the outcome is (index, how many so far). An entry `quiet…` has no events."""
-        if entry.startswith(b"raise"):
-            raise ZeroDivisionError
-        key = groupKey(group)
-        old = rows.get(ADDRESS, key) or bytes(8)
-        (seen,) = _NUMBER.unpack(old[:8])
-        rows.put(ADDRESS, key, _NUMBER.pack(seen + 1) + old[8:] + entry + b";")
-        return (index, seen + 1), () if entry.startswith(b"quiet") else (entry,)
-
-
-def applied(store: Any, group: int) -> bytes:
-    """What `Sums` keeps for a group."""
-    with store.read() as rows:
-        return (rows.get(ADDRESS, groupKey(group)) or bytes(8))[8:]
 
 
 def hardOf(store: Any, group: int) -> HardRecord:
@@ -103,7 +80,7 @@ class OneVoterGroupsTests(SynchronousTestCase):
     def test_outcomeComesAfterTheCommitAndNotBefore(self) -> None:
         deferred = self.groups.propose(3, b"a")
         self.assertNoResult(deferred)
-        self.groups._turn()
+        self.groups._turns.turn()
         self.assertNoResult(deferred)
         self.assertEqual(applied(self.store, 3), b"")
         self.advance()
@@ -121,9 +98,9 @@ class OneVoterGroupsTests(SynchronousTestCase):
 
     def test_turnsArePipelined(self) -> None:
         first = self.groups.propose(1, b"a")
-        self.groups._turn()
+        self.groups._turns.turn()
         second = self.groups.propose(1, b"b")
-        self.groups._turn()
+        self.groups._turns.turn()
         self.assertNoResult(first)
         self.assertEqual(self.done(gatherResults([first, second])), [(2, 1), (3, 2)])
 
@@ -182,11 +159,11 @@ class OneVoterGroupsTests(SynchronousTestCase):
 
     def test_restartAppliesWhatWasLoggedButNotApplied(self) -> None:
         self.done(self.groups.propose(1, b"a"))
-        before = self.store.rows.get(HARD, groupKey(1)), self.store.rows.get(ADDRESS, groupKey(1))
+        before = self.store.rows.get(HARD, groupKey(1)), self.store.rows.get(ADDRESS, stateKey(1))
         self.done(gatherResults([self.groups.propose(1, b"b"), self.groups.propose(1, b"c")]))
         with self.store.rows.transaction() as rows:  # as if applying had not been written
             rows.put(HARD, groupKey(1), before[0])
-            rows.put(ADDRESS, groupKey(1), before[1])
+            rows.put(ADDRESS, stateKey(1), before[1])
         commits = self.store.commits
         self.startedOn(self.store)
         self.assertEqual(self.store.commits, commits + 1)
@@ -221,7 +198,7 @@ class OneVoterGroupsTests(SynchronousTestCase):
 
     def test_commitErrorStopsTheDriver(self) -> None:
         underWay = self.groups.propose(1, b"a")
-        self.groups._turn()
+        self.groups._turns.turn()
         queued = self.groups.propose(1, b"b")
         self.store.breakDown(OutcomeUnknown("EIO"))
         self.failureResultOf(underWay, OutcomeUnknown)
@@ -262,12 +239,12 @@ class OneVoterGroupsTests(SynchronousTestCase):
 
     def test_turnBehindOneThatWasNotWrittenIsNotWrittenEither(self) -> None:
         self.groups.propose(1, b"raise").addErrback(lambda _: None)
-        self.groups._turn()
+        self.groups._turns.turn()
         behind = self.groups.propose(1, b"b")
         beside = self.groups.propose(2, b"c")
-        self.groups._turn()
+        self.groups._turns.turn()
         apart = self.groups.propose(3, b"d")
-        self.groups._turn()
+        self.groups._turns.turn()
         self.advance()
         self.failureResultOf(behind, Unavailable)
         self.failureResultOf(beside, Unavailable)

@@ -980,10 +980,10 @@ class QuietGroups(SynchronousTestCase):
         network.elect(1)
         network.propose(1, b"a")
         network.settle()
-        self.assertTrue(network[1].isSettled)
-        self.assertFalse(network[2].isSettled)
+        self.assertTrue(network[1].isSettled())
+        self.assertFalse(network[2].isSettled())
         network[1].propose(b"b")
-        self.assertFalse(network[1].isSettled)
+        self.assertFalse(network[1].isSettled())
 
     def test_silentLeadersFollowersVoteAgain(self) -> None:
         network = Network(3)

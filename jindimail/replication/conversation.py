@@ -1,0 +1,288 @@
+"""
+What a node's groups say to other nodes, and when: messages, heartbeats, quiet groups, elections of many groups at once.
+
+The rules (design §5): a group is ticked only while it has something to do or is in dispute; of a quiet group the leader's node
+vouches for the leader, by one heartbeat for all. When a node falls silent, this node campaigns for all the groups that it
+led, in one turn. A node that starts anew, or answers again, wakes the groups that are shared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jindimail.replication.messages import Append, AskRead, Install, Message
+from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
+from jindimail.replication.nodemessages import (
+    AllQuiet,
+    AnyTraffic,
+    AskQuiet,
+    NodeBeat,
+    Quiet,
+    QuietGroup,
+    Wake,
+)
+from jindimail.replication.replica import Replica
+from jindimail.replication.turns import Turns
+
+SETTLED_TICKS = 2  # for so long a group has nothing to do before it goes quiet
+SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept
+
+
+class Conversation:
+    """
+    All that is said between this node's replicas and others'.
+
+    @param replicas: the node's replicas by group, shared with the driver.
+    @param create: makes a replica for a learner's first message, if that may be.
+    @param others: takes messages that are not the groups' (snapshots, bodies).
+    """
+
+    def __init__(
+        self,
+        *,
+        node: int,
+        replicas: dict[int, Replica],
+        turns: Turns,
+        neighbours: Neighbours,
+        create: Callable[[Message], Replica | None],
+        others: Callable[[int, AnyTraffic], None],
+    ) -> None:
+        self._node = node
+        self._replicas = replicas
+        self._turns = turns
+        self._neighbours = neighbours
+        self._create = create
+        self._others = others
+        self._ticking: dict[int, Replica] = {}
+        self._expected = 0.0
+
+    # --- out
+
+    def send(self, replica: Replica, messages: list[Message], now: float) -> None:
+        """Messages of a replica leave with this turn."""
+        for message in messages:
+            node = replica.nodeOf(message.recipient)
+            if node is not None and node != self._node:
+                self._neighbours.at(node, now).send(message)
+
+    # --- in
+
+    def received(self, node: int, frames: list[bytes], now: float) -> None:
+        """Frames of another node came in."""
+        neighbour = self._neighbours.at(node, now)
+        for message in self._neighbours.heard(node, frames, now):
+            if isinstance(message, Message):
+                self.step(node, message)
+            elif isinstance(message, NodeBeat):
+                self._heardBeat(neighbour, message, now)
+            elif isinstance(message, Quiet):
+                self._vouched(neighbour, message.groups)
+            elif isinstance(message, AskQuiet):
+                neighbour.send(AllQuiet(list(neighbour.led)))
+            elif isinstance(message, AllQuiet):
+                self._settleDispute(neighbour, message.groups)
+            elif isinstance(message, Wake):
+                for group in message.groups:
+                    self.wake(self._replicas.get(group))
+            else:
+                self._others(node, message)
+        neighbour.flush(now)
+
+    def step(self, node: int, message: Message) -> None:
+        """A message of another node's replica came in."""
+        replica = self._replicas.get(message.group)
+        if replica is None or replica.raft.replicaId != message.recipient:
+            isFirst = isinstance(message, Append | Install) and message.learner
+            replica = self._create(message) if isFirst else None
+            if replica is None:
+                return
+            self._ticking[replica.group] = replica
+        if replica.installing:
+            return
+        replica.routes[message.sender] = node
+        replica.raft.step(message)
+        if isinstance(message, AskRead):
+            self._ticking[replica.group] = replica  # until it is answered: the beat that asks may be lost
+        self.stepped(replica)
+
+    def stepped(self, replica: Replica) -> None:
+        """Something happened to a replica: it may have outputs, and be quiet no longer."""
+        self._turns.touch(replica)
+        if replica.quiet is not None and not replica.agrees(replica.quiet):
+            self.wake(replica)
+
+    # --- quiet groups
+
+    def wake(self, replica: Replica | None) -> None:
+        """A replica is ticked from now on."""
+        if replica is None or self._replicas.get(replica.group) is not replica:
+            return
+        self.forget(replica)
+        self._ticking[replica.group] = replica
+
+    def forget(self, replica: Replica) -> None:
+        """A replica is neither quiet nor ticked any more."""
+        replica.settledTicks = 0
+        if self._ticking.get(replica.group) is replica:
+            del self._ticking[replica.group]
+        if replica.quiet is not None:
+            replica.quiet = None
+            for neighbour in self._neighbours:
+                neighbour.led.discard(replica.group)
+                neighbour.vouched.discard(replica.group)
+
+    def keepTicking(self, replica: Replica) -> None:
+        """A leader has something to repeat until it is answered (reads), quiet or not."""
+        self._ticking[replica.group] = replica
+
+    def _quieten(self, replica: Replica, now: float) -> None:
+        raft = replica.raft
+        quiet = QuietGroup(replica.group, raft.replicaId, raft.term, raft.log.commit)
+        self.forget(replica)
+        replica.quiet, replica.voucher = quiet, 0
+        for node in replica.nodes(self._node):
+            if not self._neighbours.isSilent(node):
+                self._neighbours.at(node, now).quieten(quiet)
+
+    def _vouched(self, neighbour: Neighbour, groups: list[QuietGroup]) -> None:
+        disputed = [quiet.group for quiet in groups if not self._accept(neighbour, quiet)]
+        if disputed:
+            neighbour.send(Wake(disputed))
+
+    def _accept(self, neighbour: Neighbour, quiet: QuietGroup) -> bool:
+        """Whether this replica is where the neighbour says that everybody is; if so, it is quiet, too."""
+        replica = self._replicas.get(quiet.group)
+        if replica is None or replica.raft.leadership is not None or not replica.agrees(quiet):
+            return False
+        if replica.nodeOf(quiet.leader) != neighbour.node:
+            return False
+        self.forget(replica)
+        replica.quiet, replica.voucher = quiet, neighbour.node
+        replica.raft.leaderAlive()
+        neighbour.vouched.add(quiet)
+        return True
+
+    def _settleDispute(self, neighbour: Neighbour, groups: list[QuietGroup]) -> None:
+        """The neighbour's whole list: what is not on it, or not so, ticks on its own until both agree."""
+        listed = {quiet.group: quiet for quiet in groups}
+        for quiet in neighbour.vouched:
+            if listed.get(quiet.group) != quiet:
+                self.wake(self._replicas.get(quiet.group))
+        self._vouched(neighbour, [quiet for quiet in groups if quiet.group not in neighbour.vouched])
+
+    # --- nodes
+
+    def _heardBeat(self, neighbour: Neighbour, beat: NodeBeat, now: float) -> None:
+        known = neighbour.incarnation
+        if not self._neighbours.heardBeat(neighbour, beat, now):
+            return
+        if beat.incarnation != known:
+            neighbour.incarnation = beat.incarnation
+            if known:
+                self._begunAnew(neighbour)
+        if beat.quietDigest != neighbour.vouched.digest:
+            neighbour.send(AskQuiet())
+
+    def _begunAnew(self, neighbour: Neighbour) -> None:
+        """It forgot what was not durable; nobody may wait for a leader that it no longer is."""
+        for replica in list(self._replicas.values()):
+            if replica.raft.leader and replica.nodeOf(replica.raft.leader) == neighbour.node:
+                replica.raft.leaderSilent()
+                self.wake(replica)
+        self._wakeLed(neighbour)
+
+    def _wakeLed(self, neighbour: Neighbour) -> None:
+        """Groups that this node leads and shares with the neighbour: look what it has."""
+        for replica in list(self._replicas.values()):
+            raft = replica.raft
+            if raft.leadership is None:
+                continue
+            for member in raft.configuration.members:
+                if member.node == neighbour.node:
+                    raft.unreachable(member.replicaId)
+                    self.wake(replica)
+                    self._turns.touch(replica)
+
+    def _fellSilent(self, neighbour: Neighbour) -> None:
+        """Campaign for all quiet groups that it led; those that tick find out for themselves."""
+        for quiet in neighbour.vouched:
+            replica = self._replicas.get(quiet.group)
+            if replica is None:
+                continue
+            self.wake(replica)
+            replica.raft.leaderSilent()
+            replica.raft.campaign()
+            self._turns.touch(replica)
+        for quiet in neighbour.led:
+            self.wake(self._replicas.get(quiet.group))
+
+    # --- time
+
+    def start(self, now: float) -> None:
+        """Begin with all replicas that others share in dispute."""
+        self._expected = now
+        for replica in self._replicas.values():
+            self.admit(replica)
+
+    def admit(self, replica: Replica) -> None:
+        """A replica that was loaded, or made, ticks until it is known to be quiet."""
+        if len(replica.raft.configuration.members) != 1:
+            self._ticking[replica.group] = replica
+
+    def tick(self, now: float, seconds: float) -> None:
+        """One tick of the node; the next is expected after `seconds`."""
+        lag = max(0.0, now - self._expected)
+        self._expected = now + seconds
+        if lag > SLEPT_SECONDS:
+            self._slept(now)
+        self._tickGroups(now)
+        fell, rose = self._neighbours.changes(now, lag)
+        for neighbour in fell:
+            self._fellSilent(neighbour)
+        for neighbour in rose:
+            self._wakeLed(neighbour)
+        age = self._turns.ageSeconds(now)
+        if age > COMMIT_AGE_SECONDS_MAX:
+            self._handOver()
+        self._neighbours.beat(now, age)
+
+    def _tickGroups(self, now: float) -> None:
+        for replica in list(self._ticking.values()):
+            raft = replica.raft
+            raft.tick()
+            if raft.hasOutputs():
+                self._turns.touch(replica)
+            if raft.leadership is None or not raft.isSettled(self._absent(replica)):
+                replica.settledTicks = 0
+                continue
+            replica.settledTicks += 1
+            if replica.quiet is not None:
+                self._ticking.pop(replica.group, None)
+            elif replica.settledTicks >= SETTLED_TICKS:
+                self._quieten(replica, now)
+
+    def _absent(self, replica: Replica) -> frozenset[int]:
+        return frozenset(
+            member.replicaId
+            for member in replica.raft.configuration.members
+            if self._neighbours.isSilent(member.node)
+        )
+
+    def _slept(self, now: float) -> None:
+        """This node was paused: it does not know who leads, nor whether it still does."""
+        self._neighbours.forgive(now)
+        for replica in list(self._replicas.values()):
+            if replica.quiet is not None:
+                self.wake(replica)
+
+    def _handOver(self) -> None:
+        """This node's disk is stuck: let others lead."""
+        for replica in list(self._replicas.values()):
+            leadership = replica.raft.leadership
+            if leadership is None or leadership.transferee or not leadership.progress:
+                continue
+            successor = leadership.successor(self._absent(replica))
+            if successor:
+                replica.raft.transfer(successor)
+                self.wake(replica)
+                self._turns.touch(replica)

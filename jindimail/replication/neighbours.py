@@ -1,0 +1,199 @@
+"""
+The other nodes as this node's groups see them: what is to be sent to each in this turn, whether it lives, which quiet groups
+it and this node vouch for.
+
+No I/O but `INodeLink.send`; time is passed in. A node lives as long as anything is heard from it; one whose oldest
+unfinished commit is too old counts as silent, since its disk is stuck (design §5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from jindimail.errors import Corrupt
+from jindimail.interfaces import INodeLink
+from jindimail.replication.frames import Unpacker, packFrames
+from jindimail.replication.nodemessages import AnyTraffic, NodeBeat, Quiet, QuietGroup, encodeTraffic
+from jindimail.replication.quiet import QuietGroups
+
+BEAT_SECONDS = 0.1
+DIGEST_SECONDS = 1.0  # a beat leaves at least so often, however busy the link is
+SILENCE_MILLISECONDS = (400, 800)  # drawn for each silence
+LAGS_IN_A_SILENCE = 5  # a silence is at least so many loop lags
+COMMIT_AGE_SECONDS_MAX = 0.4
+OUTBOX_OCTETS_MAX = 8 * 1024 * 1024  # of one turn to one node; what is beyond is lost, as on a bad link
+
+
+class Neighbour:
+    """
+    One other node.
+
+    @ivar led: quiet groups that this node leads and the neighbour shares.
+    @ivar vouched: quiet groups that the neighbour leads and vouches for.
+    """
+
+    __slots__ = (
+        "_octets",
+        "_outbox",
+        "_quiet",
+        "commitAgeSeconds",
+        "digestAt",
+        "echoMilliseconds",
+        "heardAt",
+        "incarnation",
+        "isSilent",
+        "led",
+        "link",
+        "node",
+        "sentAt",
+        "silenceSeconds",
+        "tripSeconds",
+        "unpacker",
+        "vouched",
+    )
+
+    def __init__(self, node: int, link: INodeLink, now: float) -> None:
+        self.node = node
+        self.link = link
+        self.led = QuietGroups()
+        self.vouched = QuietGroups()
+        self.unpacker = Unpacker()
+        self.heardAt = now
+        self.sentAt = self.digestAt = now - DIGEST_SECONDS
+        self.silenceSeconds = SILENCE_MILLISECONDS[1] / 1000
+        self.incarnation = 0
+        self.isSilent = False
+        self.commitAgeSeconds = 0.0
+        self.tripSeconds = 0.0
+        self.echoMilliseconds = 0
+        self._outbox: list[bytes] = []
+        self._octets = 0
+        self._quiet: list[QuietGroup] = []
+
+    def send(self, message: AnyTraffic) -> None:
+        """A message leaves with this turn."""
+        octets = encodeTraffic(message)
+        if self._octets + len(octets) > OUTBOX_OCTETS_MAX:
+            return
+        self._octets += len(octets)
+        self._outbox.append(octets)
+
+    def quieten(self, quiet: QuietGroup) -> None:
+        """A group that this node leads goes quiet."""
+        self.led.add(quiet)
+        self._quiet.append(quiet)
+
+    def flush(self, now: float) -> None:
+        """Everything of this turn leaves, in one call."""
+        if self._quiet:
+            quiet = [each for each in self._quiet if self.led.get(each.group) == each]
+            self._quiet = []
+            self.send(Quiet(quiet))
+        if self._outbox:
+            outbox, self._outbox, self._octets = self._outbox, [], 0
+            self.sentAt = now
+            self.link.send(packFrames(outbox))
+
+    def mayBeSilent(self, now: float, lagSeconds: float) -> bool:
+        """Whether it has been silent for long enough, or cannot finish its commits."""
+        silence = max(self.silenceSeconds, LAGS_IN_A_SILENCE * lagSeconds)
+        return now - self.heardAt > silence or self.commitAgeSeconds > COMMIT_AGE_SECONDS_MAX
+
+
+class Neighbours:
+    """All other nodes that share a group with this one."""
+
+    def __init__(
+        self,
+        *,
+        incarnation: int,
+        link: Callable[[int], INodeLink],
+        draw: Callable[[int, int], int],
+    ) -> None:
+        self._incarnation = incarnation
+        self._link = link
+        self._draw = draw
+        self._neighbours: dict[int, Neighbour] = {}
+
+    def __iter__(self) -> Iterator[Neighbour]:
+        return iter(list(self._neighbours.values()))
+
+    def at(self, node: int, now: float) -> Neighbour:
+        """A node, known or not."""
+        neighbour = self._neighbours.get(node)
+        if neighbour is None:
+            neighbour = self._neighbours[node] = Neighbour(node, self._link(node), now)
+            self._drawSilence(neighbour)
+        return neighbour
+
+    def isSilent(self, node: int) -> bool:
+        """Whether a node is known to be silent."""
+        neighbour = self._neighbours.get(node)
+        return neighbour is not None and neighbour.isSilent
+
+    def heard(self, node: int, frames: list[bytes], now: float) -> list[AnyTraffic]:
+        """Frames came in; their messages. What does not decode is dropped with its frame."""
+        neighbour = self.at(node, now)
+        neighbour.heardAt = now
+        messages: list[AnyTraffic] = []
+        for frame in frames:
+            try:
+                messages.extend(neighbour.unpacker.unpack(frame))
+            except Corrupt:
+                continue
+        return messages
+
+    def heardBeat(self, neighbour: Neighbour, beat: NodeBeat, now: float) -> bool:
+        """A beat came in; False if it is of an earlier incarnation than is known (an old disk image)."""
+        if beat.incarnation < neighbour.incarnation:
+            return False
+        neighbour.commitAgeSeconds = beat.commitAgeMilliseconds / 1000
+        neighbour.echoMilliseconds = beat.sentMilliseconds
+        neighbour.digestAt = now
+        if beat.echoMilliseconds:
+            neighbour.tripSeconds = now - (beat.echoMilliseconds + beat.heldMilliseconds) / 1000
+        return True
+
+    def beat(self, now: float, commitAgeSeconds: float) -> None:
+        """Send a beat to each node that has heard nothing for a while."""
+        for neighbour in self._neighbours.values():
+            isQuiet = now - neighbour.sentAt >= BEAT_SECONDS * 0.9
+            if not isQuiet and now - neighbour.digestAt < DIGEST_SECONDS:
+                continue
+            held = int((now - neighbour.heardAt) * 1000) if neighbour.echoMilliseconds else 0
+            neighbour.send(
+                NodeBeat(
+                    self._incarnation,
+                    int(now * 1000),
+                    neighbour.echoMilliseconds,
+                    held,
+                    int(commitAgeSeconds * 1000),
+                    neighbour.led.digest,
+                )
+            )
+
+    def changes(self, now: float, lagSeconds: float) -> tuple[list[Neighbour], list[Neighbour]]:
+        """(nodes that fell silent, nodes that live again) since the last call."""
+        fell, rose = [], []
+        for neighbour in self._neighbours.values():
+            isSilent = neighbour.mayBeSilent(now, lagSeconds)
+            if isSilent and not neighbour.isSilent:
+                fell.append(neighbour)
+            elif neighbour.isSilent and not isSilent:
+                rose.append(neighbour)
+                self._drawSilence(neighbour)
+            neighbour.isSilent = isSilent
+        return fell, rose
+
+    def forgive(self, now: float) -> None:
+        """This node slept itself: what it did not hear meanwhile says nothing of others."""
+        for neighbour in self._neighbours.values():
+            neighbour.heardAt = max(neighbour.heardAt, now)
+
+    def flush(self, now: float) -> None:
+        """Everything of this turn leaves."""
+        for neighbour in self._neighbours.values():
+            neighbour.flush(now)
+
+    def _drawSilence(self, neighbour: Neighbour) -> None:
+        neighbour.silenceSeconds = self._draw(*SILENCE_MILLISECONDS) / 1000

@@ -1,0 +1,171 @@
+"""
+The turns of a node: once a reactor turn, what all its groups have to write goes to the store as one job (design §5).
+
+Turns are pipelined: the next is handed to the store whether or not the last is durable; the store keeps their order. A turn
+that was not written takes those behind it along, since each names the hard row that it builds upon (turn.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
+from jindimail.interfaces import IStateMachine, IStore
+from jindimail.replication.replica import Replica
+from jindimail.replication.turn import Applied, Superseded, Turn, Work
+
+
+class ITurned(Protocol):
+    """Who is told what became of turns."""
+
+    def takeNow(self, replica: Replica, work: Work) -> None:
+        """Outputs were taken: send what may leave at once."""
+        ...
+
+    def written(self, replica: Replica, work: Work, applied: list[Applied]) -> None:
+        """A replica's work is durable."""
+        ...
+
+    def refused(self, replica: Replica, failure: Failure) -> None:
+        """A replica's work was not written, but the store goes on."""
+        ...
+
+    def broken(self, failure: Failure) -> None:
+        """The store does not go on; nothing will be written any more."""
+        ...
+
+    def flush(self) -> None:
+        """A turn, or the taking in of one, is over: send what it gave."""
+        ...
+
+
+class Turns:
+    """Collects the replicas that have outputs, and has them written."""
+
+    _log = Logger()
+
+    def __init__(self, *, clock: IReactorTime, store: IStore, machine: IStateMachine, told: ITurned) -> None:
+        self._clock = clock
+        self._store = store
+        self._machine = machine
+        self._told = told
+        self._dirty: dict[int, Replica] = {}
+        self._call: IDelayedCall | None = None
+        self._begun: deque[float] = deque()
+        self._idle: list[Deferred[None]] = []
+        self.failure: Failure | None = None
+
+    # --- collecting
+
+    def touch(self, replica: Replica) -> None:
+        """A replica may have outputs: take them at the end of this reactor turn."""
+        self._dirty[replica.group] = replica
+        if self._call is None:
+            self._call = self._clock.callLater(0, self.turn)
+
+    def forget(self, replica: Replica) -> None:
+        """A replica is gone."""
+        if self._dirty.get(replica.group) is replica:
+            del self._dirty[replica.group]
+
+    def ageSeconds(self, now: float) -> float:
+        """How long the oldest turn that is not durable has been under way."""
+        return now - self._begun[0] if self._begun else 0.0
+
+    def whenIdle(self) -> Deferred[None]:
+        """Fires when nothing is under way."""
+        if not self._begun:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        return done
+
+    # --- writing
+
+    def turn(self) -> Deferred[None]:
+        """Hand everything that waits to the store; fires when that is durable, or was refused."""
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+        dirty, self._dirty = self._dirty, {}
+        if not dirty or self.failure is not None:
+            return succeed(None)
+        for replica in dirty.values():
+            if replica.failures:  # each alone, so that it fails alone
+                self._write([replica])
+        done = self._write([replica for replica in dirty.values() if not replica.failures])
+        self._told.flush()
+        return done
+
+    def _write(self, replicas: list[Replica]) -> Deferred[None]:
+        turn = Turn(self._machine)
+        taken: list[Replica] = []
+        for replica in replicas:
+            work = replica.work()
+            self._told.takeNow(replica, work)
+            if work.hard is None and not replica.inFlight:
+                self._told.written(replica, work, [])  # nothing to write, nothing to wait for
+                continue
+            replica.inFlight += 1
+            taken.append(replica)
+            turn.works.append(work)
+        if not taken:
+            return succeed(None)
+        self._begun.append(self._clock.seconds())
+        written: Deferred[list[list[Applied]]] = self._store.write(turn.run)
+        done: Deferred[None] = written.addCallbacks(
+            self._committed, self._refused, (taken, turn), {}, (taken,)
+        )
+        return done.addErrback(self._confused)
+
+    def _committed(self, results: list[list[Applied]], replicas: list[Replica], turn: Turn) -> None:
+        self._begun.popleft()
+        told = self._told.written
+        for replica, work, applied in zip(replicas, turn.works, results, strict=True):
+            replica.inFlight -= 1
+            replica.failures = 0
+            told(replica, work, applied)
+        self._told.flush()
+        self._checkIdle()
+
+    def _refused(self, failure: Failure, replicas: list[Replica]) -> None:
+        """
+        A turn was not written. If the store goes on (the disk was full, or a job raised), its replicas go back to what is
+        stored, as after a crash; nothing that had to be durable has left.
+        """
+        self._begun.popleft()
+        isFatal = failure.check(OutcomeUnknown, Unavailable) and not failure.check(StorageFull, Superseded)
+        if isFatal or self.failure is not None:
+            self._break(failure)
+        else:
+            if not failure.check(StorageFull, Superseded):
+                self._log.failure("a turn of {count} groups raised", failure, count=len(replicas))
+            for replica in replicas:
+                replica.inFlight -= 1
+                self._told.refused(replica, failure)
+        self._checkIdle()
+
+    def _break(self, failure: Failure) -> None:
+        if self.failure is None:
+            self.failure = failure
+            self._log.critical("a commit failed, this node's groups stop: {reason!r}", reason=failure.value)
+        self._told.broken(failure)
+
+    def _confused(self, failure: Failure) -> None:
+        """What a turn did cannot be taken in: an error of this program. The store is sound, but this driver is not."""
+        self._log.failure("a turn that was written could not be taken in; this node's groups stop", failure)
+        self.failure = self.failure or failure
+        self._told.broken(failure)
+        self._checkIdle()
+
+    def _checkIdle(self) -> None:
+        if not self._begun:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)

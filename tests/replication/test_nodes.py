@@ -1,0 +1,229 @@
+"""Drivers of several nodes together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import gatherResults
+from twisted.trial.unittest import SynchronousTestCase
+
+from jindimail.errors import OutcomeUnknown, Unavailable
+from jindimail.replication.durable import HardRecord
+from jindimail.replication.frames import packFrames
+from jindimail.replication.messages import Append, encodeMessage
+from jindimail.store.keys import HARD, SUMMARY, groupKey
+from jindimail.store.records import decode
+from tests.replication.nodes import Array
+
+
+class ThreeNodes(SynchronousTestCase):
+    """Groups with a voter at each of three nodes."""
+
+    def setUp(self) -> None:
+        self.array = Array().grown()
+
+    def test_grownFromOneNodeToThree(self) -> None:
+        for node in (1, 2, 3):
+            status = self.array.nodes[node].status(1)
+            assert status is not None
+            self.assertEqual(
+                [(member[1], member[2]) for member in status.members], [(1, True), (2, True), (3, True)]
+            )
+            self.assertEqual(self.array.nodes[node].leaderOf(1), 1)
+
+    def test_proposalIsAppliedEverywhere(self) -> None:
+        self.assertEqual(self.array.result(self.array.nodes[1].propose(1, b"a"))[1], 1)
+        self.array.run(0.1)
+        self.assertEqual([self.array.state(node) for node in (1, 2, 3)], [b"a;"] * 3)
+
+    def test_followerRefusesProposals(self) -> None:
+        with self.assertRaises(Unavailable):
+            self.array.result(self.array.nodes[2].propose(1, b"a"))
+
+    def test_readIndexAtAnyNodeCoversWhatWasAcknowledged(self) -> None:
+        index, _ = self.array.result(self.array.nodes[1].propose(1, b"a"))
+        for node in (1, 2, 3):
+            self.assertGreaterEqual(self.array.result(self.array.nodes[node].readIndex(1)), index)
+            self.assertEqual(self.array.state(node), b"a;")
+
+    def test_bodyIsDurableBeforeItsEntryIsProposed(self) -> None:
+        seen: list[Any] = []
+
+        def before(rows: Any) -> None:
+            seen.append(self.array.nodes[1].status(1).lastIndex)  # type: ignore[union-attr]
+            rows.put(SUMMARY, b"body", b"octets")
+
+        last = self.array.nodes[1].status(1).lastIndex  # type: ignore[union-attr]
+        self.array.result(self.array.nodes[1].propose(1, b"a", before))
+        self.assertEqual(seen, [last])
+        self.assertEqual(self.array.rows[1].get(SUMMARY, b"body"), b"octets")
+
+    def test_idleGroupGoesQuiet(self) -> None:
+        self.array.run(2)
+        for node in (1, 2, 3):
+            self.assertTrue(self.array.nodes[node].status(1).quiet)  # type: ignore[union-attr]
+            self.assertEqual(self.array.nodes[node]._conversation._ticking, {})
+
+    def test_leaderOfAQuietGroupIsReplacedWhenItsNodeDies(self) -> None:
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(2)
+        self.array.crash(1)
+        self.array.run(2)
+        leader = self.array.leader()
+        self.assertEqual(self.array.result(self.array.nodes[leader].propose(1, b"b"))[1], 2)
+
+    def test_busyLeaderIsReplacedWhenItsNodeDies(self) -> None:
+        self.array.nodes[1].propose(1, b"a").addErrback(lambda _: None)
+        self.array.run(0.02)
+        self.array.crash(1)
+        self.array.run(2)
+        self.assertIn(self.array.leader(), (2, 3))
+
+    def test_deadNodeThatReturnsGetsWhatItMissed(self) -> None:
+        self.array.crash(3)
+        for number in range(20):
+            self.array.result(self.array.nodes[1].propose(1, b"%d" % number))
+        self.array.run(2)
+        self.assertTrue(self.array.nodes[1].status(1).quiet)  # type: ignore[union-attr]
+        self.array.start(3)
+        self.array.run(2)
+        self.assertEqual(self.array.state(3), self.array.state(1))
+        self.assertTrue(self.array.nodes[3].status(1).quiet)  # type: ignore[union-attr]
+
+    def test_quickRestartOfALeaderIsNoticed(self) -> None:
+        """Its node is never silent for long enough; its new incarnation tells."""
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(2)
+        self.array.crash(1)
+        self.array.run(0.05)
+        self.array.start(1)
+        self.array.run(3)
+        leader = self.array.leader()
+        self.assertEqual(self.array.result(self.array.nodes[leader].propose(1, b"b"))[1], 2)
+
+    def test_isolatedLeaderConfirmsNeitherReadsNorWrites(self) -> None:
+        self.array.run(1)
+        self.array.isolate(1)
+        write = self.array.nodes[1].propose(1, b"lost")
+        read = self.array.nodes[1].readIndex(1)
+        self.array.run(3)
+        self.failureResultOf(read, Unavailable)
+        leader = self.array.leader()
+        self.assertIn(leader, (2, 3))
+        self.array.result(self.array.nodes[leader].propose(1, b"kept"))
+        self.array.heal()
+        self.array.run(2)
+        self.failureResultOf(write, Unavailable)
+        self.assertEqual([self.array.state(node) for node in (1, 2, 3)], [b"kept;"] * 3)
+
+    def test_proposalThatCannotBeCommittedIsUnknownInTheEnd(self) -> None:
+        self.array.isolate(1)
+        write = self.array.nodes[1].propose(1, b"lost")
+        self.array.run(11)
+        self.failureResultOf(write, OutcomeUnknown)
+
+    def test_nodeWithAStuckDiskHandsOver(self) -> None:
+        self.array.run(1)
+        self.array.stores[1]._commit = lambda: None  # type: ignore[method-assign]
+        self.array.nodes[1].propose(1, b"a").addErrback(lambda _: None)
+        self.array.run(3)
+        leader = self.array.leader()
+        self.assertIn(leader, (2, 3))
+        self.array.result(self.array.nodes[leader].propose(1, b"b"))
+
+    def test_transferBetweenNodes(self) -> None:
+        self.array.nodes[1].transfer(1, 3)
+        self.array.run(0.3)
+        self.assertEqual(self.array.leader(), 3)
+
+    def test_removedReplicaLeavesATombstone(self) -> None:
+        status = self.array.nodes[1].status(1)
+        assert status is not None
+        third = next(member[0] for member in status.members if member[1] == 3)
+        self.array.result(self.array.nodes[1].change(1, lambda configuration: configuration.without(third)))
+        self.array.run(3)
+        self.assertIsNone(self.array.nodes[3].status(1))
+        record = decode(self.array.rows[3].get(HARD, groupKey(1)) or b"", HardRecord)
+        self.assertEqual((record.replicaId, record.tombstone), (0, third))
+        self.array.nodes[3].received(1, self.firstAppend(third, learner=True))
+        self.assertIsNone(self.array.nodes[3].status(1))
+
+    def firstAppend(self, recipient: int, *, learner: bool) -> list[bytes]:
+        """An append as a leader sends it to a replica that may not be there."""
+        return packFrames([encodeMessage(Append(1, 1, recipient, 9, 0, 0, 0, [], learner))])
+
+    def test_removedNodeComesBackUnderANewId(self) -> None:
+        self.test_removedReplicaLeavesATombstone()
+        self.array.run(1)
+        self.array.result(self.array.nodes[1].change(1, lambda configuration: configuration.withLearner(3)))
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(2)
+        self.assertEqual(self.array.state(3), b"a;")
+
+    def test_voterThatLostItsStoreIsNotRevived(self) -> None:
+        """A blank replica under an old id would vote again in terms in which it voted."""
+        self.array.crash(3)
+        self.array.rows[3] = type(self.array.rows[3])()
+        self.array.start(3)
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(3)
+        self.assertIsNone(self.array.nodes[3].status(1))
+
+    def test_onlyALearnersAppendMakesAReplica(self) -> None:
+        array = Array((1, 2))
+        array.start(2)
+        array.nodes[2].received(1, self.firstAppend(4, learner=False))
+        array.run(0.1)
+        self.assertIsNone(array.nodes[2].status(1))
+        array.nodes[2].received(1, self.firstAppend(4, learner=True))
+        array.run(0.1)
+        self.assertEqual(array.nodes[2].status(1).replicaId, 4)  # type: ignore[union-attr]
+
+    def test_nothingUndecodableHarms(self) -> None:
+        self.array.nodes[1].received(2, [b"", b"\x00", b"\x09abc", b"\x00\x91\x91\x63", b"\x01a", b"\x03b"])
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+
+
+class ManyGroups(SynchronousTestCase):
+    """257 groups at three nodes."""
+
+    def setUp(self) -> None:
+        self.array = Array(groups=range(64)).grown()
+
+    def test_oneCallAPeerCarriesAllGroups(self) -> None:
+        self.array.run(2)
+        calls = self.array.calls
+        done = gatherResults([self.array.nodes[1].propose(group, b"a") for group in self.array.groups])
+        self.array.clock.advance(0)
+        self.assertEqual(self.array.calls - calls, 2)
+        self.array.result(done)
+
+    def test_idleGroupsCostOneBeatAPairAndInterval(self) -> None:
+        self.array.run(2)
+        commits = [store.commits for store in self.array.stores.values()]
+        calls, frames = self.array.calls, self.array.frames
+        self.array.run(2)
+        self.assertLessEqual(self.array.calls - calls, 6 * 21)
+        self.assertEqual(self.array.frames - frames, self.array.calls - calls)
+        self.assertEqual([store.commits for store in self.array.stores.values()], commits)
+
+    def test_allGroupsOfADeadNodeAreLedAgain(self) -> None:
+        self.array.run(2)
+        commits = {node: store.commits for node, store in self.array.stores.items()}
+        self.array.crash(1)
+        self.array.run(2.5)
+        for group in self.array.groups:
+            self.assertIn(self.array.leader(group), (2, 3))
+        for node in (2, 3):
+            self.assertLess(self.array.stores[node].commits - commits[node], 60)
+
+    def test_writesToAllGroupsSurviveAFailover(self) -> None:
+        self.array.result(
+            gatherResults([self.array.nodes[1].propose(group, b"a") for group in self.array.groups])
+        )
+        self.array.crash(1)
+        self.array.run(3)
+        for group in self.array.groups:
+            leader = self.array.leader(group)
+            self.array.result(self.array.nodes[leader].readIndex(group))
+            self.assertEqual(self.array.state(leader, group), b"a;")
