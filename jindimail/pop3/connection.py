@@ -272,7 +272,7 @@ class Connection(pop3.POP3):
     def _flush(self) -> None:
         if self._out and not self.isGone:
             out, self._out, self._outOctets = self._out, [], 0
-            self.transport.writeSequence(out)
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     # --- The end ----------------------------------------------------------------------------------------
 

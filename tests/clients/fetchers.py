@@ -241,17 +241,46 @@ def mbsyncSettings(server: Server, account: Account, place: Path, direction: str
 
 def mutt(server: Server, account: Account, place: Path) -> list[bytes]:
     """mutt over IMAP, driven by its keys, copies all messages into a Maildir."""
+    return _mutt(server, account, place, "mutt", "imap")
+
+
+def muttPop3(server: Server, account: Account, place: Path) -> list[bytes]:
+    """mutt over POP3."""
+    return _mutt(server, account, place, "mutt", "pop")
+
+
+def neomutt(server: Server, account: Account, place: Path) -> list[bytes]:
+    """neomutt over IMAP."""
+    return _mutt(server, account, place, "neomutt", "imap")
+
+
+def _mutt(server: Server, account: Account, place: Path, program: str, scheme: str) -> list[bytes]:
     inbox = makeMaildir(place / "box")
+    at = f"{server.host}:{server.port('pop3' if scheme == 'pop' else scheme)}"
     settings = write(
         place / "muttrc",
-        f'set folder="imap://{server.host}:{server.port("imap")}/"\nset spoolfile="+INBOX"\n'
-        f'set imap_user="{account.login}"\nset imap_pass="{account.password}"\nset ssl_starttls=no\n'
+        f'set spoolfile="{scheme}://{at}/{"INBOX" if scheme == "imap" else ""}"\nset folder="{place}"\n'
+        f'set {scheme}_user="{account.login}"\nset {scheme}_pass="{account.password}"\nset ssl_starttls=no\n'
         "set ssl_force_tls=no\nset copy=no\nset confirmappend=no\nset mbox_type=Maildir\nset mark_old=no\n"
         "set header_cache=\nset quit=yes\nset delete=no\nset wait_key=no\n",
     )
     keys = f"<tag-pattern>~A<enter><tag-prefix><copy-message>{inbox}<enter><exit>"
-    runOnTerminal("mutt", "-n", "-F", settings, "-R", "-e", f'push "{keys}"', home=place)
+    runOnTerminal(program, "-n", "-F", settings, "-R", "-e", f'push "{keys}"', home=place)
     return maildir(inbox)
+
+
+def offlineimap(server: Server, account: Account, place: Path) -> list[bytes]:
+    """offlineimap with STARTTLS, the certificate verified, into a Maildir."""
+    settings = write(
+        place / "offlineimaprc",
+        f"[general]\naccounts = a\nmetadata = {place}/meta\n\n[Account a]\nlocalrepository = near\n"
+        f"remoterepository = far\n\n[Repository near]\ntype = Maildir\nlocalfolders = {place}/boxes\n\n"
+        f"[Repository far]\ntype = IMAP\nremotehost = {server.host}\nremoteport = {server.port('imap')}\n"
+        f"remoteuser = {account.login}\nremotepass = {account.password}\nssl = no\nstarttls = yes\n"
+        f"sslcacertfile = {server.certificate}\nreadonly = true\nfolderfilter = lambda name: name == 'INBOX'\n",
+    )
+    run("offlineimap", "-o", "-u", "quiet", "-c", settings, home=place)
+    return maildir(place / "boxes" / "INBOX")
 
 
 # --- both ---------------------------------------------------------------------------------------------------
@@ -287,6 +316,8 @@ def _fetchmail(
     return filesOf(place)
 
 
+_LENGTHS = rb"Content-Length: \d+\nLines: \d+"
+
 FETCHERS = (
     Fetcher(pythonPop3, keepsCrlf=True),
     Fetcher(pythonPop3Tls, keepsCrlf=True),
@@ -303,5 +334,8 @@ FETCHERS = (
     Fetcher(getmailImap, keepsCrlf=False, adds=rb"X-getmail-retrieved-from-mailbox: INBOX"),
     Fetcher(fetchmailImap, keepsCrlf=False, spoils=frozenset({"longLine"})),
     Fetcher(mbsync, keepsCrlf=False, adds=rb"X-TUID: [A-Za-z0-9+/]{12}"),
-    Fetcher(mutt, keepsCrlf=False, adds=rb"Content-Length: \d+\nLines: \d+"),
+    Fetcher(mutt, keepsCrlf=False, adds=_LENGTHS),
+    Fetcher(muttPop3, keepsCrlf=False, adds=_LENGTHS),
+    Fetcher(neomutt, keepsCrlf=False, adds=_LENGTHS),
+    Fetcher(offlineimap, keepsCrlf=False),
 )

@@ -125,6 +125,7 @@ SENDERS: tuple[Send, ...] = (
     msmtpSubmission,
     curl,
     curlSubmission,
+    curlSubmissions,
     pythonSmtp,
     pythonSubmission,
     pythonLmtp,
