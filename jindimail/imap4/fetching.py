@@ -165,8 +165,6 @@ class Fetch:
         if not unseen:
             return frozenset()
         await selection.mailbox.storeFlags(UidSet.of(view.uids[at] for at in unseen), ADD, ("\\Seen",))
-        for at in unseen:
-            view.expect(at, view.flags[at] | SEEN)
         await selection.refresh()
         return frozenset(unseen)
 

@@ -30,7 +30,7 @@ class Selection:
         self._hasNewKeywords = False
         self._texts: dict[int, bytes] = {}
         self._changed: Deferred[None] | None = None
-        self._following = mailbox.follow(self._changeSeen)
+        mailbox.follow(self._changeSeen)
 
     @classmethod
     async def open(cls, mailbox: Any) -> Selection:
@@ -42,7 +42,6 @@ class Selection:
 
     def close(self) -> None:
         """No more is learnt of the mailbox."""
-        self._following.stop()
         self.mailbox.close()
         self._changed = None
 

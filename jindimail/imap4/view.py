@@ -188,7 +188,6 @@ class View:
 
     def _takeVanished(self) -> tuple[int, ...]:
         gone = sorted(filter(None, map(self._oneBased, self._vanished)))
-        self._changed -= self._vanished
         self._vanished.clear()
         self._remove(gone)
         return tuple(number - before for before, number in enumerate(gone))

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
@@ -85,9 +86,9 @@ class Node:
             limits=limits,
         )
 
-    def connect(self, **arguments: Any) -> tuple[Any, Wire]:
+    def connect(self, peer: str | None = None, **arguments: Any) -> tuple[Any, Wire]:
         wire = Wire(**arguments)
-        protocol = self.factory.buildProtocol(None)
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", peer, 1) if peer else None)
         protocol.makeConnection(wire)
         return protocol, wire
 
@@ -113,11 +114,16 @@ class Node:
         """File a message; its UID."""
         return int(now(self.account.append(mailbox, self.world.body(octets), flags, seconds))[1])
 
-    def dialogue(self, octets: bytes, **arguments: Any) -> bytes:
-        """What the server says to a logged-in client that sends these octets in one piece."""
+    def login(self, **arguments: Any) -> tuple[Any, Wire]:
+        """A connection that is logged in."""
         protocol, wire = self.connect(**arguments)
         protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
         wire.clear()
+        return protocol, wire
+
+    def dialogue(self, octets: bytes, **arguments: Any) -> bytes:
+        """What the server says to a logged-in client that sends these octets in one piece."""
+        protocol, wire = self.login(**arguments)
         protocol.dataReceived(octets)
         self.turn()
         return wire.value()

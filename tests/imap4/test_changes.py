@@ -313,3 +313,148 @@ S: * 3 FETCH (MODSEQ (4))
 S: a8 OK FETCH completed
 """
     )
+
+
+def test_enabledBeforeTheMailboxIsSelected(node: Node) -> None:
+    said = node.dialogue(b"a ENABLE CONDSTORE\r\nb SELECT INBOX\r\nc STORE 1 FLAGS \\Seen\r\n")
+    assert b"* 1 FETCH (FLAGS (\\Seen) MODSEQ (5))\r\n" in said
+
+
+def test_oneAnswerForOnesOwnAndAnothersFlags(node: Node) -> None:
+    node.run(
+        SELECTED
+        + SECOND
+        + r"""
+C: b2 STORE 1 +FLAGS.SILENT \\Flagged
+S: b2 OK STORE completed
+SESSION 1
+C: a2 STORE 1 +FLAGS \\Seen
+S: * 1 FETCH (FLAGS (\\Seen \\Flagged))
+S: a2 OK STORE completed
+"""
+    )
+
+
+@pytest.mark.parametrize("command", ["EXPUNGE", "CLOSE", "UID EXPUNGE 2"])
+def test_whatAnotherSessionMarkedIsRemovedToo(node: Node, command: str) -> None:
+    node.run(
+        SELECTED
+        + SECOND
+        + rf"""
+C: b2 STORE 2 +FLAGS.SILENT \\Deleted
+S: b2 OK STORE completed
+SESSION 1
+C: a2 {command}
+S* a2 OK {command.split()[-1] if "UID" not in command else "EXPUNGE"} completed
+C: a3 STATUS INBOX (MESSAGES)
+S: * STATUS "INBOX" (MESSAGES 2)
+S: a3 OK STATUS completed
+"""
+    )
+
+
+def test_aFailedSelectSelectsNone(node: Node) -> None:
+    """RFC 3501 §6.3.1."""
+    said = node.dialogue(b"a SELECT INBOX\r\nb SELECT Nowhere\r\nc FETCH 1 UID\r\n")
+    assert said.endswith(b"b NO [NONEXISTENT] no such mailbox\r\nc BAD not in this state\r\n")
+
+
+def test_whatHappensDuringSelectIsToldWithIt(node: Node) -> None:
+    protocol, wire = node.login()
+    openNow = protocol.account.open
+
+    async def open(name: str, readOnly: bool = False) -> object:
+        mailbox = await openNow(name, readOnly)
+        rowsNow, summaryNow = mailbox.rows, mailbox.summary
+
+        async def rows() -> object:
+            found = await rowsNow()
+            now(node.account.open("INBOX"))
+            node.append(b"after the rows\r\n")
+            return found
+
+        async def summary() -> object:
+            found = await summaryNow()
+            mailbox.summary = summaryNow
+            node.append(b"after the summary\r\n")
+            return found
+
+        mailbox.rows, mailbox.summary = rows, summary
+        return mailbox
+
+    protocol.account.open = open
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    said = wire.value()
+    assert b"* 4 EXISTS\r\n" in said
+    assert b"[UIDNEXT 5]" in said
+    assert said.endswith(b"* 5 EXISTS\r\na OK [READ-WRITE] selected\r\n")
+
+
+def test_moreChangesThanOneAnswerHoldsAreAllTold(node: Node) -> None:
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    box = now(node.account.open("INBOX"))
+    for number in range(1_050):
+        now(box.storeFlags(UidSet.of([1 + number // 1_040]), [REMOVE, ADD][number % 2], ["\\Flagged"]))
+    wire.clear()
+    protocol.dataReceived(b"b FETCH 3 UID\r\n")
+    assert b"* 2 FETCH (UID 2 FLAGS (\\Flagged))\r\n" in wire.value()
+
+
+def test_noopAsksTheWholeArray(node: Node) -> None:
+    """Design §8: confirmed by read index."""
+    protocol, _ = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    summary, asked = protocol.selection.mailbox.summary, []
+
+    async def counted() -> object:
+        asked.append(None)
+        return await summary()
+
+    protocol.selection.mailbox.summary = counted
+    protocol.dataReceived(b"b FETCH 1 UID\r\n")
+    assert not asked
+    protocol.dataReceived(b"c NOOP\r\n")
+    assert asked
+
+
+def test_whatIsDoneIsDoneThoughNewsCannotBeHad(node: Node) -> None:
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+
+    async def unavailable(modSeq: int) -> object:
+        raise Unavailable
+
+    changes = protocol.selection.mailbox.changes
+    protocol.selection.mailbox.changes = unavailable
+    node.append(b"x\r\n")
+    wire.clear()
+    protocol.dataReceived(b"b COPY 1 Trash\r\nc NOOP\r\n")
+    assert b"b OK [COPYUID " in wire.value()
+    assert wire.value().endswith(b"c NO [UNAVAILABLE] temporarily unavailable\r\n")
+    protocol.selection.mailbox.changes = changes
+    protocol.dataReceived(b"d NOOP\r\n")
+    assert wire.value().endswith(b"* 4 EXISTS\r\nd OK completed\r\n")
+
+
+def test_mailboxesNoLongerSelectedAreNotListenedTo(node: Node) -> None:
+    protocol, _ = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\nb SELECT Trash\r\nc EXAMINE Junk\r\n")
+    followings = node.world.buckets._followers._followings
+    assert [topic[2] for topic in followings if topic[0] == "mailbox"] == [
+        protocol.selection.mailbox.mailboxId
+    ]
+
+
+def test_aClientThatDoesNotReadIsNotToldTooMuch(node: Node) -> None:
+    protocol, wire = node.login(windowOctets=100_000)
+    protocol.dataReceived(b"a SELECT INBOX\r\n" + b"b COPY 1:* INBOX\r\n" * 12)
+    wire.drain()
+    assert len(protocol.selection.view) == 3 * 2**12
+    box = now(node.account.open("INBOX"))
+    now(box.expunge(UidSet(((1, 3 * 2**12),)), onlyDeleted=False))
+    protocol.dataReceived(b"c NOOP\r\n")
+    assert 100_000 < wire.bufferedOctets < 180_000
+    while b"c OK" not in wire.value():
+        wire.drain()
+    assert wire.value().count(b" EXPUNGE\r\n") == 3 * 2**12

@@ -366,3 +366,60 @@ def test_selectedMailboxIsLetGoOf() -> None:
     node = Node()
     node.run(SELECTED + "LOST\n")
     assert not [topic for topic in node.world.buckets._followers._followings if topic[0] == "mailbox"]
+
+
+def test_clearTextPasswordsAreForThisMachineOnly() -> None:
+    node = Node()
+    assert b"LOGINDISABLED" in node.connect("192.0.2.1")[1].value()
+    assert b"LOGINDISABLED" not in node.connect("127.0.0.5")[1].value()
+
+
+def test_answersWaitForAClientThatDoesNotRead() -> None:
+    node = Node()
+    protocol, wire = node.login(windowOctets=50_000)
+    protocol.dataReceived(b"b CAPABILITY\r\n" * 4_000)
+    assert wire.bufferedOctets < 200_000
+    for _ in range(20):
+        wire.drain()
+    assert wire.value().count(b"b OK") == 4_000
+
+
+def test_whoeverWaitsForALineEndsWithTheConnection() -> None:
+    node = Node()
+    for command in (b"b IDLE\r\n", b"b APPEND INBOX {3+}\r\n"):
+        protocol, _ = node.login()
+        protocol.dataReceived(command)
+        protocol.connectionLost(Failure(ConnectionLost()))
+        assert not protocol._isBusy
+
+
+def test_aLoginThatComesTooLateIsUndone() -> None:
+    node = Node()
+    node.checker.waiting = Deferred()
+    logouts: list[object] = []
+    portal = node.factory.portal
+    requestAvatar = portal.realm.requestAvatar
+
+    def counted(*arguments: object) -> object:
+        interface, avatar, _ = requestAvatar(*arguments)
+        return interface, avatar, lambda: logouts.append(avatar)
+
+    portal.realm.requestAvatar = counted
+    protocol, _ = node.connect()
+    protocol.dataReceived(b"a LOGIN x y\r\n")
+    protocol.connectionLost(Failure(ConnectionLost()))
+    node.checker.waiting.callback(None)
+    assert len(logouts) == 1
+    assert protocol.account is None
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"a APPEND INBOX {3+}\r\nabc\n", b"a APPEND INBOX {3+}\r\nabc {70000+}\r\n" + b"x" * 70_000 + b"\r\n"],
+)
+def test_aBrokenAppendLeavesNothingInTheSpool(octets: bytes) -> None:
+    node = Node()
+    protocol, wire = node.login()
+    protocol.dataReceived(octets + b"b NOOP\r\n")
+    assert node.factory.spool.messages == 0
+    assert wire.value().endswith(b"\r\nb OK completed\r\n")

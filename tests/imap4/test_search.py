@@ -205,6 +205,35 @@ def test_aLongSearchLetsTheReactorGoRoundAndEndsWithItsClient() -> None:
     assert len(pauses) == 4
 
 
+def test_aSearchOfLargeMessagesPausesBetweenThem() -> None:
+    node = Node()
+    for _ in range(4):
+        node.append(b"Subject: x\r\n\r\n" + b"line\r\n" * 100_000)
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a EXAMINE INBOX\r\n")
+    pauses: list[object] = []
+    breathe = protocol.breathe
+
+    async def counted() -> None:
+        pauses.append(None)
+        await breathe()
+
+    protocol.breathe = counted
+    protocol.dataReceived(b"b SEARCH BODY nothing\r\n")
+    node.turn()
+    assert len(pauses) == 5
+    assert wire.value().endswith(b"* SEARCH\r\nb OK SEARCH completed\r\n")
+
+
+def test_fieldsFarDownALongHeaderAreFound() -> None:
+    node = Node()
+    node.append(
+        b"".join(b"X-%d: filler\r\n" % number for number in range(1000)) + b"Subject: deep\r\n\r\nbody\r\n"
+    )
+    assert found(node, b"SUBJECT deep") == [1]
+    assert found(node, b"BODY deep") == []
+
+
 # --- lazy evaluation ----------------------------------------------------------------------------------------
 
 

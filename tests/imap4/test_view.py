@@ -244,3 +244,25 @@ def test_removalKeepsTheArraysTogether(gone: tuple[int, ...]) -> None:
     view.take(mayExpunge=True)
     left = [uid for uid in range(1, 6) if uid not in gone]
     assert list(view.uids) == list(view.flags) == list(view.modSeqs) == left
+
+
+def test_flagsOfAnUntoldMessageAreNoNews() -> None:
+    view = viewOf(10)
+    view.apply([Added(modSeq=2, uids=UidSet.of([20]))], [row(20, 0, 2)], 2)
+    view.apply([FlagsChanged(modSeq=3, uids=UidSet.of([20]))], [row(20, 1, 3)], 3)
+    assert view.take(mayExpunge=False) == Updates((), 2, ())
+
+
+def test_anOlderRowChangesNothing() -> None:
+    view = View([row(10, 1, 5)], 5)
+    view.apply([FlagsChanged(modSeq=4, uids=UidSet.of([10]))], [row(10, 2, 4)], 5)
+    assert not view.take(mayExpunge=False)
+    assert list(view.flags) == [1]
+
+
+def test_nothingIsToldOfAMessageThatIsGone() -> None:
+    view = viewOf(10, 20)
+    view.apply([FlagsChanged(modSeq=2, uids=UidSet.of([10]))], [row(10, 1, 2)], 2)
+    vanish(view, 10, modSeq=3)
+    assert not view.take(mayExpunge=False)
+    assert view.take(mayExpunge=True) == Updates((1,), None, ())

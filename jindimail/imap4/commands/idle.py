@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from jindimail.errors import Unavailable
 from jindimail.imap4.syntax import Malformed
@@ -20,15 +21,16 @@ async def run(session: ImapSession, request: Request) -> Answer:
     """Wait for the client's line, and meanwhile for changes."""
     request.arguments.end()
     session.send(b"+ idling\r\n")
-    done = Deferred.fromCoroutine(session.line())
-    try:
-        while not done.called:
-            await _tell(session)
-            await _either(done, session.selection.changed() if session.selection is not None else Deferred())
-    except BaseException:
-        done.addErrback(lambda _: None)
-        raise
-    if (await done).upper() != b"DONE":
+    rest = _Rest()
+    Deferred.fromCoroutine(session.line()).addBoth(rest.end)
+    while rest.line is None:
+        await _tell(session)
+        if session.selection is not None:
+            session.selection.changed().addCallback(rest.disturb)
+        await rest.last()
+    if isinstance(rest.line, Failure):
+        rest.line.raiseException()
+    if rest.line.upper() != b"DONE":
         raise Malformed
     return Answer(b"IDLE completed")
 
@@ -42,16 +44,29 @@ async def _tell(session: ImapSession) -> None:
     session.flush()
 
 
-async def _either(done: Deferred[bytes], changed: Deferred[None]) -> None:
-    """Until the client has spoken, or the mailbox changed."""
-    awake: Deferred[None] = Deferred()
+class _Rest:
+    """A wait that a change disturbs and the client's line, or the loss of the connection, ends."""
 
-    def wake(result: object) -> object:
-        if not awake.called:
-            awake.callback(None)
-        return result
+    def __init__(self) -> None:
+        self.line: bytes | Failure | None = None
+        self._disturbed = False
+        self._waiting: Deferred[None] | None = None
 
-    if not done.called:
-        done.addBoth(wake)
-        changed.addCallback(wake)
-        await awake
+    def end(self, line: bytes | Failure) -> None:
+        """The line has come."""
+        self.line = line
+        self.disturb()
+
+    def disturb(self, _: None = None) -> None:
+        """Something happened."""
+        self._disturbed = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    async def last(self) -> None:
+        """Until something happens, or has happened since this was asked last."""
+        if not self._disturbed and self.line is None:
+            self._waiting = Deferred()
+            await self._waiting
+        self._disturbed = False
