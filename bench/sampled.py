@@ -46,14 +46,14 @@ class Sampler:
         self._under.update(seen)
 
     def _write(self, number: int, frame: FrameType | None) -> None:
+        # The next sample interrupts this too, and shall find counts of its own.
+        own, self._own, under, self._under = self._own, Counter(), self._under, Counter()
         now = _threadSeconds()
         threads = {name: used - self._threads.get(name, 0.0) for name, used in now.items()}
-        found = {"own": _named(self._own), "under": _named(self._under), "threads": threads}
+        found = {"own": _named(own), "under": _named(under), "threads": threads}
         made = self._report.with_suffix(".new")
         made.write_text(json.dumps(found))
         os.replace(made, self._report)
-        self._own.clear()
-        self._under.clear()
         self._threads = now
 
 
@@ -65,10 +65,12 @@ def _named(counts: Counter[CodeType]) -> dict[str, int]:
 
 
 def _module(path: str) -> str:
+    """A module's name as its path tells it: what stands after the folder of packages, from `jindimail` on for ours."""
     parts = Path(path).with_suffix("").parts
-    for root in ("site-packages", "main", "python3.11"):
-        if root in parts:
-            parts = parts[len(parts) - parts[::-1].index(root) :]
+    if "site-packages" in parts:
+        parts = parts[parts.index("site-packages") + 1 :]
+    elif "jindimail" in parts:
+        parts = parts[len(parts) - 1 - parts[::-1].index("jindimail") :]
     return ".".join(parts[-4:])
 
 

@@ -50,7 +50,7 @@ enum sync_mode { SYNC_REAL = 0, SYNC_EIO_ONCE = 1, SYNC_EIO = 2, SYNC_DELAY = 3,
 
 struct control {
     _Atomic int32_t sync_mode;    /* what fsync, fdatasync and synchronous writes do */
-    _Atomic int32_t delay_ms;     /* for SYNC_DELAY */
+    _Atomic int32_t delay_ms;     /* for SYNC_DELAY; for SYNC_EIO_ONCE: how many syncs still succeed before */
     _Atomic int32_t write_errno;  /* writes under the directory fail with this; 0: they work */
     _Atomic int32_t write_left;   /* for how many writes; negative: all */
     _Atomic int32_t syncs;        /* counted: syncs that were asked for */
@@ -347,6 +347,10 @@ static int sync_mode(void)
 {
     int mode = control->sync_mode;
     control->syncs++;
+    if (mode == SYNC_EIO_ONCE && control->delay_ms > 0) {
+        control->delay_ms--;
+        return SYNC_REAL;
+    }
     if (mode == SYNC_EIO_ONCE) {
         int expected = SYNC_EIO_ONCE;
         return __atomic_compare_exchange_n((int32_t *)&control->sync_mode, &expected, SYNC_REAL, 0, __ATOMIC_SEQ_CST,

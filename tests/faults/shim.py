@@ -97,7 +97,7 @@ class Shim:
         }
 
     def syncs(self, mode: Sync, delayMs: int = 0) -> None:
-        """From now on syncs do this."""
+        """From now on syncs do this; before EIO_ONCE strikes, `delayMs` more of them succeed."""
         self._set("delayMs", delayMs)
         self._set("syncMode", mode)
 

@@ -201,6 +201,25 @@ def test_everySyncFailsUntilTold(disk: Disk) -> None:
     assert disk.shim.counted("failures") == 2
 
 
+def test_oneSyncFailsAfterSoManyThatSucceed(disk: Disk) -> None:
+    disk.shim.syncs(Sync.EIO_ONCE, 2)
+    out = disk.run(
+        _PRINTED + "fd = opened('file')\n"
+        "for _ in range(4):\n os.write(fd, b'x'); print(tried(os.fsync, fd), flush=True)"
+    )
+    assert out.split() == ["worked", "worked", "EIO", "worked"]
+
+
+def test_failingSynchronousWriteIsAnErrorOfTheWrite(disk: Disk) -> None:
+    disk.shim.syncs(Sync.EIO_ONCE)
+    out = disk.run(
+        _PRINTED + "fd = opened('file', os.O_DSYNC); print(tried(os.write, fd, b'lost'), flush=True)"
+    )
+    assert out == "EIO\n"
+    disk.shim.cut()
+    assert disk.read() == b""
+
+
 def test_lyingSyncLoses(disk: Disk) -> None:
     disk.shim.syncs(Sync.LIE)
     disk.run("fd = opened('file'); os.write(fd, b'lost'); os.fsync(fd)")
