@@ -354,7 +354,7 @@ class Groups:
                 record = hardRecord(rows, group)
                 if record.replicaId or record.installing or replicaId <= record.tombstone:
                     return None
-        return self._adopt(blankReplica(group, replicaId, row))
+        return self._adopt(blankReplica(group, replicaId, row, StoredLog(self._store, group)))
 
     def _tick(self) -> None:
         self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)

@@ -104,7 +104,7 @@ def hardRecords(rows: IReadRows) -> Iterable[tuple[int, HardRecord]]:
         yield int.from_bytes(key, "big"), decode(value, HardRecord)
 
 
-def blankReplica(group: int, replicaId: int, row: bytes | None) -> Loaded:
+def blankReplica(group: int, replicaId: int, row: bytes | None, reader: IEntries) -> Loaded:
     """A learner's new replica, in a group of which this node has at most a tombstone (its hard row)."""
     tombstone = decode(row, HardRecord).tombstone if row is not None else 0
     record = HardRecord(
@@ -118,7 +118,9 @@ def blankReplica(group: int, replicaId: int, row: bytes | None) -> Loaded:
         configuration=Configuration(),
         tombstone=tombstone,
     )
-    return Loaded(group, record, row, HardState(), Log(), ConfigurationHistory(0, Configuration()))
+    return Loaded(
+        group, record, row, HardState(), Log(reader=reader), ConfigurationHistory(0, Configuration())
+    )
 
 
 def buriedRecord(replicaId: int, *, erasing: bool) -> HardRecord:

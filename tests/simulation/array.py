@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from jindimail.errors import JindimailError
 from jindimail.mailbox import entries
+from jindimail.replication import installing, snapshots
 from jindimail.replication import replica as replicaModule
 from jindimail.replication.configuration import Configuration, Member
 from jindimail.replication.durable import HardRecord, encodeHard
@@ -21,10 +22,10 @@ from jindimail.replication.outputs import Settings
 from jindimail.store.keys import HARD, groupKey
 from tests.simulation.checkers import checkEnd
 from tests.simulation.clock import HeapClock
+from tests.simulation.driver import Driver
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.node import Node
-from tests.simulation.plain import PlainGroups
 from tests.simulation.troubles import Troubles, isLeader
 from tests.simulation.watch import Violation, Watch
 from tests.simulation.workload import Client
@@ -32,19 +33,6 @@ from tests.simulation.workload import Client
 TROUBLE_SECONDS = 22.0
 CALM_SECONDS = 9.0
 PLAN_SECONDS = 0.3
-
-
-def makePlain(node: Node) -> PlainGroups:
-    """The plain driver of a node."""
-    return PlainGroups(
-        clock=node.clock,
-        store=node.store,
-        machine=node.machine,
-        draw=node.chance.randint,
-        settings=node.settings,
-        send=node.send,
-        node=node.number,
-    )
 
 
 class Array:
@@ -59,7 +47,7 @@ class Array:
         self,
         seed: int,
         *,
-        make: Callable[[Node], Any] = makePlain,
+        make: Callable[[Node], Any] = Driver,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.seed = seed
@@ -74,7 +62,11 @@ class Array:
         count = chance.choices([1, 2, 3, 4, 5], [3, 4, 58, 15, 20])[0]
         self.groups = list(range(1, 1 + chance.choice([1, 2, 3])))
         self.thinkSeconds = chance.choice([0.05, 0.15, 0.4])
-        replicaModule.KEPT_ENTRIES = chance.choice([4, 12, 64])
+        replicaModule.KEPT_ENTRIES = replicaModule.SHARED_ENTRIES = chance.choice([4, 12, 64])
+        replicaModule.LAG_ENTRIES_MAX = chance.choice([8, 24, 1000])
+        installing.STEP_ROWS = chance.choice([10, 500])
+        installing.STEP_OCTETS = chance.choice([1000, 512 * 1024])
+        snapshots.BLOCK_OCTETS = chance.choice([500, 48 * 1024])
         settings = Settings(
             appendOctetsMax=chance.choice([200, 2000, 56 * 1024]),
             memoryOctetsMax=chance.choice([0, 2000, 256 * 1024]),
@@ -264,12 +256,11 @@ class Array:
         change = self._step(group, raft.configuration)
         if change is None:
             return
-        try:
-            node.driver.configure(group, change)
-        except JindimailError:
-            return
+        node.driver.configure(group, change).addCallbacks(self._changed, lambda _: None, (group,))
+
+    def _changed(self, configuration: Configuration, group: int) -> None:
         self.watch.counters["membership changes"] += 1
-        self.trace("group {}: members {}", group, raft.configuration.members)
+        self.trace("group {}: members {}", group, configuration.members)
 
     def _step(
         self, group: int, configuration: Configuration

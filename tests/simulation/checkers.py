@@ -8,9 +8,9 @@ from jindimail.mailbox.entries import Deliver, decodeEntry
 from jindimail.mailbox.outcomes import Filed
 from jindimail.mailbox.queries import ReadMailbox, ReadRows
 from jindimail.replication.outputs import Role
+from jindimail.replication.snapshots import stateRows
 from jindimail.store.checkbucket import BucketCheck
 from tests.simulation.node import Node
-from tests.simulation.plain import snapshotRows
 from tests.simulation.watch import Violation
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def checkConvergence(array: Array, group: int) -> list[Node]:
 
 def checkAgreement(group: int, holders: list[Node]) -> None:
     """All replicas have the same applied rows."""
-    wanted = snapshotRows(holders[0].disk.rows, group)
+    wanted = list(stateRows(holders[0].disk.rows, group))
     for node in holders[1:]:
-        rows = snapshotRows(node.disk.rows, group)
+        rows = list(stateRows(node.disk.rows, group))
         if rows != wanted:
             different = [row[:2] for row in set(rows) ^ set(wanted)]
             raise Violation(

@@ -108,7 +108,7 @@ class Node:
         if self.clock.isOver:
             return
         self.look()
-        self.watch.sent(self.number, self.driver.peek(batch))
+        self.watch.sent(self.number, self.driver.peek(target, batch))
         self.boundary("before send")
         if self.isUp:
             self.network.send(self.number, target, batch)

@@ -14,6 +14,8 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+from twisted.logger import globalLogBeginner
+
 from tests.simulation.array import Array
 
 REQUIRED = (
@@ -30,8 +32,19 @@ REQUIRED = (
 REQUIRED_FROM_SEEDS = 20  # fewer need not show everything
 
 
+def quietly() -> None:
+    """Log nothing to the terminal; what is logged as a failure is looked at."""
+    if not _begun:
+        _begun.append(True)
+        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+
+
+_begun: list[bool] = []
+
+
 def runSeed(seed: int, trace: bool = False) -> tuple[int, str, Counter[str], float]:
     """(seed, what was found or "", counters, CPU seconds)."""
+    quietly()
     began = time.process_time()
     array = Array(seed, say=(lambda line: print(line, flush=True)) if trace else None)
     found = ""

@@ -110,7 +110,7 @@ class Troubles:
     def jumpClock(self) -> None:
         """Somebody sets a node's time."""
         node = self.anyNode()
-        seconds = self.chance.choice([-5.0, -0.5, 0.5, 5.0])
+        seconds = self.chance.choice([-1.0, -0.3, 0.3, 1.0, 10.0])
         node.offset += seconds
         self.count("clock jumps")
         self.array.trace("node {} jumps {} s", node.number, seconds)
@@ -225,15 +225,19 @@ class Troubles:
             return
         raft = node.raft(group)
         assert raft is not None
-        voters = [voter for voter in raft.configuration.voters() if voter != raft.replicaId]
+        voters = [
+            member.node
+            for member in raft.configuration.members
+            if member.voter and member.node != node.number
+        ]
         if voters:
             target = self.chance.choice(voters)
-            self.array.trace("group {}: {} hands over to {}", group, raft.replicaId, target)
+            self.array.trace("group {}: {} hands over to node {}", group, raft.replicaId, target)
             node.clock.run(self._transfer, node, group, target)
 
-    def _transfer(self, node: Node, group: int, replicaId: int) -> None:
+    def _transfer(self, node: Node, group: int, target: int) -> None:
         try:
-            node.driver.transfer(group, replicaId)
+            node.driver.transfer(group, target)
             self.count("transfers")
         except JindimailError:
             pass

@@ -273,6 +273,11 @@ class Watch:
             self.counters["snapshots installed"] += 1
             applied = record.applied
             invariants.installed(record.replicaId, applied)
+        if record.installing:
+            return
+        if record.applied < applied and not record.applied:
+            invariants.installed(record.replicaId, 0)  # half a snapshot was erased
+            applied = 0
         for index in range(applied + 1, record.applied + 1):
             octets = rows.get(LOG, logKey(group, index))
             if octets is None:

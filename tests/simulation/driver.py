@@ -1,0 +1,89 @@
+"""The real driver of a simulated node's groups, and what a simulation has to see and reach of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from jindimail.interfaces import INodeLink
+from jindimail.replication.configuration import Configuration
+from jindimail.replication.driver import Groups
+from jindimail.replication.frames import Unpacker
+from jindimail.replication.messages import Message
+from jindimail.replication.replica import Replica
+from tests.simulation.node import Node
+
+
+@implementer(INodeLink)
+class Link:
+    """A node's link to one other."""
+
+    def __init__(self, node: Node, target: int) -> None:
+        self._node = node
+        self._target = target
+        self._clock = node.clock
+
+    def send(self, messages: list[bytes]) -> None:
+        """`INodeLink`."""
+        if not self._clock.isOver:
+            self._node.send(self._target, messages)
+
+
+class Driver:
+    """`Groups` of one incarnation of a node."""
+
+    def __init__(self, node: Node) -> None:
+        self._unpackers: dict[int, Unpacker] = {}
+        self.groups = Groups(
+            clock=node.clock,
+            store=node.store,
+            machine=node.machine,
+            draw=node.chance.randint,
+            settings=node.settings,
+            node=node.number,
+            incarnation=node.incarnation,
+            link=lambda target: Link(node, target),
+        )
+
+    @property
+    def replicas(self) -> dict[int, Replica]:
+        """The replicas by group."""
+        return self.groups._replicas
+
+    @property
+    def isOver(self) -> bool:
+        """Whether it stopped by itself."""
+        return self.groups.failure is not None
+
+    def start(self) -> None:
+        """Begin."""
+        self.groups.start().addErrback(lambda _: None)  # a disk may fail at once
+
+    def propose(self, group: int, entry: bytes, before: Any = None) -> Deferred[Any]:
+        """`IGroups`."""
+        return self.groups.propose(group, entry, before)
+
+    def readIndex(self, group: int) -> Deferred[int]:
+        """`IGroups`."""
+        return self.groups.readIndex(group)
+
+    def configure(self, group: int, change: Callable[[Configuration], Configuration]) -> Deferred[Any]:
+        """Begin a change of members; fires when it is done."""
+        return self.groups.change(group, change)
+
+    def transfer(self, group: int, node: int) -> None:
+        """Hand a leadership over to another node."""
+        self.groups.transfer(group, node)
+
+    def receive(self, source: int, batch: list[bytes]) -> None:
+        """Frames came in."""
+        self.groups.received(source, batch)
+
+    def peek(self, target: int, batch: list[bytes]) -> list[Message]:
+        """The groups' own messages in a batch that leaves, for those who look."""
+        unpacker = self._unpackers.setdefault(target, Unpacker())
+        messages = [message for frame in batch for message in unpacker.unpack(frame)]
+        return [message for message in messages if isinstance(message, Message)]
