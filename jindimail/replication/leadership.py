@@ -205,20 +205,21 @@ class Leadership:
     def _append(self, replicaId: int, progress: Progress, sent: list[Message]) -> None:
         log, settings = self._log, self._settings
         before = len(sent)
-        while progress.mayGetEntries(settings.inflightMessagesMax, settings.inflightOctetsMax):
+        while True:
             prevTerm = log.term(progress.next - 1)
-            if prevTerm is None:
+            if prevTerm is None:  # the log no longer reaches back so far
                 progress.toSnapshot()
                 self.snapshotsWanted.append(replicaId)
                 return
+            if not progress.mayGetEntries(settings.inflightMessagesMax, settings.inflightOctetsMax):
+                break
             entries = [] if progress.isRepeated else log.entriesFrom(progress.next, settings.appendOctetsMax)
             if not entries and progress.pace is Pace.REPLICATE:
                 break
             sent.append(self._appendOf(replicaId, progress, prevTerm, entries))
-        if len(sent) == before and progress.pace is Pace.REPLICATE and progress.commitSent < log.commit:
-            prevTerm = log.term(progress.next - 1)
-            if prevTerm is not None:
-                sent.append(self._appendOf(replicaId, progress, prevTerm, []))
+        isNews = progress.pace is Pace.REPLICATE and progress.commitSent < log.commit
+        if len(sent) == before and isNews:
+            sent.append(self._appendOf(replicaId, progress, prevTerm, []))
 
     def _appendOf(self, replicaId: int, progress: Progress, prevTerm: int, entries: list[Entry]) -> Append:
         prevIndex = progress.next - 1

@@ -113,8 +113,14 @@ class Progress:
         """
         An append behind `index` was refused, and the logs may agree at `maybeAgreed`; whether to try again there.
 
-        Late refusals, of appends sent before the current ones, are told apart by their index.
+        Late refusals, of appends sent before the current ones, are told apart by their index. A replica whose installation
+        of a snapshot was cut short has nothing left of what it acknowledged; believing it costs a probe at most.
         """
+        if maybeAgreed < self.match and self.pace is not Pace.SNAPSHOT:
+            self.match = 0
+            self._reset(Pace.PROBE)
+            self.next = maybeAgreed + 1
+            return True
         if self.pace is Pace.REPLICATE:
             if index <= self.match:
                 return False

@@ -429,7 +429,10 @@ class Raft:
 
     def _stepBeat(self, message: Beat) -> None:
         self._hear(message.sender)
-        self.log.commitTo(message.commit)
+        if (
+            message.commit <= self.log.lastIndex
+        ):  # or else this replica was made blank, and the leader will find out
+            self.log.commitTo(message.commit)
         self._reply(Beaten(self.group, self.replicaId, message.sender, self.term, message.round))
 
     def _stepBeaten(self, message: Beaten) -> None:
