@@ -3,6 +3,8 @@
 # make check  the quick part of it: format, lint, types, layers
 # make docs   the generated pages of docs/
 # make bench  this node beside Postfix + Dovecot
+# make simulate SEEDS=500 FROM=0, or SEED=7 TRACE=1   arrays in trouble (docs/simulation.md)
+# make mutants  the planted bugs, and what finds each
 # Needed: Python 3.11 or newer with venv (Debian: python3 python3-venv). `make test` installs Debian packages, as root.
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.cfg pyproject.toml $(shell find jindimail twisted -name '*.py')
 
-.PHONY: run test check docs bench clean
+.PHONY: run test check docs bench simulate mutants clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -43,6 +45,12 @@ docs: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	@tests/support/packages.sh bench
 	@exec $(BIN)/python -m bench.run
+
+simulate: $(VENV)/installed-test
+	@exec $(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),100) --from $(or $(FROM),0))
+
+mutants: $(VENV)/installed-test
+	@exec $(BIN)/python -m tests.mutants.run $(MUTANTS)
 
 clean:
 	rm -rf $(VENV) build dist jindimail.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
