@@ -29,6 +29,8 @@ BATCH_MESSAGES = 500
 BATCH_SUMMARIES = 100
 PIECE_OCTETS = 256 * 1024
 SMALL_OCTETS = 64 * 1024
+AHEAD_OCTETS_MAX = 256 * 1024  # of one message's small sections, read before its response begins
+FIELDS_OCTETS_MAX = 2 * 1024 * 1024  # of a header that fields are chosen from
 
 _FORMATS = {
     b"FLAGS": b"FLAGS %b",
@@ -59,22 +61,21 @@ class Fetch:
         @raise Corrupt: some of it could not be read; what could was sent.
         """
         batch = BATCH_SUMMARIES if self._plan.needsSummaries else BATCH_MESSAGES
-        for start, stop in _batches(spans, batch):
-            if not self._plan.needsRows:
-                self._sendColumns(range(start, stop), ())
-                self._selection.view.told(start, stop) if b"FLAGS" in self._plan.items else None
+        for positions in _batches(spans, batch):
+            if self._plan.needsRows:
+                await self._sendBatch(positions)
             else:
-                await self._sendBatch(start, stop)
+                self._sendColumns(positions, ())
             await self._session.room()
         if self._error is not None:
             raise self._error
 
     # --- attributes
 
-    async def _sendBatch(self, start: int, stop: int) -> None:
+    async def _sendBatch(self, wanted: Sequence[int]) -> None:
         selection, view = self._selection, self._selection.view
-        rows: list[MessageRow] = await selection.mailbox.rowsOf(view.uidSet(((start, stop),)))
-        if len(rows) < stop - start:
+        rows: list[MessageRow] = await selection.mailbox.rowsOf(view.uidsAt(wanted))
+        if len(rows) < len(wanted):
             self.hasMissed = True
         positions = [at for row in rows if (at := view.position(row.uid)) is not None]
         if len(positions) < len(rows):
@@ -112,9 +113,8 @@ class Fetch:
         columns: list[Iterable[object]] = [[position + 1 for position in positions]]
         columns.extend(self._column(name, positions, rows, summaries) for name in names)
         self._session.send(b"".join([template % values for values in zip(*columns, strict=True)]))
-        if b"FLAGS" in names and rows:
-            for position in positions:
-                self._selection.view.told(position, position + 1)
+        if b"FLAGS" in names:
+            self._selection.view.told(positions)
 
     def _column(
         self,
@@ -177,7 +177,8 @@ class Fetch:
         for item in self._plan.items:
             parts.append(b" " if parts else b"* %d FETCH (" % (position + 1))
             if isinstance(item, Section):
-                parts.extend(await self._sectionParts(item, row, summary))
+                isSmall = sum(len(part) for part in parts if isinstance(part, bytes)) < AHEAD_OCTETS_MAX
+                parts.extend(await self._sectionParts(item, row, summary, readsAhead=isSmall))
             else:
                 column = self._column(item, (position,), (row,), (summary,))
                 parts.extend(_FORMATS.get(item, item + b" %b") % value for value in column)
@@ -185,27 +186,34 @@ class Fetch:
             parts.append(b" FLAGS " + self._selection.flagText(self._selection.view.flags[position]))
         parts.append(b")\r\n")
         if hasFlags or isNowSeen:
-            self._selection.view.told(position, position + 1)
+            self._selection.view.told((position,))
         return parts
 
     async def _sectionParts(
-        self, wanted: Section, row: MessageRow, summary: SummaryRecord
+        self, wanted: Section, row: MessageRow, summary: SummaryRecord, *, readsAhead: bool
     ) -> list[bytes | tuple[int, int]]:
         span = locate(wanted, row, summary)
         if span is None:
             return [wanted.label + b" NIL"]
         start, stop = span
         if wanted.hasFields:
-            header = await self._read(row, start, stop)
-            octets = _cut(selectFields(header, wanted.fields, wanted.isNegated), wanted)
+            octets = _cut(await self._readFields(row, start, stop, wanted), wanted)
             return [wanted.label + b" {%d}\r\n" % len(octets), octets]
         start = min(start + wanted.offset, stop)
         if wanted.count is not None:
             stop = min(stop, start + wanted.count)
         announcement = wanted.label + b" {%d}\r\n" % (stop - start)
-        if stop - start > SMALL_OCTETS:
+        if stop - start > SMALL_OCTETS or not readsAhead:
             return [announcement, (start, stop)]
         return [announcement, await self._read(row, start, stop) if start < stop else b""]
+
+    async def _readFields(self, row: MessageRow, start: int, stop: int, wanted: Section) -> bytes:
+        """The fields that are wanted, of a header that is read up to a bound; whoever wants more reads all of it."""
+        end = min(stop, start + FIELDS_OCTETS_MAX)
+        header = await self._read(row, start, end)
+        if end < stop:
+            header = header[: header.rfind(b"\n") + 1] + b"\r\n"
+        return selectFields(header, wanted.fields, wanted.isNegated)
 
     async def _read(self, row: MessageRow, start: int, stop: int) -> bytes:
         pieces = []
@@ -266,8 +274,20 @@ def _ofSummary(name: bytes, summary: SummaryRecord) -> bytes:
     return summary.bodyStructure if name == b"BODYSTRUCTURE" else bodyOf(summary.bodyStructure)
 
 
-def _batches(spans: Spans, messagesMax: int) -> Iterator[tuple[int, int]]:
-    """The spans in pieces of so many messages at most."""
+def _batches(spans: Spans, messagesMax: int) -> Iterator[Sequence[int]]:
+    """The positions of the spans, so many at a time at most."""
+    gathered: list[int] = []
     for start, stop in spans:
-        for first in range(start, stop, messagesMax):
-            yield first, min(stop, first + messagesMax)
+        while start < stop:
+            if not gathered and stop - start >= messagesMax:
+                yield range(start, start + messagesMax)
+                start += messagesMax
+                continue
+            end = min(stop, start + messagesMax - len(gathered))
+            gathered.extend(range(start, end))
+            start = end
+            if len(gathered) == messagesMax:
+                yield gathered
+                gathered = []
+    if gathered:
+        yield gathered

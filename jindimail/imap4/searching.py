@@ -26,7 +26,7 @@ VIEW_BATCH = 5_000
 ROWS_BATCH = 500
 READ_BATCH_OCTETS = 512 * 1024  # read between pauses
 PIECE_OCTETS = 1024 * 1024
-MESSAGE_OCTETS_MAX = 16 * 1024 * 1024  # of one message that are looked at
+MESSAGE_OCTETS_MAX = 8 * 1024 * 1024  # of one message that are looked at
 _HEADER_GUESS_OCTETS = 4096
 _DAY_SECONDS = 86_400
 

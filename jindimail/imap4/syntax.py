@@ -21,6 +21,7 @@ STAR = 0
 
 NUMBER_MAX = 0xFFFFFFFF
 LIST_ITEMS_MAX = 10_000
+KEYWORD_OCTETS_MAX = 255
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -152,7 +153,7 @@ class Cursor:
     def flag(self) -> str:
         """A flag that a client may set: a system flag as RFC 3501 writes it, or a keyword."""
         octets = self.match(_FLAG)[0]
-        if octets[:1] != b"\\":
+        if octets[:1] != b"\\" and len(octets) <= KEYWORD_OCTETS_MAX:
             return octets.decode("ascii")
         name = _SYSTEM_NAMES.get(octets.lower())
         if name is None:

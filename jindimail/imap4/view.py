@@ -113,6 +113,13 @@ class View:
         """The positions of all messages."""
         return ((0, len(self.uids)),) if self.uids else ()
 
+    def uidsAt(self, positions: Sequence[int]) -> UidSet:
+        """The UIDs at positions, without those that are gone."""
+        if isinstance(positions, range):
+            return self.uidSet(((positions.start, positions.stop),))
+        uids, gone = self.uids, self._vanished
+        return UidSet.of(uid for uid in map(uids.__getitem__, positions) if uid not in gone)
+
     def uidSet(self, spans: Spans) -> UidSet:
         """The UIDs at positions, without those that are gone."""
         ranges: list[tuple[int, int]] = []
@@ -167,10 +174,10 @@ class View:
         self._vanish(UidSet.of(uid for uid in self.uids if uid not in present))
         self.apply((), rows, modSeq)
 
-    def told(self, start: int, stop: int) -> None:
+    def told(self, positions: Iterable[int]) -> None:
         """The client is being told the flags of these positions."""
         if self._changed:
-            self._changed.difference_update(self.uids[start:stop])
+            self._changed.difference_update(map(self.uids.__getitem__, positions))
 
     def expect(self, position: int, flags: int) -> None:
         """The client asked for these flags and expects no answer; anything else that comes is told."""

@@ -420,6 +420,7 @@ def test_aLoginThatComesTooLateIsUndone() -> None:
 def test_aBrokenAppendLeavesNothingInTheSpool(octets: bytes) -> None:
     node = Node()
     protocol, wire = node.login()
-    protocol.dataReceived(octets + b"b NOOP\r\n")
+    protocol.dataReceived(octets)
     assert node.factory.spool.messages == 0
+    protocol.dataReceived(b"b NOOP\r\n")
     assert wire.value().endswith(b"\r\nb OK completed\r\n")

@@ -198,3 +198,60 @@ def test_manyMessagesAreAnsweredInFewWrites() -> None:
         protocol.dataReceived(b"b FETCH 1:* " + items + b"\r\n")
         assert [int(line.split()[1]) for line in wire.value().splitlines()[:-1]] == list(range(1, 701))
         assert wire.writes - before <= 12
+
+
+def test_aScatteredSetIsReadInFewQueries() -> None:
+    node = Node()
+    for _ in range(1200):
+        node.append(b"A: b\r\n\r\n", flags=("\\Seen",))
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    queries: list[object] = []
+    rowsOf = protocol.selection.mailbox.rowsOf
+
+    async def counted(uids: object) -> object:
+        queries.append(uids)
+        return await rowsOf(uids)
+
+    protocol.selection.mailbox.rowsOf = counted
+    odd = b",".join(b"%d" % uid for uid in range(1, 1200, 2))
+    wire.clear()
+    protocol.dataReceived(b"b UID FETCH " + odd + b" RFC822.SIZE\r\n")
+    assert wire.value().count(b" FETCH ") == 601
+    assert len(queries) == 2
+    protocol.dataReceived(b"c UID FETCH 1,3:1199 (FLAGS RFC822.SIZE)\r\n")
+    assert wire.value().endswith(
+        b"* 1199 FETCH (UID 1199 FLAGS (\\Seen) RFC822.SIZE 8)\r\nc OK FETCH completed\r\n"
+    )
+    assert len(queries) == 5
+
+
+def test_fieldsAreChosenFromABoundedHeader() -> None:
+    """All of a header is served, but fields are sought in its first 2 MiB only."""
+    node = Node()
+    filler = b"X-Filler: " + b"x" * 990 + b"\r\n"
+    node.append(b"Subject: first\r\n" + filler * 2200 + b"Subject: last\r\n\r\nbody\r\n")
+    found = fetched(node, b"(BODY.PEEK[HEADER] BODY.PEEK[HEADER.FIELDS (Subject)])")
+    header, subject = found.values()
+    assert header is not None
+    assert header.endswith(b"Subject: last\r\n\r\n")
+    assert subject == b"Subject: first\r\n\r\n"
+
+
+def test_manySectionsAreNotReadAheadAllAtOnce() -> None:
+    node = Node()
+    octets = b"Subject: x\r\n\r\n" + b"0123456789abcdef" * 4000
+    node.append(octets)
+    protocol, wire = node.login(windowOctets=100_000)
+    protocol.dataReceived(b"a EXAMINE INBOX\r\n")
+    wire.clear()
+    wire.drain()
+    items = b" ".join(b"BODY.PEEK[]<%d.64000>" % offset for offset in range(60))
+    protocol.dataReceived(b"b FETCH 1 (" + items + b")\r\n")
+    most = 0
+    while b"b OK" not in wire.value():
+        most = max(most, wire.bufferedOctets)
+        wire.drain()
+    assert most < 600_000
+    assert wire.value().count(b"{64000}") == 15
+    assert wire.value().count(b" BODY[]<") + 1 == 60

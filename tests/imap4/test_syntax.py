@@ -378,3 +378,9 @@ def test_nothingButErrorsOfOursComesOfAnyOctets(octets: bytes) -> None:
                 read(Cursor(event.segments))
             except JindimailError:
                 continue
+
+
+def test_keywordsHaveABound() -> None:
+    assert whole(Cursor.flags, b"x" * 255) == ("x" * 255,)
+    with pytest.raises(Malformed):
+        whole(Cursor.flags, b"x" * 256)

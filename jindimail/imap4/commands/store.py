@@ -99,15 +99,16 @@ async def _tellAll(
     session: ImapSession, selection: Selection, spans: Spans, modified: UidSet, *, withUid: bool
 ) -> None:
     """The flags of all messages in the set, changed or not (§6.4.6); those refused tell by MODIFIED."""
-    view = selection.view
+    view, refused = selection.view, frozenset(modified)
     session.send(*selection.newKeywords())
     for start, stop in spans:
         for position in range(start, stop):
-            if view.isGone(position) or (modified and view.uids[position] in modified):
+            if view.isGone(position) or view.uids[position] in refused:
                 continue
-            view.told(position, position + 1)
+            view.told((position,))
             session.send(selection.flagsResponse(position, withUid=withUid))
-        await session.room()
+            if session.isStalled:
+                await session.room()
 
 
 def _text(selection: Selection, modified: UidSet, *, byUid: bool, hasMissed: bool) -> bytes:
