@@ -11,6 +11,9 @@
  * A sync that failed with EIO has lost the pages for good, as in Linux: the kernel calls them clean, so a later sync
  * that succeeds does not save them.  Only writing them again and syncing does.
  *
+ * What an earlier process lost that way is still lost when the next one runs on the same kernel: the harness leaves the
+ * records of such pages as INODE.carry in $POWERCUT_STATE, and the file's new undo file begins with them.
+ *
  * $POWERCUT_CONTROL, a file of 64 octets or more, is mapped and looked at on every call, so that the harness can change
  * the behaviour of the running process; see struct control.
  *
@@ -133,7 +136,38 @@ static void put(struct file *file, char kind, uint64_t number, const void *octet
         die("the undo file cannot be written");
 }
 
-static struct file *opened(int fd, const struct stat *status, const char *path)
+static struct slot *find(struct file *file, uint64_t page);
+static void grow(struct file *file);
+
+/* Begin with the pages that an earlier process lost; whether there were any. */
+static int carried(struct file *file)
+{
+    char name[PATH_MAX + 64];
+    struct record head;
+    unsigned char octets[PATH_MAX + PAGE];
+    int fd;
+    snprintf(name, sizeof name, "%s/%llu.carry", state, (unsigned long long)file->inode);
+    fd = syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    while (syscall(SYS_read, fd, &head, sizeof head) == (long)sizeof head) {
+        if (head.length > sizeof octets || syscall(SYS_read, fd, octets, head.length) != (long)head.length)
+            die("a carry file is broken");
+        put(file, head.kind, head.number, octets, head.length);
+        if (head.kind != 'P')
+            continue;
+        *find(file, head.number) = (struct slot){head.number + 1, 1};
+        file->lost++;
+        if (++file->used * 2 > file->capacity)
+            grow(file);
+    }
+    file->begun = 1;
+    syscall(SYS_close, fd);
+    syscall(SYS_unlinkat, AT_FDCWD, name, 0);
+    return 1;
+}
+
+static struct file *opened(const struct stat *status, const char *path)
 {
     char name[PATH_MAX + 64];
     struct file *file;
@@ -150,11 +184,11 @@ static struct file *opened(int fd, const struct stat *status, const char *path)
     file->undo = syscall(SYS_openat, AT_FDCWD, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (file->undo < 0)
         die("the undo file cannot be made");
-    put(file, 'F', status->st_ino, path, strlen(path));
     file->capacity = 1024;
     file->slots = calloc(file->capacity, sizeof *file->slots);
+    if (!carried(file))
+        put(file, 'F', status->st_ino, path, strlen(path));
     files[file_count++] = file;
-    (void)fd;
     return file;
 }
 
@@ -176,7 +210,7 @@ static int classified(int fd)
     if (length > 9 && strcmp(path + length - 9, "/lock.mdb") == 0)
         return 1;
     pthread_mutex_lock(&files_lock);
-    struct file *file = opened(fd, &status, path);
+    struct file *file = opened(&status, path);
     for (int i = 0; i < file_count; i++)
         if (files[i] == file)
             kind = 2 + i;

@@ -141,6 +141,20 @@ class Shim:
         for path in self.state.glob("*.undo"):
             path.unlink()
 
+    def carry(self) -> int:
+        """The process is dead, the power stayed on: all is written in the end but what a failed sync lost for good.
+
+        That stays lost for the next process, unless it writes those pages again. Returns how many pages that are.
+        """
+        records = [each for each in self._files() if each.lost]
+        self.settle()
+        for each in records:
+            octets = _RECORD.pack(b"F", each.inode, 0) + _RECORD.pack(b"B", each.size or 0, 0)
+            for page in each.lost:
+                octets += _RECORD.pack(b"P", page, len(each.pages[page])) + each.pages[page]
+            (self.state / f"{each.inode}.carry").write_bytes(octets + _RECORD.pack(b"E", 0, 0))
+        return sum(len(each.lost) for each in records)
+
     def _set(self, name: str, value: int) -> None:
         struct.pack_into("=i", self._map, 4 * _FIELDS.index(name), value)
 

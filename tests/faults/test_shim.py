@@ -181,6 +181,16 @@ def test_failingSyncLosesForGoodWhatALaterSyncSeemsToSave(disk: Disk) -> None:
     assert disk.read() == bytes(4096) + b"kept"
 
 
+def test_lostPageStaysLostForTheNextProcess(disk: Disk) -> None:
+    disk.shim.syncs(Sync.EIO_ONCE)
+    disk.run(_PRINTED + "fd = opened('file'); os.write(fd, b'lost' + bytes(8188)); tried(os.fsync, fd)")
+    disk.shim.carry()
+    disk.run("fd = opened('file'); os.pwrite(fd, b'kept', 4096); os.fsync(fd)")
+    assert disk.read()[:4] == b"lost"
+    disk.shim.cut()
+    assert disk.read() == bytes(4096) + b"kept" + bytes(4092)
+
+
 def test_lostPageIsSavedByWritingItAgainAndSyncing(disk: Disk) -> None:
     disk.shim.syncs(Sync.EIO_ONCE)
     disk.run(
