@@ -190,6 +190,13 @@ class Authorization(Connection):
         self.log.info("session {session}: {user} logged in", session=self.sessionId, user=account.name)
         self.successResponse(b"%d messages" % maildrop.count)
 
+    def closeWhenIdle(self) -> None:
+        """Nothing is lost with a client that is not logged in, nor reads, nor has finished its TLS handshake."""
+        if self.account is None and self._isStalled and not self._isBusy:
+            self.cutOff()
+        else:
+            super().closeWhenIdle()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The lock is given back, whatever ended the connection."""
         super().connectionLost(reason)

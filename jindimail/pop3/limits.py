@@ -19,8 +19,10 @@ class Limits:
     """A command with its line end; RFC 2449 §4 asks for at least 255. AUTH's lines have a bound of their own."""
     pendingOctetsMax: int = 65_536
     """Commands that wait for their turn; beyond it the connection is not read."""
-    pieceOctets: int = 262_144
-    """Larger messages are read and sent in pieces of this size, at most 1 MiB."""
+    wholeOctetsMax: int = 262_144
+    """Messages up to this size are read and sent whole; at most 1 MiB."""
+    pieceOctets: int = 131_072
+    """Larger ones go in pieces of this size: a client that reads slowly holds a few of them in the server's memory."""
     failedLoginsMax: int = 5
     """After so many failed logins the connection is closed."""
     badCommandsMax: int = 50

@@ -125,7 +125,9 @@ class Pop3(Authorization):
 
     async def _retrieve(self, argument: bytes) -> None:
         row = await self._row(argument)
-        octets = await self._firstOctets(row, self.limits.pieceOctets)
+        limits = self.limits
+        isWhole = row.size <= limits.wholeOctetsMax
+        octets = await self._firstOctets(row, row.size if isWhole else limits.pieceOctets)
         head = b"+OK %d octets\r\n" % row.size
         if len(octets) >= row.size:
             self.reply(head, stuffed(octets))

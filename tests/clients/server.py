@@ -43,9 +43,17 @@ class Server:
     def start(self) -> None:
         """Found the node and wait until it serves."""
         self.node.found()
+        self._start()
+        self._ask("domain add", domain=DOMAIN)
+
+    def restart(self) -> None:
+        """End the node's process and start another on its store."""
+        assert self.node.stop() == 0, self.node.log()[-4000:]
+        self._start()
+
+    def _start(self) -> None:
         self.node.start()
         self.node.waitUntil((self.node.data / "control").exists, "the control socket is there")
-        self._ask("domain add", domain=DOMAIN)
 
     def close(self) -> None:
         """End the node; a node that did not end well is an error."""

@@ -464,6 +464,24 @@ def test_closeWhenIdleFinishesTheCommandUnderWay() -> None:
     assert bed.factory.closeWhenIdle().called
 
 
+def test_theClosingDoesNotWaitForAClientThatHasNotBegun() -> None:
+    bed = Bed(window=10)  # smaller than the greeting, as when a TLS handshake is not done
+    _, wire = bed.connect()
+    bed.factory.closeWhenIdle()
+    assert wire.aborted
+
+
+def test_theClosingWaitsForAClientThatReadsSlowly() -> None:
+    bed = Bed(b"x" * 1000, window=500)
+    protocol, wire = bed.connect()
+    protocol.dataReceived(b"USER anna\r\nPASS  a  secret\r\nRETR 1\r\n")
+    bed.factory.closeWhenIdle()
+    assert not wire.disconnecting
+    wire.drain()
+    assert wire.value().endswith(b"\r\n.\r\n-ERR [SYS/TEMP] temporarily unavailable\r\n")
+    assert wire.disconnecting
+
+
 def test_noNewSessionsAfterTheClosing() -> None:
     bed = Bed()
     bed.factory.closeWhenIdle()
