@@ -22,6 +22,7 @@ from jindimail.kinds import (
     ENDPOINTS,
     HOST,
     NAME,
+    NEAR_ENDPOINTS,
     PATH,
     TEXT,
     Kind,
@@ -102,10 +103,10 @@ class Listen:
         ENDPOINTS, "Message submission over implicit TLS (RFC 8314).", (), example="tcp:465"
     )
     lmtp: tuple[str, ...] = _key(
-        ENDPOINTS,
-        "Local delivery from a server in front (RFC 2033). It trusts its clients: keep it on loopback or on a UNIX socket.",
+        NEAR_ENDPOINTS,
+        "Local delivery from a server in front (RFC 2033). It trusts its clients.",
         (),
-        example="tcp:24:interface=127.0.0.1",
+        example="tcp:24",
     )
     pop3: tuple[str, ...] = _key(ENDPOINTS, "POP3 (RFC 1939), with STLS.", (), example="tcp:110")
     pop3s: tuple[str, ...] = _key(ENDPOINTS, "POP3 over implicit TLS.", (), example="tcp:995")
@@ -115,10 +116,10 @@ class Listen:
         CONTROL, "The control socket, which jindictl talks to.", (), otherwise="unix:DATA-DIRECTORY/control"
     )
     manhole: tuple[str, ...] = _key(
-        ENDPOINTS,
-        "An SSH shell into the live node, for its operators. Keep it on loopback.",
+        NEAR_ENDPOINTS,
+        "An SSH shell into the live node, for its operators (public keys only).",
         (),
-        example="tcp:2222:interface=127.0.0.1",
+        example="tcp:2222",
     )
     manholeKeys: str = _key(
         PATH,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+LOOPBACK = {"tcp": "127.0.0.1", "tcp6": "::1"}
 UNIX_PATH_OCTETS_MAX = 107  # sun_path, less its NUL
 
 
@@ -96,6 +97,7 @@ def _bounded(kind: Kind, low: int, high: int) -> Kind:
 
 def choice(*words: str) -> Kind:
     """One of these words."""
+
     def readChoice(text: str, base: str) -> str:
         if text not in words:
             raise ValueError(f"must be one of {', '.join(words)}")
@@ -169,6 +171,18 @@ def _readEndpoints(text: str, base: str) -> tuple[str, ...]:
     return tuple(_readEndpoint(endpoint, base) for endpoint in text.split())
 
 
+def _readNear(text: str, base: str) -> tuple[str, ...]:
+    """Endpoints that are on loopback unless they name an interface."""
+    return tuple(_near(endpoint) for endpoint in _readEndpoints(text, base))
+
+
+def _near(endpoint: str) -> str:
+    what, *rest = endpointParts(endpoint)
+    if what not in LOOPBACK or any(part.startswith("interface=") for part in rest) or len(rest) > 2:
+        return endpoint
+    return f"{endpoint}:interface={quoted(LOOPBACK[what])}"
+
+
 def readControl(text: str, base: str) -> tuple[str, ...]:
     """Endpoints that are all UNIX sockets."""
     endpoints = _readEndpoints(text, base)
@@ -182,5 +196,6 @@ TEXT = Kind("text", _readText)
 NAME = Kind("name", _readName)
 HOST = Kind("host name", _readHost)
 PATH = Kind("path, relative to this file", _readPath)
+NEAR_ENDPOINTS = Kind("endpoints, on loopback unless they name an interface", _readNear, " ".join)
 ENDPOINTS = Kind("endpoints, separated by blanks", _readEndpoints, " ".join)
 CONTROL = Kind("unix: endpoint", readControl, " ".join)

@@ -121,7 +121,7 @@ class NodeService(Service):
         self._stack: Stack | None = None
         self._node: LiveNode | None = None
         self._edges: dict[str, Any] = {}
-        self._starting: Deferred[None] | None = None
+        self._hasFailed = False
         self._watch = LoopingCall(self._watchGroups)
         self._watch.clock = reactor
         self._upkeep = LoopingCall(self._keepUp)
@@ -152,13 +152,12 @@ class NodeService(Service):
     def startService(self) -> None:
         """Open the node; as its user, if there is one."""
         Service.startService(self)
+        signal.signal(signal.SIGHUP, self._hungUp)
         self._reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:
-        if not self.running:
-            return
-        self._starting = ensureDeferred(self._start())
-        self._starting.addErrback(self._failed)
+        if self.running and not self._hasFailed:
+            ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
         configuration = self.configuration
@@ -183,6 +182,8 @@ class NodeService(Service):
             fromThread=self._reactor.callFromThread,
         )
         await stack.start()
+        if not self.running:
+            return
         await self._bind(lambda service: service == "control")
         self._edges = edgeFactories(stack, configuration, sessions, self.certificate, self._reactor)
         self._edges["control"] = ControlFactory(node=node, verbs=VERBS, reactor=self._reactor)
@@ -192,7 +193,6 @@ class NodeService(Service):
             self._listening.accept(service, self._wrapped(service, factory))
         node.listening = self._listening.addresses()
         node.state = SERVING
-        signal.signal(signal.SIGHUP, self._hungUp)
         self._watch.start(WATCH_SECONDS, now=False)
         self._upkeep.start(UPKEEP_SECONDS)
         self._log.info(
@@ -268,6 +268,7 @@ class NodeService(Service):
 
     def _end(self) -> None:
         self._stopLoops()
+        self._hasFailed = True
         atexit.register(_exitFailed)
         self._reactor.callWhenRunning(self._stopReactor)
 

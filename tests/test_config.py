@@ -70,6 +70,19 @@ def test_portZeroMayBeTakenTwice() -> None:
     assert read(LEAST + "[listen]\nsmtp = tcp:0\nimap = tcp:0\n", "/").listen.imap == ("tcp:0",)
 
 
+def test_manholeAndLmtpAreOnLoopbackUnlessToldOtherwise() -> None:
+    found = read(
+        LEAST + "[listen]\nmanhole = tcp:1 tcp6:2 tcp:3:interface=0.0.0.0 unix:/m\nlmtp = tcp:24\n", "/"
+    )
+    assert found.listen.manhole == (
+        "tcp:1:interface=127.0.0.1",
+        "tcp6:2:interface=\\:\\:1",
+        "tcp:3:interface=0.0.0.0",
+        "unix:/m",
+    )
+    assert found.listen.lmtp == ("tcp:24:interface=127.0.0.1",)
+
+
 def test_controlIsAlwaysAUnixSocket() -> None:
     assert problemsOf(LEAST + "[listen]\ncontrol = tcp:1\n")[0].startswith("listen.control: ")
 

@@ -22,7 +22,9 @@ class EagerServer(tcp.Server):
 
     def write(self, data: bytes) -> None:
         """See `ITransport.write`."""
-        isIdle = not (self.dataBuffer or self._tempDataBuffer or self.disconnecting or self._writeDisconnected)
+        isIdle = not (
+            self.dataBuffer or self._tempDataBuffer or self.disconnecting or self._writeDisconnected
+        )
         if not isIdle or self.producer is not None or not self.connected or not data:
             tcp.Server.write(self, data)
             return

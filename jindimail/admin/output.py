@@ -34,8 +34,8 @@ class Output:
             print(result, file=self._out)
 
     def text(self, text: str) -> None:
-        """Show a text as it is, without a result around it."""
-        self._out.write(text)
+        """Show a text as it is; as JSON, one that holds it."""
+        self._out.write(json.dumps({"text": text}) + "\n" if self._isJson else text)
 
     def error(self, code: str, text: str) -> None:
         """Say what went wrong."""

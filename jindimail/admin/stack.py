@@ -137,7 +137,7 @@ class Stack:
 
     async def start(self) -> None:
         """
-        Load the groups, and apply what was committed but not applied.
+        Load the groups, apply what was committed but not applied, and wait until all of them can be read.
 
         @raise ConfigError: the founding was not finished.
         """
@@ -146,6 +146,8 @@ class Stack:
             raise ConfigError(
                 ("node.data-directory: its founding was not finished; remove it and found it again",)
             )
+        for group in ALL_GROUPS:
+            await self.groups.readIndex(group)
 
     async def keepUp(self) -> None:
         """Finish what crashes and refusals left half done since the last time; for a quiet moment, again and again."""

@@ -220,6 +220,11 @@ def test_jsonIsJson() -> None:
     }
 
 
+def test_textsAreJsonToo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert jindictl.main(["config", "example", "--json"]) == EXIT_OK
+    assert json.loads(capsys.readouterr().out) == {"text": manual.exampleFile()}
+
+
 def test_progressIsShownOnATerminalOnly() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

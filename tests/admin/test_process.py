@@ -92,6 +92,18 @@ def test_twistdKnowsTheNodeAndItsOptions() -> None:
     assert "--config" in twistd("jindimail", "--help").stdout
 
 
+def test_installationBringsThePluginAndTheCommand(tmp_path: Path) -> None:
+    folder = Path(sys.executable).parent
+    if not (folder / "jindictl").exists():
+        pytest.skip("not installed in this environment")
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+
+    assert "[node]" in run(str(folder / "jindictl"), "config", "example").stdout
+    assert "--config" in run(str(folder / "twistd"), "jindimail", "--help").stdout
+
+
 def test_badConfigurationIsListedWholeAndNothingListens(tmp_path: Path) -> None:
     (tmp_path / "bad.ini").write_text(
         "[node]\nname = ?\ndata-directory = d\n[listen]\nsmtp = tcp:x\nimpa = tcp:1\n"
