@@ -182,12 +182,19 @@ class Fetch:
             else:
                 column = self._column(item, (position,), (row,), (summary,))
                 parts.extend(_FORMATS.get(item, item + b" %b") % value for value in column)
-        if isNowSeen and not hasFlags:
-            parts.append(b" FLAGS " + self._selection.flagText(self._selection.view.flags[position]))
+        if isNowSeen:
+            parts.append(self._newFlags(position, hasFlags=hasFlags))
         parts.append(b")\r\n")
         if hasFlags or isNowSeen:
             self._selection.view.told((position,))
         return parts
+
+    def _newFlags(self, position: int, *, hasFlags: bool) -> bytes:
+        """What the client must know of a message that this FETCH has just set \\Seen of (RFC 3501 §6.4.5, RFC 7162 §3.1)."""
+        selection, view = self._selection, self._selection.view
+        flags = b"" if hasFlags else b" FLAGS " + selection.flagText(view.flags[position])
+        tellsModSeq = selection.isCondstore and b"MODSEQ" not in self._plan.items
+        return flags + (b" MODSEQ (%d)" % view.modSeqs[position] if tellsModSeq else b"")
 
     async def _sectionParts(
         self, wanted: Section, row: MessageRow, summary: SummaryRecord, *, readsAhead: bool

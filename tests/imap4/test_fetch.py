@@ -255,3 +255,15 @@ def test_manySectionsAreNotReadAheadAllAtOnce() -> None:
     assert most < 600_000
     assert wire.value().count(b"{64000}") == 15
     assert wire.value().count(b" BODY[]<") + 1 == 60
+
+
+def test_withCondstoreTheNewModSeqComesWithSeen() -> None:
+    """RFC 7162 §3.1."""
+    node = Node()
+    node.append(b"x\r\n")
+    node.append(b"y\r\n")
+    said = node.dialogue(
+        b"a SELECT INBOX (CONDSTORE)\r\nb FETCH 1 BODY[]\r\nc FETCH 2 (FLAGS MODSEQ BODY[])\r\n"
+    )
+    assert b"* 1 FETCH (BODY[] {3}\r\nx\r\n FLAGS (\\Seen) MODSEQ (4))\r\n" in said
+    assert b"* 2 FETCH (FLAGS (\\Seen) MODSEQ (5) BODY[] {3}\r\ny\r\n)\r\n" in said
