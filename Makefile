@@ -22,10 +22,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(BIN)/python $(SOURCES)
+	@rm -rf build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
 	@touch $@
 
 $(VENV)/installed-test: $(BIN)/python $(SOURCES)
+	@rm -rf build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
 	@touch $@ $(VENV)/installed
 
