@@ -49,17 +49,19 @@
 #define FD_MAX 65536
 #define FILES_MAX 256
 
+enum strikes { ANY = 0, CALL = 1, WRITE = 2 }; /* fsync and fdatasync; synchronous writes */
 enum sync_mode { SYNC_REAL = 0, SYNC_EIO_ONCE = 1, SYNC_EIO = 2, SYNC_DELAY = 3, SYNC_HANG = 4, SYNC_LIE = 5 };
 
 struct control {
     _Atomic int32_t sync_mode;    /* what fsync, fdatasync and synchronous writes do */
-    _Atomic int32_t delay_ms;     /* for SYNC_DELAY; for SYNC_EIO_ONCE: how many syncs still succeed before */
+    _Atomic int32_t delay_ms;     /* for SYNC_DELAY */
     _Atomic int32_t write_errno;  /* writes under the directory fail with this; 0: they work */
     _Atomic int32_t write_left;   /* for how many writes; negative: all */
     _Atomic int32_t syncs;        /* counted: syncs that were asked for */
     _Atomic int32_t writes;       /* counted: writes under the directory */
     _Atomic int32_t failures;     /* counted: errors that were injected */
     _Atomic int32_t waiting;      /* how many calls hang now */
+    _Atomic int32_t strikes;      /* what SYNC_EIO_ONCE strikes; 0: whatever comes first */
 };
 
 struct record {
@@ -377,14 +379,12 @@ static void pause_ms(int ms)
 }
 
 /* The sync mode in force, after any waiting. */
-static int sync_mode(void)
+static int sync_mode(int kind)
 {
     int mode = control->sync_mode;
     control->syncs++;
-    if (mode == SYNC_EIO_ONCE && control->delay_ms > 0) {
-        control->delay_ms--;
+    if (mode == SYNC_EIO_ONCE && control->strikes != ANY && control->strikes != kind)
         return SYNC_REAL;
-    }
     if (mode == SYNC_EIO_ONCE) {
         int expected = SYNC_EIO_ONCE;
         return __atomic_compare_exchange_n((int32_t *)&control->sync_mode, &expected, SYNC_REAL, 0, __ATOMIC_SEQ_CST,
@@ -442,7 +442,7 @@ static ssize_t write_tracked(struct file *file, int fd, const struct iovec *part
     keep(file, fd, from, length);
     written = offset < 0 ? syscall(SYS_writev, fd, parts, count) : syscall(SYS_pwritev, fd, parts, count, offset, 0);
     if (written > 0 && synchronous[fd]) {
-        int mode = sync_mode();
+        int mode = sync_mode(WRITE);
         if (mode == SYNC_EIO) {
             control->failures++;
             all_lost(file);
@@ -463,7 +463,7 @@ static int sync_tracked(struct file *file, int fd, long call)
 {
     int mode, result = 0;
     pthread_mutex_lock(&file->lock);
-    mode = sync_mode();
+    mode = sync_mode(CALL);
     if (mode == SYNC_EIO) {
         control->failures++;
         all_lost(file);

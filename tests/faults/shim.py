@@ -24,7 +24,17 @@ PAGE = 4096
 SECTOR = 512
 _SOURCE = Path(__file__).with_name("powercut.c")
 _RECORD = struct.Struct("=c7xQQ")
-_FIELDS = ("syncMode", "delayMs", "writeErrno", "writeLeft", "syncs", "writes", "failures", "waiting")
+_FIELDS = (
+    "syncMode",
+    "delayMs",
+    "writeErrno",
+    "writeLeft",
+    "syncs",
+    "writes",
+    "failures",
+    "waiting",
+    "strikes",
+)
 
 
 class Sync(enum.IntEnum):
@@ -36,6 +46,14 @@ class Sync(enum.IntEnum):
     DELAY = 3
     HANG = 4
     LIE = 5
+
+
+class Strikes(enum.IntEnum):
+    """Which sync EIO_ONCE lets fail: whichever comes first, fsync and fdatasync, or a synchronous write."""
+
+    ANY = 0
+    CALL = 1
+    WRITE = 2
 
 
 class Cut(enum.Enum):
@@ -96,9 +114,10 @@ class Shim:
             "POWERCUT_CONTROL": str(self._control),
         }
 
-    def syncs(self, mode: Sync, delayMs: int = 0) -> None:
-        """From now on syncs do this; before EIO_ONCE strikes, `delayMs` more of them succeed."""
+    def syncs(self, mode: Sync, *, delayMs: int = 0, strikes: Strikes = Strikes.ANY) -> None:
+        """From now on syncs do this; `delayMs` is for DELAY, `strikes` for EIO_ONCE."""
         self._set("delayMs", delayMs)
+        self._set("strikes", strikes)
         self._set("syncMode", mode)
 
     def writesFail(self, number: int = errno.ENOSPC, count: int = -1) -> None:
@@ -113,7 +132,7 @@ class Shim:
 
     def awaitSync(self, secondsMax: float = 5.0) -> None:
         """Return when the next sync has begun and takes a while: the process is between a write and its sync."""
-        self.syncs(Sync.DELAY, 50)
+        self.syncs(Sync.DELAY, delayMs=50)
         until = time.monotonic() + secondsMax
         before = self.counted("syncs")
         while self.counted("syncs") == before and time.monotonic() < until:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.shim import Cut, Shim, Sync
+from tests.faults.shim import Cut, Shim, Strikes, Sync
 
 # Runs under the shim and dies as by kill -9, so that nothing is written at exit.
 _HEAD = """
@@ -211,13 +211,15 @@ def test_everySyncFailsUntilTold(disk: Disk) -> None:
     assert disk.shim.counted("failures") == 2
 
 
-def test_oneSyncFailsAfterSoManyThatSucceed(disk: Disk) -> None:
-    disk.shim.syncs(Sync.EIO_ONCE, 2)
-    out = disk.run(
-        _PRINTED + "fd = opened('file')\n"
-        "for _ in range(4):\n os.write(fd, b'x'); print(tried(os.fsync, fd), flush=True)"
+def test_onlyTheWantedKindOfSyncFails(disk: Disk) -> None:
+    program = _PRINTED + (
+        "fd = opened('file'); meta = opened('file', os.O_DSYNC)\n"
+        "print(tried(os.fsync, fd), tried(os.write, meta, b'x'), tried(os.fdatasync, fd), flush=True)"
     )
-    assert out.split() == ["worked", "worked", "EIO", "worked"]
+    disk.shim.syncs(Sync.EIO_ONCE, strikes=Strikes.WRITE)
+    assert disk.run(program).split() == ["worked", "EIO", "worked"]
+    disk.shim.syncs(Sync.EIO_ONCE, strikes=Strikes.CALL)
+    assert disk.run(program).split() == ["EIO", "worked", "worked"]
 
 
 def test_failingSynchronousWriteIsAnErrorOfTheWrite(disk: Disk) -> None:
@@ -260,7 +262,7 @@ def test_hangingSyncGoesOnWhenTold(disk: Disk) -> None:
 
 
 def test_delayedSyncSucceeds(disk: Disk) -> None:
-    disk.shim.syncs(Sync.DELAY, 30)
+    disk.shim.syncs(Sync.DELAY, delayMs=30)
     out = disk.run(
         "import time; fd = opened('file'); os.write(fd, b'kept'); begun = time.monotonic(); os.fsync(fd)\n"
         "print(time.monotonic() - begun >= 0.03, flush=True)"

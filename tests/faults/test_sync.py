@@ -7,16 +7,19 @@ import select
 import pytest
 
 from bench.wire import stuffed
-from tests.faults.shim import Cut, Shim, Sync
+from tests.faults.shim import Cut, Shim, Strikes, Sync
 from tests.faults.trial import Trial
 from tests.support.ledger import State, letter
 from tests.support.node import NodeProcess
 
 
 # LMDB syncs twice a commit, its pages and then its meta page: one after the other fails.
-@pytest.mark.parametrize(("mode", "passing"), [(Sync.EIO_ONCE, 0), (Sync.EIO_ONCE, 1), (Sync.EIO, 0)])
+@pytest.mark.parametrize(
+    ("mode", "strikes"),
+    [(Sync.EIO_ONCE, Strikes.CALL), (Sync.EIO_ONCE, Strikes.WRITE), (Sync.EIO, Strikes.ANY)],
+)
 def test_failingSyncStopsTheNodeAndTheNextStartHasAllThatWasPromised(
-    shimmed: tuple[NodeProcess, Shim], mode: Sync, passing: int
+    shimmed: tuple[NodeProcess, Shim], mode: Sync, strikes: Strikes
 ) -> None:
     node, shim = shimmed
     trial = Trial(node, seed=4)
@@ -24,7 +27,7 @@ def test_failingSyncStopsTheNodeAndTheNextStartHasAllThatWasPromised(
     node.start()
     trial.beginLoad()
     trial.awaitAcknowledged(40)
-    shim.syncs(mode, passing)
+    shim.syncs(mode, strikes=strikes)
     assert node.wait() != 0
     trial.endLoad()
     assert "Input/output error" in node.log()
@@ -36,19 +39,20 @@ def test_failingSyncStopsTheNodeAndTheNextStartHasAllThatWasPromised(
     assert node.check().returncode == 0
 
 
-@pytest.mark.parametrize("passing", [0, 1])
-def test_whatAFailedSyncLostIsNotBuiltUpon(shimmed: tuple[NodeProcess, Shim], passing: int) -> None:
+@pytest.mark.parametrize("strikes", [Strikes.CALL, Strikes.WRITE])
+def test_whatAFailedSyncLostIsNotBuiltUpon(shimmed: tuple[NodeProcess, Shim], strikes: Strikes) -> None:
     node, shim = shimmed
     trial = Trial(node, seed=9)
     trial.prepare()
     node.start()
     trial.beginLoad()
     trial.awaitAcknowledged(40)
-    shim.syncs(Sync.EIO_ONCE, passing)
+    shim.syncs(Sync.EIO_ONCE, strikes=strikes)
     assert node.wait() != 0
     trial.endLoad()
     # The machine stays up: the next start sees pages in memory that never reach the disk. The power goes later.
-    assert shim.carry() > 0
+    # LMDB itself writes its old meta page again when the new one fails; of the other pages nobody knows.
+    assert (shim.carry() > 0) is (strikes is Strikes.CALL)
     trial.live(beforeKill=shim.awaitSync)
     shim.cut(Cut.ALL)
     node.start()
