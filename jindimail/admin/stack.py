@@ -129,7 +129,7 @@ class Stack:
         self._upkeep = Upkeep(buckets=self.buckets, seconds=seconds)
         self._sweptSeconds = 0
         self._seconds = seconds
-        self.portal = Portal(MailRealm(buckets=self.buckets, seconds=seconds), [checker])
+        self.portal = Portal(MailRealm(buckets=self.buckets, clock=reactor, seconds=seconds), [checker])
 
     def inThread(self, job: Callable[[], Any]) -> Deferred[Any]:
         """A Deferred of a job's result, run in the reactor's thread pool."""

@@ -12,16 +12,15 @@ from jindimail.interfaces import IAccount, IBuckets
 from jindimail.mailbox.entries import (
     CreateMailbox,
     DeleteMailbox,
-    DropPopLock,
     Filing,
     RenameMailbox,
     Subscribe,
-    TakePopLock,
 )
 from jindimail.mailbox.filing import deliverEntry, summaryOf
 from jindimail.mailbox.names import canonical, valid
 from jindimail.mailbox.opened import OpenMailbox
 from jindimail.mailbox.outcomes import REFUSALS, MailboxMade, Outcome, Refused
+from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.queries import Account as AccountAnswer
 from jindimail.mailbox.queries import FindAccount, FindMailbox, ListMailboxes, Mailboxes
 from jindimail.model import INBOX, Body, MailboxSummary, UidSet
@@ -36,6 +35,7 @@ class Account:
         self,
         *,
         buckets: IBuckets,
+        locks: PopLocks,
         seconds: Callable[[], float],
         bucket: int,
         accountId: int,
@@ -46,6 +46,7 @@ class Account:
         self.name = addresses[0]
         self.addresses = tuple(addresses)
         self._buckets = buckets
+        self._locks = locks
         self._seconds = seconds
         self._opened: list[OpenMailbox] = []
         self._popSession = ""
@@ -181,28 +182,12 @@ class Account:
         self._popSession = (
             session  # before the answer: a session that dies meanwhile gives the lock back all the same
         )
-        await self._propose(
-            TakePopLock(
-                seconds=self._now(),
-                accountId=self.accountId,
-                node=self._buckets.node,
-                incarnation=self._buckets.incarnation,
-                session=session,
-            )
-        )
+        await self._locks.take(self.bucket, self.accountId, session)
 
     async def unlockPop(self, session: str) -> None:
         """See `IAccount`."""
         self._popSession = ""
-        await self._propose(
-            DropPopLock(
-                seconds=self._now(),
-                accountId=self.accountId,
-                node=self._buckets.node,
-                incarnation=self._buckets.incarnation,
-                session=session,
-            )
-        )
+        await self._locks.drop(self.bucket, self.accountId, session)
 
     def logout(self) -> None:
         """See `IAccount`."""
@@ -210,16 +195,8 @@ class Account:
             mailbox.close()
         self._opened.clear()
         if self._popSession:
-            entry = DropPopLock(
-                seconds=self._now(),
-                accountId=self.accountId,
-                node=self._buckets.node,
-                incarnation=self._buckets.incarnation,
-                session=self._popSession,
-            )
-            self._popSession = ""
-            # If this is lost, so is this node's incarnation, and with it the lock.
-            self._buckets.propose(self.bucket, entry).addErrback(lambda _: None)
+            session, self._popSession = self._popSession, ""
+            self._locks.drop(self.bucket, self.accountId, session)
 
     async def _propose(self, entry: Any, body: Body | None = None) -> Outcome:
         outcome: Outcome = await self._buckets.propose(self.bucket, entry, body)

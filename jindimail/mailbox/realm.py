@@ -6,18 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.portal import IRealm
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from jindimail.interfaces import IAccount, IBuckets
 from jindimail.mailbox.account import Account
+from jindimail.mailbox.poplock import PopLocks
 
 
 @implementer(IRealm)
 class MailRealm:
     """Cluster-aware: whichever node the session is on, the account's bucket answers."""
 
-    def __init__(self, *, buckets: IBuckets, seconds: Callable[[], float]) -> None:
+    def __init__(self, *, buckets: IBuckets, clock: IReactorTime, seconds: Callable[[], float]) -> None:
         self._buckets = buckets
+        self._locks = PopLocks(buckets=buckets, clock=clock, seconds=seconds)
         self._seconds = seconds
 
     def requestAvatar(  # type: ignore[override]  # IRealm says bytes; our checker answers a tuple
@@ -29,6 +32,7 @@ class MailRealm:
         bucket, accountId, addresses = avatarId
         account = Account(
             buckets=self._buckets,
+            locks=self._locks,
             seconds=self._seconds,
             bucket=bucket,
             accountId=accountId,

@@ -73,7 +73,7 @@ class Node:
         user = self.world.addUser(ADDRESS)
         self.account = self.world.account(user)
         self.checker = OnePassword((user.bucket, user.accountId, user.addresses))
-        self.realm = MailRealm(buckets=self.world.buckets, seconds=self.clock.seconds)
+        self.realm = MailRealm(buckets=self.world.buckets, clock=self.clock, seconds=self.clock.seconds)
         self.factory = ImapFactory(
             portal=Portal(self.realm, [self.checker]),
             delivery=self.world.delivery,

@@ -19,6 +19,7 @@ from jindimail.mailbox.account import Account
 from jindimail.mailbox.entries import ADD, REMOVE, CreateAccount
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Done
+from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.sessions import Sessions
 from jindimail.model import Body, UidSet, bucketOf
@@ -69,12 +70,19 @@ class Node:
         )
         assert resultOf(self.buckets.propose(BUCKET, made)) == Done()
         self.account = Account(
-            buckets=self.buckets, seconds=self.clock.seconds, bucket=BUCKET, accountId=1, addresses=(ADDRESS,)
+            buckets=self.buckets,
+            locks=PopLocks(buckets=self.buckets, clock=self.clock, seconds=self.clock.seconds),
+            seconds=self.clock.seconds,
+            bucket=BUCKET,
+            accountId=1,
+            addresses=(ADDRESS,),
         )
         for number, message in enumerate(MESSAGES, 1):
             resultOf(self.account.append("INBOX", Body.ofOctets(b"%016d" % number, message)))
         self.inbox = resultOf(self.account.open("INBOX"))
-        portal = Portal(MailRealm(buckets=self.buckets, seconds=self.clock.seconds), [AnyPassword()])
+        portal = Portal(
+            MailRealm(buckets=self.buckets, clock=self.clock, seconds=self.clock.seconds), [AnyPassword()]
+        )
         self.factory = Pop3Factory(
             portal=portal,
             sessions=Sessions(seconds=self.clock.seconds, sessionsMax=9, sessionsPerPeerMax=9),

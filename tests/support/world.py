@@ -21,6 +21,7 @@ from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
 from jindimail.mailbox.account import Account
 from jindimail.mailbox.machine import MailMachine
+from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.sessions import Sessions
 from jindimail.model import Body, Envelope
@@ -69,7 +70,7 @@ class World:
         checker = PasswordChecker(
             resolver=self.resolver, passwords=self.passwords, attempts=self.attempts, seconds=seconds
         )
-        self.portal = Portal(MailRealm(buckets=self.buckets, seconds=seconds), [checker])
+        self.portal = Portal(MailRealm(buckets=self.buckets, clock=self.clock, seconds=seconds), [checker])
         self.sessions = Sessions(seconds=seconds, sessionsMax=1000, sessionsPerPeerMax=100)
         now(self.directory.addDomain("example.org"))
 
@@ -81,6 +82,7 @@ class World:
         """The user's account, as a session has it."""
         return Account(
             buckets=self.buckets,
+            locks=PopLocks(buckets=self.buckets, clock=self.clock, seconds=self.clock.seconds),
             seconds=self.clock.seconds,
             bucket=user.bucket,
             accountId=user.accountId,

@@ -1,0 +1,158 @@
+"""Accounts as sessions have them, on a mail system in memory."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import fail
+
+from jindimail.errors import (
+    MailboxExists,
+    MailboxGone,
+    MailboxInUse,
+    NoSuchMailbox,
+    NotAllowed,
+    OverQuota,
+    StorageFull,
+)
+from jindimail.mailbox.entries import ADD, DropPopLock
+from jindimail.mailbox.opened import portions
+from jindimail.mailbox.poplock import RETRY_SECONDS
+from jindimail.model import UidSet
+from tests.support.world import World, now
+
+OCTETS = b"s: t\r\n\r\nbody\r\n"
+
+
+@pytest.fixture
+def world() -> World:
+    """A mail system."""
+    return World()
+
+
+def test_aLockIsExclusiveUntilItIsGivenBack(world: World) -> None:
+    user = world.addUser()
+    first, second = world.account(user), world.account(user)
+    now(first.lockPop("a"))
+    with pytest.raises(MailboxInUse):
+        now(second.lockPop("b"))
+    now(first.unlockPop("a"))
+    now(second.lockPop("b"))
+    second.logout()
+    now(first.lockPop("c"))
+
+
+def test_aSessionThatWasRefusedTheLockTakesNobodysAway(world: World) -> None:
+    user = world.addUser()
+    first, second = world.account(user), world.account(user)
+    now(first.lockPop("a"))
+    with pytest.raises(MailboxInUse):
+        now(second.lockPop("b"))
+    second.logout()
+    with pytest.raises(MailboxInUse):
+        now(world.account(user).lockPop("c"))
+
+
+def test_aLockIsGivenBackThoughTheDiskWasFull(world: World) -> None:
+    user = world.addUser()
+    account = world.account(user)
+    now(account.lockPop("a"))
+    real, refused = world.buckets.propose, []
+
+    def full(bucket, entry, body=None):
+        if isinstance(entry, DropPopLock) and len(refused) < 3:
+            refused.append(entry)
+            return fail(StorageFull())
+        return real(bucket, entry, body)
+
+    world.buckets.propose = full
+    account.logout()
+    with pytest.raises(MailboxInUse):
+        now(world.account(user).lockPop("b"))
+    for _ in range(3):
+        world.clock.advance(RETRY_SECONDS)
+    assert len(refused) == 3
+    now(world.account(user).lockPop("b"))
+
+
+@pytest.mark.parametrize("name", ["", "a//b", "/a", "a\x00b", "a*", "50%", "x" * 401, "\udc80"])
+def test_badNamesAreRefused(world: World, name: str) -> None:
+    with pytest.raises(NotAllowed):
+        now(world.account(world.addUser()).create(name))
+
+
+def test_inboxIsOneMailboxInAnyCase(world: World) -> None:
+    account = world.account(world.addUser())
+    with pytest.raises(MailboxExists):
+        now(account.create("inbox"))
+    assert now(account.status("iNbOx")).name == "INBOX"
+    with pytest.raises(NotAllowed):
+        now(account.delete("Inbox"))
+
+
+def test_renamingInboxMovesItsMessages(world: World) -> None:
+    account = world.account(world.addUser())
+    now(account.append("INBOX", world.body(OCTETS)))
+    now(account.rename("inbox", "old"))
+    assert now(account.status("INBOX")).messages == 0
+    assert now(account.status("old")).messages == 1
+
+
+def test_appendSaysWhereItWent(world: World) -> None:
+    account = world.account(world.addUser())
+    validity, uid = now(account.append("Sent", world.body(OCTETS), ["\\Seen", "work"], 1_000_000))
+    mailbox = now(account.open("Sent"))
+    row = now(mailbox.rows())[0]
+    assert (mailbox.uidValidity, row.uid, row.internalSeconds) == (validity, uid, 1_000_000)
+    assert mailbox.flagNames(row) == ("\\Seen", "work")
+    assert now(mailbox.octets(row)) == OCTETS
+
+
+def test_appendIsRefusedBeforeAnythingIsStored(world: World) -> None:
+    account = world.account(world.addUser(quotaOctets=10))
+    with pytest.raises(NoSuchMailbox):
+        now(account.append("nothing", world.body(OCTETS)))
+    with pytest.raises(OverQuota):
+        now(account.append("INBOX", world.body(OCTETS)))
+
+
+def test_aDeletedMailboxIsGoneForWhoHasItOpen(world: World) -> None:
+    account = world.account(world.addUser())
+    now(account.create("a"))
+    mailbox = now(account.open("a"))
+    heard: list[int] = []
+    mailbox.follow(lambda: heard.append(1))
+    now(account.delete("a"))
+    assert heard
+    for waiting in (mailbox.changes(1), mailbox.summary(), mailbox.storeFlags(UidSet.of([1]), ADD, ["x"])):
+        with pytest.raises(MailboxGone):
+            now(waiting)
+
+
+def test_aMailboxOpenedToReadIsOnlyRead(world: World) -> None:
+    account = world.account(world.addUser())
+    now(account.append("INBOX", world.body(OCTETS)))
+    mailbox = now(account.open("INBOX", readOnly=True))
+    for waiting in (
+        mailbox.storeFlags(UidSet.of([1]), ADD, ["x"]),
+        mailbox.expunge(),
+        mailbox.copy(UidSet.of([1]), "Sent", move=True),
+    ):
+        with pytest.raises(NotAllowed):
+            now(waiting)
+    assert len(now(mailbox.copy(UidSet.of([1]), "Sent")).targets) == 1
+
+
+def test_whoClosedHearsNothing(world: World) -> None:
+    account = world.account(world.addUser())
+    mailbox = now(account.open("INBOX"))
+    heard: list[int] = []
+    mailbox.follow(lambda: heard.append(1))
+    account.logout()
+    now(world.account(now(world.directory.user("alice@example.org"))).append("INBOX", world.body(OCTETS)))
+    assert not heard
+
+
+def test_longSetsAreCutIntoPortions() -> None:
+    uids = UidSet.ofRanges([(1, 12), (20, 20), (30, 33)])
+    cut = list(portions(uids, 5))
+    assert cut == [((1, 5),), ((6, 10),), ((11, 12), (20, 20), (30, 31)), ((32, 33),)]
