@@ -14,9 +14,9 @@ from jindimail.replication.messages import Append, AskRead, Install, Message
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
     AllQuiet,
-    AnyTraffic,
     AskQuiet,
     NodeBeat,
+    NodeMessage,
     Quiet,
     QuietGroup,
     Wake,
@@ -45,7 +45,7 @@ class Conversation:
         turns: Turns,
         neighbours: Neighbours,
         create: Callable[[Message], Replica | None],
-        others: Callable[[int, AnyTraffic], None],
+        others: Callable[[int, NodeMessage], None],
     ) -> None:
         self._node = node
         self._replicas = replicas
@@ -84,7 +84,7 @@ class Conversation:
             elif isinstance(message, Wake):
                 for group in message.groups:
                     self.wake(self._replicas.get(group))
-            else:
+            elif isinstance(message, NodeMessage):
                 self._others(node, message)
         neighbour.flush(now)
 

@@ -6,7 +6,7 @@ The driver of all groups of a node: the shell around the Raft machines.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from itertools import count
 from typing import Any, BinaryIO
@@ -36,7 +36,7 @@ from jindimail.replication.entries import CONFIGURATION, Entry, Snapshot
 from jindimail.replication.installing import install, recover, started
 from jindimail.replication.messages import Install, Message
 from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours
-from jindimail.replication.nodemessages import AnyTraffic, SnapshotPiece, SnapshotTaken
+from jindimail.replication.nodemessages import NodeMessage, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
 from jindimail.replication.replica import Asked, Replica, Waiter
@@ -46,9 +46,8 @@ from jindimail.replication.turn import Applied, Before, Superseded, Work
 from jindimail.replication.turns import Turns
 from jindimail.store.keys import HARD, LOG, groupKey, logKey
 
-SNAPSHOT_INSTALLED = ("snapshot",)  # what listeners are given when a snapshot took the place of everything
-
 Listener = Callable[[int, int, Any], None]
+Receiver = Callable[[int, Any], None]
 Change = Callable[[Configuration], Configuration]
 
 PROPOSALS_MAX = 16_384  # under way at one node
@@ -60,6 +59,17 @@ PROPOSAL_SECONDS = 10.0  # then its outcome is unknown
 READ_SECONDS = 2.0
 REASK_SECONDS = 0.3  # a read index that does not come is asked for again
 SWEEP_TICKS = 3  # between looks at the deadlines
+
+
+class SnapshotInstalled(msgspec.Struct, frozen=True):
+    """The event that listeners are given when a snapshot took the place of all of a group's records."""
+
+    group: int
+
+    @property
+    def topic(self) -> tuple[str, int]:
+        """What `IBuckets.follow` calls it."""
+        return ("snapshot", self.group)
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +157,8 @@ class Groups:
         self._queuedBefores = 0
         self._queuedOctets = 0
         self._listeners: list[Listener] = []
+        self._receivers: dict[type[NodeMessage], Receiver] = {}
+        self._flushCall: IDelayedCall | None = None
         self._contexts = count(1)
         self._running = False
         self._tickCall: IDelayedCall | None = None
@@ -333,12 +345,31 @@ class Groups:
         if self._running:
             self._conversation.received(node, frames, self._clock.seconds())
 
-    def _receivedOther(self, node: int, message: AnyTraffic) -> None:
+    def attend(self, kinds: Iterable[type[NodeMessage]], receiver: Receiver) -> None:
+        """Call `receiver(node, message)` with the messages of these kinds that come in (bodies)."""
+        for kind in kinds:
+            self._receivers[kind] = receiver
+
+    def send(self, node: int, message: NodeMessage) -> None:
+        """A message leaves for another node with this turn's; it may be lost."""
+        self._neighbours.at(node, self._clock.seconds()).send(message)
+        if self._flushCall is None:
+            self._flushCall = self._clock.callLater(0, self._flushSoon)
+
+    def _flushSoon(self) -> None:
+        self._flushCall = None
+        self.flush()
+
+    def _receivedOther(self, node: int, message: NodeMessage) -> None:
         """A message that is not the groups' own."""
         if isinstance(message, SnapshotPiece):
             self._transfers.piece(node, message, self._clock.seconds())
         elif isinstance(message, SnapshotTaken):
             self._transfers.taken(node, message, self._clock.seconds())
+        else:
+            receiver = self._receivers.get(type(message))
+            if receiver is not None:
+                receiver(node, message)
 
     def _create(self, message: Message) -> Replica | None:
         """The replica that a learner's first message makes; None if its id is a tombstone here."""
@@ -560,7 +591,7 @@ class Groups:
         replica.installedAt(snapshot.index, row)
         self._turns.touch(replica)
         for listener in self._listeners:
-            self._call(listener, replica.group, snapshot.index, SNAPSHOT_INSTALLED)
+            self._call(listener, replica.group, snapshot.index, (SnapshotInstalled(replica.group),))
 
     def _notInstalled(self, failure: Failure, replica: Replica) -> None:
         """Half a snapshot is no replica: make it blank, and let the leader send another."""

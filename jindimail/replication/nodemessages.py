@@ -86,38 +86,37 @@ class SnapshotTaken(NodeMessage, frozen=True, tag=51, gc=False):
 
 
 class PutBody(NodeMessage, frozen=True, tag=60, gc=False):
-    """A chunk of a body to keep; the answer comes when all of it is durable."""
+    """A chunk of a body to keep; its answer comes when it is durable."""
 
     bucket: int
     bodyId: bytes
     number: int  # of the chunk
-    chunks: int  # how many there are
     octets: bytes
 
 
 class BodyPut(NodeMessage, frozen=True, tag=61, gc=False):
-    """The body is durable at the sender; or it was `refused` (no room, not complete)."""
+    """The chunk is durable at the sender; or it was `refused` (no room, no store)."""
 
     bucket: int
     bodyId: bytes
+    number: int
     refused: bool = False
 
 
 class AskBody(NodeMessage, frozen=True, tag=62, gc=False):
-    """Send octets of a body that the recipient keeps."""
+    """Send a chunk of a body that the recipient keeps."""
 
     bucket: int
     bodyId: bytes
-    start: int
-    stop: int
+    number: int
 
 
 class TellBody(NodeMessage, frozen=True, tag=63, gc=False):
-    """Octets of a body from `start` on; `missing`: it is not kept here, or damaged."""
+    """The chunk; `missing`: it is not kept here."""
 
     bucket: int
     bodyId: bytes
-    start: int
+    number: int
     octets: bytes
     missing: bool = False
 
