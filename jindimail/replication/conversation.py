@@ -225,8 +225,9 @@ class Conversation:
             self.admit(replica)
 
     def admit(self, replica: Replica) -> None:
-        """A replica that was loaded, or made, ticks until it is known to be quiet."""
-        if len(replica.raft.configuration.members) != 1:
+        """A replica that was loaded, or made, ticks until it is known to be quiet; one that is alone never needs to."""
+        raft = replica.raft
+        if not raft.isSoleVoter or len(raft.configuration.members) != 1:
             self._ticking[replica.group] = replica
 
     def tick(self, now: float, seconds: float) -> None:

@@ -148,6 +148,22 @@ class ThreeNodes(SynchronousTestCase):
         self.array.nodes[3].received(1, self.firstAppend(third, learner=True))
         self.assertIsNone(self.array.nodes[3].status(1))
 
+    def test_leaderThatRemovesItselfAndRestartsStillLeadsTheWay(self) -> None:
+        """Only it has the entry of its removal, so only it can be elected (found by simulation)."""
+        array = Array((1, 2)).grown()
+        array.isolate(1)
+        status = array.nodes[1].status(1)
+        assert status is not None
+        own = status.replicaId
+        array.nodes[1].change(1, lambda configuration: configuration.without(own)).addErrback(lambda _: None)
+        array.run(0.05)
+        array.crash(1)
+        array.start(1)
+        array.heal()
+        array.run(5)
+        self.assertEqual(array.leader(), 2)
+        self.assertEqual(array.result(array.nodes[2].propose(1, b"a"))[1], 1)
+
     def firstAppend(self, recipient: int, *, learner: bool) -> list[bytes]:
         """An append as a leader sends it to a replica that may not be there."""
         return packFrames([encodeMessage(Append(1, 1, recipient, 9, 0, 0, 0, [], learner))])
