@@ -12,6 +12,7 @@ import atexit
 import os
 import pwd
 import signal
+import stat
 import sys
 import time
 from random import SystemRandom
@@ -97,8 +98,26 @@ def _checkUser(configuration: Configuration) -> None:
 
 
 def _checkTls(configuration: Configuration) -> None:
-    if os.path.isdir(configuration.node.dataDirectory):
-        contextOf(configuration.tls)
+    if not os.path.isdir(configuration.node.dataDirectory):
+        return
+    contextOf(configuration.tls)
+    user, key = configuration.node.user, configuration.tls.key
+    if user and os.geteuid() == 0 and not mayRead(user, key):
+        raise ConfigError((f"tls.key: {key}: {user} may not read it, and could not reread it on SIGHUP",))
+
+
+def mayRead(user: str, path: str) -> bool:
+    """Whether a user may read a file, by its mode and owner; True for users that are not there."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return True
+    status = os.stat(path)
+    if status.st_uid == entry.pw_uid:
+        return bool(status.st_mode & stat.S_IRUSR)
+    if status.st_gid in os.getgrouplist(user, entry.pw_gid):
+        return bool(status.st_mode & stat.S_IRGRP)
+    return bool(status.st_mode & stat.S_IROTH)
 
 
 def makeService(options: Options) -> NodeService:

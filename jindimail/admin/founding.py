@@ -19,7 +19,9 @@ from twisted.internet.defer import Deferred
 from jindimail.admin.certificates import privatePem, selfSigned, writePrivately
 from jindimail.admin.stack import ALL_GROUPS, Stack
 from jindimail.config import Configuration
-from jindimail.errors import ConfigError
+from jindimail.directory.accounts import PASSWORD_CHARACTERS_MIN
+from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
+from jindimail.errors import BadAddress, ConfigError
 from jindimail.interfaces import IRows
 from jindimail.replication.durable import foundGroups
 from jindimail.store.environment import Environment, found
@@ -84,9 +86,10 @@ def layFoundations(configuration: Configuration) -> None:
 
 
 def makeKeys(configuration: Configuration) -> None:
-    """Make a self-signed certificate and the manhole's host key, where there are none."""
-    tls = configuration.tls
-    if not os.path.exists(tls.certificate) and not os.path.exists(tls.key):
+    """Make a self-signed certificate, unless others are configured, and the manhole's host key, where there are none."""
+    tls, directory = configuration.tls, Path(configuration.node.dataDirectory)
+    isOurs = Path(tls.certificate).parent == directory == Path(tls.key).parent
+    if isOurs and not os.path.exists(tls.certificate) and not os.path.exists(tls.key):
         certificate, key = selfSigned(configuration.node.hostName, datetime.now(UTC))
         writePrivately(tls.certificate, certificate, 0o644)
         writePrivately(tls.key, key)
@@ -103,6 +106,7 @@ async def foundNode(
 
     @raise ConfigError: there is something already.
     """
+    requireSound(first)
     report("making the store and the keys")
     layFoundations(configuration)
     report(f"making {len(ALL_GROUPS)} groups")
@@ -119,6 +123,26 @@ async def foundNode(
         report("making the first domain")
         await _makeFirst(configuration, first, reactor)
     giveAway(configuration)
+
+
+def requireSound(first: First) -> None:
+    """
+    What cannot become a first domain and user is refused before anything is made.
+
+    @raise ConfigError: with what is wrong.
+    """
+    problems = []
+    try:
+        if first.domain:
+            canonicalDomain(first.domain)
+        if first.user and domainOf(canonicalAddress(first.user)) != canonicalDomain(first.domain):
+            problems.append(f"user: {first.user} is not in {first.domain}")
+    except BadAddress:
+        problems.append(f"{first.user or first.domain}: not an address or domain")
+    if first.user and len(first.password) < PASSWORD_CHARACTERS_MIN:
+        problems.append(f"password: at least {PASSWORD_CHARACTERS_MIN} characters")
+    if problems:
+        raise ConfigError(tuple(problems))
 
 
 async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -> None:

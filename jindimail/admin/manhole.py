@@ -100,11 +100,19 @@ class Shell(Manhole):
         self._operator = operator
 
     def connectionMade(self) -> None:
-        """Say what there is."""
+        """Begin."""
         Manhole.connectionMade(self)
         self.interpreter = AwaitingInterpreter(self, self.namespace or {})
         self._log.info("manhole: {operator} is in", operator=self._operator)
+
+    def initializeScreen(self) -> None:
+        """Say what there is, without wiping what was on the screen."""
         self.terminal.write(b"help() says what there is; ^D leaves.\r\n" + self.ps[0])
+        Manhole.setInsertMode(self)
+
+    def terminalSize(self, width: int, height: int) -> None:
+        """Only noted."""
+        self.width, self.height = width, height
 
     def characterReceived(self, ch: bytes, moreCharactersComing: bool) -> None:
         """Take a character, as long as the line is one that a person types."""
@@ -131,6 +139,15 @@ class ShellSession(TerminalSession):
 
     def windowChanged(self, newWindowSize: Any) -> None:
         """The shell does not care."""
+
+    def openShell(self, proto: Any) -> None:
+        """See `ISession`."""
+        self._channel = proto
+        TerminalSession.openShell(self, proto)
+
+    def eofReceived(self) -> None:
+        """Nothing more will be typed."""
+        self._channel.loseConnection()
 
     def execCommand(self, proto: Any, cmd: bytes) -> None:
         """Only a shell."""

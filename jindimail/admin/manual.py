@@ -11,6 +11,7 @@ from typing import Any
 from jindimail.config import SECTIONS, keys
 
 WIDTH = 100
+COMMON = ("json", "config", "socket", "quiet")  # options of every command
 
 
 def exampleFile() -> str:
@@ -105,8 +106,13 @@ def commandPage(parser: argparse.ArgumentParser, exitCodes: dict[int, str]) -> s
         ".RI [ arguments ]",
         ".SH DESCRIPTION",
         _roff(_plain(parser.description)),
-        ".SH COMMANDS",
+        ".SH OPTIONS",
+        "Every command takes these.",
     ]
+    for action in parser._actions:
+        if action.dest in COMMON:
+            lines += [".TP", f"\\fB{_roff(action.option_strings[0])}\\fR", _roff(str(action.help))]
+    lines.append(".SH COMMANDS")
     for command in leaves(parser):
         usage = " ".join(command.format_usage().removeprefix("usage: ").split())
         lines += [".TP", f"\\fB{_roff(usage)}\\fR", _roff(_plain(command.description))]
@@ -120,7 +126,7 @@ def commandPage(parser: argparse.ArgumentParser, exitCodes: dict[int, str]) -> s
 
 def _arguments(command: argparse.ArgumentParser) -> Iterator[str]:
     for action in command._actions:
-        if action.help in (None, argparse.SUPPRESS) or action.dest in ("help", "json", "config", "socket"):
+        if action.help in (None, argparse.SUPPRESS) or action.dest in ("help", *COMMON):
             continue
         words = ", ".join(action.option_strings) or action.metavar or action.dest
         yield ".RS\n.TP"

@@ -21,6 +21,7 @@ from jindimail.admin.founding import (
     makeKeys,
     newConfigurationFile,
     nodeName,
+    requireSound,
     requireUnfounded,
 )
 from jindimail.admin.output import Output, readPassword
@@ -58,10 +59,11 @@ def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
     configuration, text = _configurationOf(options, configPath)
     requireUnfounded(configuration)
     password = readPassword(options.password_stdin, sys.stdin) if options.user else ""
+    first = First(domain=options.domain, user=options.user, password=password)
+    requireSound(first)
     if text:
         os.makedirs(os.path.dirname(os.path.abspath(configPath)), exist_ok=True)
         Path(configPath).write_text(text, encoding="utf-8")
-    first = First(domain=options.domain, user=options.user, password=password)
     withReactor(
         lambda reactor: foundNode(configuration, first, reactor, lambda what: output.progress(0, 0, what))
     )

@@ -14,10 +14,12 @@ from twisted.logger import LogEvent, globalLogPublisher
 
 from jindimail.admin.founding import (
     MANHOLE_HOST_KEY,
+    First,
     layFoundations,
     makeKeys,
     newConfigurationFile,
     nodeName,
+    requireSound,
     requireUnfounded,
 )
 from jindimail.admin.stack import foundingCommand, requireFounded
@@ -125,6 +127,46 @@ def test_keysThatAreThereAreKept(tmp_path: Path) -> None:
     before = Path(configuration.tls.key).read_bytes()
     makeKeys(configuration)
     assert Path(configuration.tls.key).read_bytes() == before
+
+
+def test_certificateThatIsConfiguredElsewhereIsNotMade(tmp_path: Path) -> None:
+    found(tmp_path, f"[tls]\ncertificate = {tmp_path}/c.pem\nkey = {tmp_path}/k.pem\n")
+    assert not (tmp_path / "c.pem").exists()
+    assert (tmp_path / "data" / MANHOLE_HOST_KEY).exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "problem"),
+    [
+        (First(domain="a b"), "a b: not"),
+        (
+            First(domain="example.org", user="ada@example.net", password="long enough"),
+            "ada@example.net is not in",
+        ),
+        (First(domain="example.org", user="ada", password="long enough"), "ada: not"),
+        (First(domain="example.org", user="ada@example.org", password="short"), "at least 8"),
+    ],
+)
+def test_unsoundFirstUserIsRefusedBeforeAnythingIsMade(first: First, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        requireSound(first)
+
+
+def test_soundFirstUserIsTaken() -> None:
+    requireSound(First())
+    requireSound(First(domain="Example.org", user="Ada@example.ORG", password="long enough"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_keyThatTheNodesUserMayNotReadIsAProblem(tmp_path: Path) -> None:
+    configuration = found(tmp_path, "user = nobody\n")
+    with pytest.raises(ConfigError, match=r"^tls\.key: .* nobody may not read it"):
+        checkedConfiguration(configuration.path)
+    os.chown(configuration.tls.key, 65534, 65534)
+    checkedConfiguration(configuration.path)
+    os.chown(configuration.tls.key, 0, 0)
+    os.chmod(configuration.tls.key, 0o604)
+    checkedConfiguration(configuration.path)
 
 
 def test_newConfigurationFileReads() -> None:
