@@ -545,6 +545,11 @@ class Groups:
         group, replicaId = replica.group, replica.raft.replicaId
         self._forget(replica)
         self._abandon(replica, OutcomeUnknown("this node's replica was removed"))
+        self._writeTombstone(group, replicaId)
+
+    def _writeTombstone(self, group: int, replicaId: int) -> None:
+        if group in self._replicas:
+            return  # another attempt's place is taken by a new replica, which had no row yet
 
         def job(rows: IRows) -> None:
             rows.put(HARD, groupKey(group), encodeHard(buriedRecord(replicaId, erasing=True)))
@@ -555,13 +560,16 @@ class Groups:
         buried.addCallbacks(
             lambda _: self._recover(group, buriedRecord(replicaId, erasing=True)),
             self._notBuried,
-            errbackArgs=(group,),
+            errbackArgs=(group, replicaId),
         )
 
-    def _notBuried(self, failure: Failure, group: int) -> None:
+    def _notBuried(self, failure: Failure, group: int, replicaId: int) -> None:
+        """No room, say. Without its tombstone the group can have no new replica here: try again."""
         self._log.warn(
             "the tombstone of group {group} was not written: {reason!r}", group=group, reason=failure.value
         )
+        if self._running:
+            self._clock.callLater(RETRY_SECONDS, self._writeTombstone, group, replicaId)
 
     # --- snapshots
 

@@ -4,7 +4,8 @@ One simulated array: nodes, clients, troubles, wishes about members, and all who
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -14,11 +15,8 @@ from twisted.python.failure import Failure
 
 from jindimail.errors import JindimailError
 from jindimail.mailbox import entries
-from jindimail.replication import installing, snapshots
-from jindimail.replication import replica as replicaModule
 from jindimail.replication.configuration import Configuration, Member
 from jindimail.replication.durable import HardRecord, encodeHard
-from jindimail.replication.outputs import Settings
 from jindimail.store.keys import HARD, groupKey
 from tests.simulation.checkers import checkEnd
 from tests.simulation.clock import HeapClock
@@ -26,6 +24,7 @@ from tests.simulation.driver import Driver
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.node import Node
+from tests.simulation.shape import Shape
 from tests.simulation.troubles import Troubles, isLeader
 from tests.simulation.watch import Violation, Watch
 from tests.simulation.workload import Client
@@ -47,78 +46,81 @@ class Array:
         self,
         seed: int,
         *,
-        make: Callable[[Node], Any] = Driver,
+        shape: Shape | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.seed = seed
         self.chance = chance = Random(seed)
+        self.shape = shape = Shape.drawn(chance) if shape is None else shape
+        shape.impose()
         self._say = say
         self.heap = HeapClock()
         self.violation: Exception | None = None
         self.watch = Watch(self._halt)
         self.model = Model()
         self.network = Network(self.heap, Random(chance.random()))
-        self.network.delaySeconds = chance.choice([0.0002, 0.001, 0.01])
-        count = chance.choices([1, 2, 3, 4, 5], [3, 4, 58, 15, 20])[0]
-        self.groups = list(range(1, 1 + chance.choice([1, 2, 3])))
-        self.thinkSeconds = chance.choice([0.05, 0.15, 0.4])
-        replicaModule.KEPT_ENTRIES = replicaModule.SHARED_ENTRIES = chance.choice([4, 12, 64])
-        replicaModule.LAG_ENTRIES_MAX = chance.choice([8, 24, 1000])
-        installing.STEP_ROWS = chance.choice([10, 500])
-        installing.STEP_OCTETS = chance.choice([1000, 512 * 1024])
-        snapshots.BLOCK_OCTETS = chance.choice([500, 48 * 1024])
-        settings = Settings(
-            appendOctetsMax=chance.choice([200, 2000, 56 * 1024]),
-            memoryOctetsMax=chance.choice([0, 2000, 256 * 1024]),
-            inflightMessagesMax=chance.choice([2, 64]),
-        )
-        self.nodes = {
-            number: Node(
-                number,
-                heap=self.heap,
-                network=self.network,
-                chance=Random(chance.random()),
-                watch=self.watch,
-                trace=self.trace,
-                make=make,
-                settings=settings,
-            )
-            for number in range(1, count + 1)
-        }
+        self.network.delaySeconds = shape.delaySeconds
+        self.groups = list(range(1, 1 + shape.groups))
+        self.nodes = {number: self._node(number) for number in range(1, shape.nodes + 1)}
         self.wishes: dict[int, set[int]] = {}
         self.lost: set[tuple[int, int]] = set()
-        self.troubles = Troubles(self, Random(chance.random()), chance.choice([0.4, 1.0, 2.5]))
-        self.clients = [Client(self, number, Random(chance.random())) for number in range(1, 4)]
+        self.troubles = Troubles(self, Random(chance.random()), shape.troubleMeanSeconds)
+        self.clients = [
+            Client(self, number, Random(chance.random())) for number in range(1, shape.clients + 1)
+        ]
         self._seconds = 1000
         self._deliveries = 0
         for group in self.groups:
             self._found(group)
 
+    def _node(self, number: int) -> Node:
+        return Node(
+            number,
+            heap=self.heap,
+            network=self.network,
+            chance=Random(self.chance.random()),
+            watch=self.watch,
+            trace=self.trace,
+            make=Driver,
+            settings=self.shape.settings,
+        )
+
     # --- running
 
     def run(self) -> None:
         """Trouble, calm, and the checks at the end. Raises what was found."""
+        with self.listening():
+            self.start()
+            self._run()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear of failures that are only logged."""
         globalLogPublisher.addObserver(self._logged)
         try:
-            self._run()
+            yield
         finally:
             globalLogPublisher.removeObserver(self._logged)
 
-    def _run(self) -> None:
+    def start(self) -> None:
+        """Start all nodes, clients and the planner."""
         for node in self.nodes.values():
             node.start()
         for client in self.clients:
             self._background(client.run())
         self.heap.callLater(PLAN_SECONDS, self._plan)
+
+    def _run(self) -> None:
         self.heap.callLater(1.0, self.troubles.begin)
         self.heap.callLater(TROUBLE_SECONDS, self._calm)
-        self._until(TROUBLE_SECONDS + CALM_SECONDS)
+        self.runUntil(TROUBLE_SECONDS + CALM_SECONDS)
         for client in self.clients:
             client.isOver = True
-        self._until(TROUBLE_SECONDS + CALM_SECONDS + 1.5)
-        checkEnd(self)
+        self.runUntil(TROUBLE_SECONDS + CALM_SECONDS + 1.5)
+        self.checkEnd()
 
-    def _until(self, end: float) -> None:
+    def runUntil(self, end: float) -> None:
+        """Go on until a time, or until something is found."""
         while self.heap.now < end and self.violation is None:
             self.heap.runUntil(min(end, self.heap.now + 0.25))
         if self.violation is not None:
@@ -128,6 +130,10 @@ class Array:
         self.troubles.calm()
         for group in self.groups:
             self.heap.callLater(4.0, self._background, self._probe(group))
+
+    def checkEnd(self) -> None:
+        """Check what must be so after calm. Raises what is found."""
+        checkEnd(self)
 
     async def _probe(self, group: int) -> None:
         """After calm a write is taken soon (liveness)."""
@@ -182,8 +188,7 @@ class Array:
         numbers = list(self.nodes)
         self.wishes[group] = set(self.chance.sample(numbers, min(3, len(numbers))))
         first = sorted(self.wishes[group])
-        if self.chance.random() < 0.3:
-            first = first[:1]
+        first = first[: self.shape.founders]
         members = tuple(Member(at, node, voter=True) for at, node in enumerate(first, 1))
         configuration = Configuration(members, len(members) + 1)
         for member in members:

@@ -43,7 +43,11 @@ def checkConvergence(array: Array, group: int) -> list[Node]:
     for number, replicaId in members.items():
         raft = array.nodes[number].raft(group)
         if raft is None or raft.replicaId != replicaId or raft.log.commit != leader.log.commit:
-            raise Violation("livenessAfterCalm", f"group {group}: node {number} lags or is not there")
+            here = "is not there" if raft is None else f"is replica {raft.replicaId} at {raft.log.commit}"
+            raise Violation(
+                "livenessAfterCalm",
+                f"group {group}: node {number} {here}, not replica {replicaId} at {leader.log.commit}",
+            )
     return [array.nodes[number] for number in sorted(members)]
 
 

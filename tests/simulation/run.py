@@ -59,8 +59,10 @@ def runSeed(seed: int, trace: bool = False) -> tuple[int, str, Counter[str], flo
     return seed, found, array.watch.counters, time.process_time() - began
 
 
-def runRange(first: int, count: int, processes: int) -> tuple[dict[int, str], Counter[str]]:
-    """What was found by seed, and the counters of all."""
+def runRange(
+    first: int, count: int, processes: int, *, onlyFirst: bool = False
+) -> tuple[dict[int, str], Counter[str]]:
+    """What was found by seed, and the counters of all; `onlyFirst`: end with the first find."""
     found: dict[int, str] = {}
     counters: Counter[str] = Counter()
     seeds = range(first, first + count)
@@ -74,6 +76,8 @@ def runRange(first: int, count: int, processes: int) -> tuple[dict[int, str], Co
         if problem:
             found[seed] = problem
             print(f"seed {seed}: {problem}", flush=True)
+            if onlyFirst:
+                break
     return found, counters
 
 
@@ -89,6 +93,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--trace", action="store_true")
+    parser.add_argument(
+        "--until-found", action="store_true", dest="onlyFirst", help="end with the first find"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     if options.seed is not None:
@@ -97,14 +104,14 @@ def main(arguments: list[str]) -> int:
         print(dict(sorted(counters.items())))
         return 1 if found else 0
     began = time.monotonic()
-    found, counters = runRange(options.first, options.seeds, options.processes)
+    found, counters = runRange(options.first, options.seeds, options.processes, onlyFirst=options.onlyFirst)
     for name, count in sorted(counters.items()):
         print(f"{count:10} {name}")
     never = missing(counters, options.seeds)
     print(
         f"{options.seeds} seeds, {len(found)} failed, {time.monotonic() - began:.0f} s; never: {never or 'nothing'}"
     )
-    return 1 if found or never else 0
+    return 1 if found or (never and not options.onlyFirst) else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,66 @@
+"""What an array is like: how many nodes, groups and clients, and the bounds of everything, drawn from a seed or set by a scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from jindimail.replication import installing, snapshots
+from jindimail.replication import replica as replicas
+from jindimail.replication.outputs import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """
+    One array's shape.
+
+    @ivar founders: how many of a group's replicas there are at the beginning; the others are added.
+    @ivar troubleMeanSeconds: between two troubles; 0: none.
+    @ivar keptEntries, lagEntries: of a log that others may need.
+    """
+
+    nodes: int = 3
+    groups: int = 1
+    founders: int = 3
+    clients: int = 0
+    thinkSeconds: float = 0.1
+    delaySeconds: float = 0.001
+    troubleMeanSeconds: float = 0.0
+    keptEntries: int = 64
+    lagEntries: int = 1000
+    stepRows: int = 500
+    stepOctets: int = 512 * 1024
+    blockOctets: int = 48 * 1024
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def drawn(cls, chance: Random) -> Shape:
+        """A random shape: mostly three nodes, bounds from tiny to real."""
+        return cls(
+            nodes=chance.choices([1, 2, 3, 4, 5], [3, 4, 58, 15, 20])[0],
+            groups=chance.choice([1, 2, 3]),
+            founders=1 if chance.random() < 0.3 else 3,
+            clients=3,
+            thinkSeconds=chance.choice([0.05, 0.15, 0.4]),
+            delaySeconds=chance.choice([0.0002, 0.001, 0.01]),
+            troubleMeanSeconds=chance.choice([0.4, 1.0, 2.5]),
+            keptEntries=chance.choice([4, 12, 64]),
+            lagEntries=chance.choice([8, 24, 1000]),
+            stepRows=chance.choice([10, 500]),
+            stepOctets=chance.choice([1000, 512 * 1024]),
+            blockOctets=chance.choice([500, 48 * 1024]),
+            settings=Settings(
+                appendOctetsMax=chance.choice([200, 2000, 56 * 1024]),
+                memoryOctetsMax=chance.choice([0, 2000, 256 * 1024]),
+                inflightMessagesMax=chance.choice([2, 64]),
+            ),
+        )
+
+    def impose(self) -> None:
+        """Set the bounds that are constants of modules; they hold until the next array of this process."""
+        replicas.KEPT_ENTRIES = replicas.SHARED_ENTRIES = self.keptEntries
+        replicas.LAG_ENTRIES_MAX = self.lagEntries
+        installing.STEP_ROWS = self.stepRows
+        installing.STEP_OCTETS = self.stepOctets
+        snapshots.BLOCK_OCTETS = self.blockOctets
