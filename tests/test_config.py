@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jindimail.config import SECTIONS, Configuration, keys, load, read
 from jindimail.errors import ConfigError
@@ -128,6 +130,36 @@ def test_defaultsOfAllKeysAreWithinTheirOwnBounds() -> None:
             if isinstance(field.default, (int, str, tuple)) and field.default not in ("", ()):
                 kind = field.metadata["kind"]
                 assert kind.read(kind.write(field.default), "/") == field.default, key
+
+
+LINES = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        [
+            "[node]",
+            "[listen]",
+            "[tls]",
+            "[limits]",
+            "name = one",
+            "data-directory = d",
+            "smtp = tcp:25",
+            " more",
+        ]
+    ),
+    st.builds(
+        "{} = {}".format,
+        st.sampled_from([key for each in SECTIONS.values() for key, _ in keys(each)]),
+        st.text(max_size=20),
+    ),
+)
+
+
+@given(st.lists(LINES, max_size=20).map("\n".join))
+def test_anyTextIsAConfigurationOrHasProblems(text: str) -> None:
+    try:
+        assert isinstance(read(text, "/d"), Configuration)
+    except ConfigError as error:
+        assert error.problems
 
 
 def test_missingFileIsOneProblem(tmp_path) -> None:

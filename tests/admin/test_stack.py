@@ -1,0 +1,44 @@
+"""The stack: upkeep that lets clients go first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from jindimail.admin.stack import PAUSE_SECONDS, Unhurried
+from jindimail.mailbox.queries import ListDomains
+from jindimail.mailbox.upkeep import Upkeep
+from jindimail.model import BUCKET_COUNT
+from tests.support.world import World
+
+
+def test_upkeepAsksOneBucketATimeWithAPauseBeforeEach() -> None:
+    world, clock = World(), Clock()
+    asked: list[Any] = []
+    query = world.buckets.query
+
+    def counting(bucket: int | None, what: Any, fresh: bool = False) -> Any:
+        asked.append(bucket)
+        return query(bucket, what, fresh)
+
+    world.buckets.query = counting
+    upkeep = Upkeep(buckets=Unhurried(world.buckets, clock), seconds=world.clock.seconds)
+    done: list[object] = []
+    Deferred.fromCoroutine(upkeep.sweep(0)).addCallback(done.append)
+    assert asked == []
+    for bucket in range(BUCKET_COUNT):
+        clock.advance(PAUSE_SECONDS)
+        assert asked == list(range(bucket + 1))
+    assert done == [None]
+
+
+def test_unhurriedQueryHasTheSameAnswer() -> None:
+    world, clock = World(), Clock()
+    answers: list[Any] = []
+    Deferred.fromCoroutine(Unhurried(world.buckets, clock).query(None, ListDomains())).addCallback(
+        answers.append
+    )
+    clock.advance(PAUSE_SECONDS)
+    assert [name for name, _ in answers[0]] == ["example.org"]
