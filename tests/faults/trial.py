@@ -35,9 +35,10 @@ class Trial:
         self.node.stop()
 
     def beginLoad(self) -> Load:
-        """Senders on all accounts, a drainer on the first."""
-        self.load = Load(self.ledger, HOST, self.node.ports["smtp"], self.node.ports["pop3"])
+        """Senders on all accounts, a drainer on the first, an IMAP client that appends to the second."""
+        self.load = Load(self.ledger, HOST, self.node.ports)
         self.load.send(self.accounts, SENDERS)
+        self.load.append(self.accounts[1])
         self.load.drain(self.accounts[0])
         return self.load
 
