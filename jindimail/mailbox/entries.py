@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from jindimail.cluster.arrayentries import AnyArrayEntry
 from jindimail.errors import Corrupt
 
 FORMAT = b"\x01"
@@ -248,6 +249,7 @@ AnyEntry = (
     | SetDomain
     | RemoveDomain
     | SetSetting
+    | AnyArrayEntry
 )
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,11 +6,13 @@ Pure. Group 0 is the array's own; group b + 1 is bucket b.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zope.interface import implementer
 
+from jindimail.cluster.arrayentries import ArrayEntry
+from jindimail.cluster.membership import applyArray
 from jindimail.directory import apply as accounts
 from jindimail.interfaces import IKeys, IRows, IStateMachine
 from jindimail.mailbox import applymailboxes as mailboxes
@@ -52,11 +54,13 @@ _ARRAY_STEPS: dict[type[entries.Entry], Callable[[IRows, Any], tuple[Outcome, li
 class MailMachine:
     """What all groups keep; it has no state of its own."""
 
-    def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> tuple[Outcome, list[Event]]:
+    def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> tuple[Any, Sequence[Any]]:
         """See `IStateMachine`. An entry that is not of its group's kind is refused."""
         decoded = entries.decodeEntry(entry)
         if isinstance(decoded, entries.Noop):
             return Done(), []
+        if group == ARRAY_GROUP and isinstance(decoded, ArrayEntry):
+            return applyArray(rows, decoded)
         if group == ARRAY_GROUP:
             change = _ARRAY_STEPS.get(type(decoded))
             return (Refused("notAllowed"), []) if change is None else change(rows, decoded)

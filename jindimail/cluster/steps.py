@@ -1,0 +1,121 @@
+"""
+From a group's members to those wished for, one step at a time (design §5, §9). Pure.
+
+The group's leader asks `nextStep` again after each step. Voters are added before others are removed, learners are made voters only
+when they have caught up, and an even number of voters, which needs as many to agree as the next odd one, is only passed
+through: of one voter and two learners that caught up, both become voters back to back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from jindimail.cluster.arrayrecords import WishRecord
+from jindimail.replication.configuration import Configuration, Member
+
+
+@dataclass(frozen=True, slots=True)
+class AddLearner:
+    """Give a node a replica that learns."""
+
+    node: int
+    witness: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Let a learner vote."""
+
+    replicaId: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a replica."""
+
+    replicaId: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The leader itself is to go: hand over to this node's replica first."""
+
+    node: int
+
+
+MemberStep = AddLearner | Promote | Remove | HandOver
+
+
+def nextStep(
+    configuration: Configuration,
+    wish: WishRecord,
+    *,
+    leader: int,
+    caughtUp: Set[int],
+    witnesses: Set[int],
+) -> MemberStep | None:
+    """
+    The next step towards the wish, or None: it is fulfilled, or something must catch up first.
+
+    @param leader: the leader's replica id.
+    @param caughtUp: replica ids whose logs are close to the leader's, and that answer.
+    @param witnesses: nodes that keep no bodies.
+    """
+    members = {member.node: member for member in configuration.members}
+    for node in (*wish.voters, *wish.learners):
+        if node not in members:
+            return AddLearner(node, node in witnesses)
+    return _promotion(configuration, members, wish, caughtUp) or _removal(
+        configuration, members, wish, leader, caughtUp
+    )
+
+
+def _promotion(
+    configuration: Configuration, members: dict[int, Member], wish: WishRecord, caughtUp: Set[int]
+) -> Promote | None:
+    ready = [
+        members[node].replicaId
+        for node in wish.voters
+        if not members[node].voter and members[node].replicaId in caughtUp
+    ]
+    if not ready:
+        return None
+    voters = len(configuration.voters())
+    leaving = sum(member.voter and member.node not in wish.voters for member in configuration.members)
+    isOddAfterAll = (voters + 1) % 2 == 1 or len(ready) > 1 or leaving > 0
+    return Promote(ready[0]) if isOddAfterAll or len(wish.voters) == voters + 1 else None
+
+
+def _removal(
+    configuration: Configuration,
+    members: dict[int, Member],
+    wish: WishRecord,
+    leader: int,
+    caughtUp: Set[int],
+) -> Remove | HandOver | None:
+    wished = {*wish.voters, *wish.learners}
+    if any(not members[node].voter for node in wish.voters):
+        return _learnersToRemove(configuration, wished)
+    for member in configuration.members:
+        mayStay = member.node in wish.voters or (member.node in wish.learners and not member.voter)
+        if mayStay:
+            continue
+        if member.replicaId != leader:
+            return Remove(member.replicaId)
+    successor = next(
+        (node for node in wish.voters if members[node].replicaId in caughtUp and not members[node].witness),
+        None,
+    )
+    isLeaderToGo = all(
+        member.replicaId != leader or member.node not in wish.voters for member in configuration.members
+    )
+    return HandOver(successor) if isLeaderToGo and successor is not None else None
+
+
+def _learnersToRemove(configuration: Configuration, wished: Set[int]) -> Remove | None:
+    """While voters are still missing, only learners that nobody wishes for go."""
+    for member in configuration.members:
+        if member.node not in wished and not member.voter:
+            return Remove(member.replicaId)
+    return None
