@@ -24,7 +24,7 @@ from jindimail.mailbox.queries import Answer, AnyQuery
 from jindimail.mailbox.step import Step
 from jindimail.model import ARRAY_GROUP
 
-_BUCKET_STEPS: dict[type[entries.Entry], Callable[[Step, Any], Outcome]] = {
+_BUCKET_STEPS: dict[type[Any], Callable[[Step, Any], Outcome]] = {
     entries.CreateAccount: accounts.createAccount,
     entries.SetAccount: accounts.setAccount,
     entries.RemoveAccount: accounts.removeAccount,
@@ -43,7 +43,7 @@ _BUCKET_STEPS: dict[type[entries.Entry], Callable[[Step, Any], Outcome]] = {
     entries.SetKeepers: messages.setKeepers,
 }
 
-_ARRAY_STEPS: dict[type[entries.Entry], Callable[[IRows, Any], tuple[Outcome, list[Event]]]] = {
+_ARRAY_STEPS: dict[type[Any], Callable[[IRows, Any], tuple[Outcome, list[Event]]]] = {
     entries.SetDomain: accounts.setDomain,
     entries.RemoveDomain: accounts.removeDomain,
     entries.SetSetting: accounts.setSetting,
