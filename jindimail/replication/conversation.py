@@ -107,7 +107,8 @@ class Conversation:
 
     def stepped(self, replica: Replica) -> None:
         """Something happened to a replica: it may have outputs, and be quiet no longer."""
-        self._turns.touch(replica)
+        if replica.raft.isRemoved or replica.raft.hasOutputs():
+            self._turns.touch(replica)
         if replica.quiet is not None and not replica.agrees(replica.quiet):
             self.wake(replica)
 

@@ -199,7 +199,7 @@ class Groups:
 
     def stop(self) -> Deferred[None]:
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
-        self._turns.turn()
+        self._turns.stop()
         self._running = False
         if self._tickCall is not None and self._tickCall.active():
             self._tickCall.cancel()

@@ -219,9 +219,18 @@ class Leadership:
             sent.append(self._appendOf(replicaId, progress, prevTerm, entries))
         isNews = progress.pace is Pace.REPLICATE and progress.commitSent < log.commit
         if len(sent) == before and isNews:
-            sent.append(self._appendOf(replicaId, progress, prevTerm, []))
+            # After an unanswered beat (commitSent < 0) it is a probe, whose answer tells what was lost.
+            sent.append(self._appendOf(replicaId, progress, prevTerm, [], isNews=progress.commitSent >= 0))
 
-    def _appendOf(self, replicaId: int, progress: Progress, prevTerm: int, entries: list[Entry]) -> Append:
+    def _appendOf(
+        self,
+        replicaId: int,
+        progress: Progress,
+        prevTerm: int,
+        entries: list[Entry],
+        *,
+        isNews: bool = False,
+    ) -> Append:
         prevIndex = progress.next - 1
         member = self._configuration.member(replicaId)
         append = Append(
@@ -234,6 +243,7 @@ class Leadership:
             self._log.commit,
             entries,
             member is not None and not member.voter,
+            isNews,
         )
         lastIndex = entries[-1].index if entries else prevIndex
         progress.sent(lastIndex, sum(len(entry.data) for entry in entries))

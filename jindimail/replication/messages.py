@@ -53,13 +53,14 @@ class Ballot(Message, tag=2, frozen=True, gc=False):
 
 
 class Append(Message, tag=3, frozen=True, gc=False):
-    """Entries that follow (prevIndex, prevTerm); none: only a probe, or news of the commit index."""
+    """Entries that follow (prevIndex, prevTerm); none: a probe, or (`isNews`) only the commit index, which nobody acknowledges."""
 
     prevIndex: int
     prevTerm: int
     commit: int
     entries: list[Entry]
     learner: bool  # in the leader's log the recipient does not vote: only such an append may create a replica
+    isNews: bool = False
 
 
 class Appended(Message, tag=4, frozen=True, gc=False):

@@ -83,12 +83,16 @@ class Neighbour:
         self.led.add(quiet)
         self._quiet.append(quiet)
 
-    def flush(self, now: float) -> None:
-        """Everything of this turn leaves, in one call."""
+    def tellQuiet(self) -> None:
+        """Tell of the groups that went quiet, ahead of a digest that holds them."""
         if self._quiet:
             quiet = [each for each in self._quiet if self.led.get(each.group) == each]
             self._quiet = []
             self.send(Quiet(quiet))
+
+    def flush(self, now: float) -> None:
+        """Everything of this turn leaves, in one call."""
+        self.tellQuiet()
         if self._outbox:
             outbox, self._outbox, self._octets = self._outbox, [], 0
             self.sentAt = now
@@ -161,6 +165,7 @@ class Neighbours:
             if not isQuiet and now - neighbour.digestAt < DIGEST_SECONDS:
                 continue
             held = int((now - neighbour.heardAt) * 1000) if neighbour.echoMilliseconds else 0
+            neighbour.tellQuiet()
             neighbour.send(
                 NodeBeat(
                     self._incarnation,

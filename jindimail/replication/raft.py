@@ -410,7 +410,8 @@ class Raft:
         self._merge(message.entries)
         agreed = message.prevIndex + len(message.entries)
         log.commitTo(min(message.commit, agreed))
-        self._acknowledge(message.sender, agreed)
+        if not message.isNews:
+            self._acknowledge(message.sender, agreed)
 
     def _merge(self, entries: list[Entry]) -> None:
         known = self.log.lastIndex
@@ -495,6 +496,16 @@ class Raft:
             or self._handedHard.term != self.term
             or self._handedHard.vote != self.vote
             or (leadership is not None and leadership.hasMessages(self.isReadable))
+        )
+
+    def onlyApplies(self) -> bool:
+        """Whether all that `outputs` would hold is entries to apply, of a follower: that may wait for company."""
+        return (
+            self.leadership is None
+            and self.applying < self.log.commit
+            and not (self._now or self._after or self._reads or self._install or self.log.hasUnhanded())
+            and self._handedHard.term == self.term
+            and self._handedHard.vote == self.vote
         )
 
     def outputs(self) -> Outputs:

@@ -128,6 +128,10 @@ class Replica:
             befores=befores,
         )
 
+    def mayWait(self) -> bool:
+        """Whether nobody waits for what it has to do."""
+        return not (self.reads or self.readable or self.waiting) and self.raft.onlyApplies()
+
     def installedAt(self, index: int, row: bytes) -> None:
         """A snapshot has taken the place of everything; `row` is the hard row that says so."""
         self.installing = False

@@ -20,6 +20,8 @@ from jindimail.interfaces import IStateMachine, IStore
 from jindimail.replication.replica import Replica
 from jindimail.replication.turn import Applied, Superseded, Turn, Work
 
+APPLY_SECONDS = 0.02  # for so long a follower's committed entries may wait to be applied with others
+
 
 class ITurned(Protocol):
     """Who is told what became of turns."""
@@ -57,6 +59,8 @@ class Turns:
         self._told = told
         self._dirty: dict[int, Replica] = {}
         self._call: IDelayedCall | None = None
+        self._later: dict[int, Replica] = {}
+        self._laterCall: IDelayedCall | None = None
         self._begun: deque[float] = deque()
         self._idle: list[Deferred[None]] = []
         self.failure: Failure | None = None
@@ -73,6 +77,14 @@ class Turns:
         """A replica is gone."""
         if self._dirty.get(replica.group) is replica:
             del self._dirty[replica.group]
+        if self._later.get(replica.group) is replica:
+            del self._later[replica.group]
+
+    def stop(self) -> None:
+        """Hand over what waits; nothing comes any more."""
+        self.turn(patient=False)
+        if self._laterCall is not None and self._laterCall.active():
+            self._laterCall.cancel()
 
     def ageSeconds(self, now: float) -> float:
         """How long the oldest turn that is not durable has been under way."""
@@ -88,12 +100,16 @@ class Turns:
 
     # --- writing
 
-    def turn(self) -> Deferred[None]:
-        """Hand everything that waits to the store; fires when that is durable, or was refused."""
+    def turn(self, *, patient: bool = True) -> Deferred[None]:
+        """
+        Hand everything that waits to the store; fires when that is durable, or was refused.
+
+        @param patient: what nobody waits for may stay a little longer.
+        """
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
-        dirty, self._dirty = self._dirty, {}
+        dirty = self._takeDirty(patient=patient)
         if not dirty or self.failure is not None:
             return succeed(None)
         for replica in dirty.values():
@@ -102,6 +118,27 @@ class Turns:
         done = self._write([replica for replica in dirty.values() if not replica.failures])
         self._told.flush()
         return done
+
+    def _takeDirty(self, *, patient: bool) -> dict[int, Replica]:
+        """
+        The replicas whose outputs are to be taken now. Followers that only have entries to apply wait a little for
+        company, since a transaction of their own would cost a sync that nobody waits for.
+        """
+        dirty, self._dirty = self._dirty, {}
+        if patient and dirty and all(replica.mayWait() for replica in dirty.values()):
+            self._later.update(dirty)
+            if self._laterCall is None:
+                self._laterCall = self._clock.callLater(APPLY_SECONDS, self._applyLater)
+            return {}
+        if dirty or not patient:
+            later, self._later = self._later, {}
+            for group, replica in later.items():
+                dirty.setdefault(group, replica)
+        return dirty
+
+    def _applyLater(self) -> None:
+        self._laterCall = None
+        self.turn(patient=False)
 
     def _write(self, replicas: list[Replica]) -> Deferred[None]:
         turn = Turn(self._machine)

@@ -64,6 +64,21 @@ class ThreeNodes(SynchronousTestCase):
             self.assertTrue(self.array.nodes[node].status(1).quiet)  # type: ignore[union-attr]
             self.assertEqual(self.array.nodes[node]._conversation._ticking, {})
 
+    def test_quietGroupIsNotDisputed(self) -> None:
+        self.array.run(2)
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        seen: list[Any] = []
+        for node in (1, 2, 3):
+            dispute = self.array.nodes[node]._conversation._settleDispute
+            self.patch(
+                self.array.nodes[node]._conversation,
+                "_settleDispute",
+                lambda *given, dispute=dispute: (seen.append(given), dispute(*given)),
+            )
+        self.array.run(2)
+        self.assertTrue(self.array.nodes[3].status(1).quiet)  # type: ignore[union-attr]
+        self.assertEqual(seen, [])
+
     def test_leaderOfAQuietGroupIsReplacedWhenItsNodeDies(self) -> None:
         self.array.result(self.array.nodes[1].propose(1, b"a"))
         self.array.run(2)
