@@ -1,7 +1,7 @@
 """`twistd` that says where its CPU time goes: python -m bench.sampled REPORT -n jindimail --config node.ini
 
 Each millisecond of CPU time that the process uses, a signal notes the stack of the main thread. SIGUSR2 writes REPORT and
-begins the counting anew: samples by innermost function and, counted once a stack, by every function; and the CPU time of
+begins the counting anew: CPU time by innermost function and, counted once a stack, by every function; and the CPU time of
 each thread since the beginning of the count, from the kernel.
 """
 
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from types import CodeType, FrameType
@@ -28,6 +29,7 @@ class Sampler:
         self._own: Counter[CodeType] = Counter()
         self._under: Counter[CodeType] = Counter()
         self._threads: dict[str, float] = {}
+        self._nanoseconds = time.thread_time_ns()
 
     def start(self) -> None:
         """Sample from now on."""
@@ -38,12 +40,16 @@ class Sampler:
     def _sample(self, number: int, frame: FrameType | None) -> None:
         if frame is None:
             return
-        self._own[frame.f_code] += 1
+        # The timer runs with all threads: a sample weighs what this one has used since the last.
+        now = time.thread_time_ns()
+        weight, self._nanoseconds = now - self._nanoseconds, now
+        self._own[frame.f_code] += weight
         seen: set[CodeType] = set()
         while frame is not None:
             seen.add(frame.f_code)
             frame = frame.f_back
-        self._under.update(seen)
+        for code in seen:
+            self._under[code] += weight
 
     def _write(self, number: int, frame: FrameType | None) -> None:
         # The next sample interrupts this too, and shall find counts of its own.
