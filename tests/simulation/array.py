@@ -15,12 +15,14 @@ from twisted.python.failure import Failure
 
 from jindimail.errors import JindimailError
 from jindimail.mailbox import entries
+from jindimail.mailbox.outcomes import Filed
 from jindimail.replication.configuration import Configuration, Member
 from jindimail.replication.durable import HardRecord, encodeHard
 from jindimail.store.keys import HARD, groupKey
-from tests.simulation.checkers import checkEnd
+from tests.simulation.checkers import checkEnd, checkKept
 from tests.simulation.clock import HeapClock
 from tests.simulation.driver import Driver
+from tests.simulation.keeping import OLD_SECONDS, Keeping
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.node import Node
@@ -40,6 +42,7 @@ class Array:
 
     @ivar wishes: group: the nodes that shall have a replica.
     @ivar lost: (group, replica id) whose disk is gone.
+    @ivar emptied: (group, node) that may be named as a keeper of what went with its disk; `emptiedAt`: when.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Array:
         self._say = say
         self.heap = HeapClock()
         self.violation: Exception | None = None
-        self.watch = Watch(self._halt)
+        self.watch = Watch(self.halt, self._appliedFirst)
         self.model = Model()
         self.network = Network(self.heap, Random(chance.random()))
         self.network.delaySeconds = shape.delaySeconds
@@ -64,6 +67,9 @@ class Array:
         self.nodes = {number: self._node(number) for number in range(1, shape.nodes + 1)}
         self.wishes: dict[int, set[int]] = {}
         self.lost: set[tuple[int, int]] = set()
+        self.emptied: set[tuple[int, int]] = set()
+        self.emptiedAt: dict[int, float] = {}
+        self.keepings: list[Keeping] = []
         self.troubles = Troubles(self, Random(chance.random()), shape.troubleMeanSeconds)
         self.clients = [
             Client(self, number, Random(chance.random())) for number in range(1, shape.clients + 1)
@@ -81,9 +87,14 @@ class Array:
             chance=Random(self.chance.random()),
             watch=self.watch,
             trace=self.trace,
-            make=Driver,
+            make=self._driver,
             settings=self.shape.settings,
         )
+
+    def _driver(self, node: Node) -> Driver:
+        driver = Driver(self, node)
+        self.keepings.append(driver.keeping)
+        return driver
 
     # --- running
 
@@ -133,7 +144,15 @@ class Array:
 
     def checkEnd(self) -> None:
         """Check what must be so after calm. Raises what is found."""
+        self.count()
         checkEnd(self)
+
+    def count(self) -> None:
+        """Add up what the nodes counted."""
+        for keeping in self.keepings:
+            self.watch.counters["keepers replaced"] += keeping.repair.repaired
+            self.watch.counters["slow keepers passed over"] += keeping.copies.replaced
+            self.watch.counters["bodies swept"] += keeping.sweep.swept
 
     async def _probe(self, group: int) -> None:
         """After calm a write is taken soon (liveness)."""
@@ -149,9 +168,10 @@ class Array:
         Deferred.fromCoroutine(work).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        self._halt(failure.value)
+        self.halt(failure.value)
 
-    def _halt(self, problem: BaseException) -> None:
+    def halt(self, problem: BaseException) -> None:
+        """Something was found: go no further."""
         if self.violation is None:
             self.trace("VIOLATION {}", problem)
             self.violation = (
@@ -162,7 +182,7 @@ class Array:
     def _logged(self, event: Any) -> None:
         failure = event.get("log_failure")
         if failure is not None and not failure.check(JindimailError):
-            self._halt(failure.value)
+            self.halt(failure.value)
 
     def trace(self, text: str, *values: object) -> None:
         """Say what happens, if somebody listens."""
@@ -177,9 +197,24 @@ class Array:
         return self._seconds
 
     def nextDeliveryId(self) -> bytes:
-        """An id never given before."""
+        """An id never given before, time first."""
         self._deliveries += 1
-        return self._deliveries.to_bytes(16, "big")
+        return int(self.heap.now * 1000).to_bytes(8, "big") + self._deliveries.to_bytes(8, "big")
+
+    def sentAt(self, deliveryId: bytes) -> float:
+        """When a delivery id was given."""
+        return int.from_bytes(deliveryId[:8], "big") / 1000
+
+    def isOld(self, bodyId: bytes) -> bool:
+        """Whether a body's entry should have come by now."""
+        return self.heap.now - self.sentAt(bodyId) > OLD_SECONDS
+
+    def _appliedFirst(self, group: int, entry: entries.AnyEntry, outcome: object) -> None:
+        """An entry is applied for the first time anywhere: whoever it names as a keeper must be one (body first)."""
+        if not isinstance(entry, entries.Deliver) or not isinstance(outcome, Filed) or outcome.repeated:
+            return
+        if any(not filed.refused for filed in outcome.filings):
+            checkKept(self, group, entry.bodyId, entry.keepers, "bodyFirst")
 
     # --- members
 
@@ -209,10 +244,15 @@ class Array:
         found = [node for node in self.nodes.values() if isLeader(node, group)]
         return max(found, key=lambda node: node.raft(group).term) if found else None  # type: ignore[union-attr]
 
+    def numberOfLeader(self, group: int) -> int:
+        """The number of that node; 0: nobody leads."""
+        node = self.leaderOf(group)
+        return 0 if node is None else node.number
+
     @property
     def isRepairing(self) -> bool:
         """Whether a replica's disk is gone and not replaced yet."""
-        if self.lost:
+        if self.lost or self.emptied:
             return True
         for group in self.groups:
             node = self.leaderOf(group)
@@ -244,6 +284,8 @@ class Array:
                 if member.node == node.number
             }
         node.setAside()
+        self.emptiedAt[node.number] = self.heap.now
+        self.emptied |= {(group, node.number) for group in self.groups}
         self.watch.counters["disks set aside"] += 1
 
     def _plan(self) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jindimail.errors import Corrupt
 from jindimail.mailbox.entries import Deliver, decodeEntry
 from jindimail.mailbox.outcomes import Filed
 from jindimail.mailbox.queries import ReadMailbox, ReadRows
+from jindimail.model import digestOf
 from jindimail.replication.outputs import Role
 from jindimail.replication.snapshots import stateRows
+from jindimail.store.bodies import verify
 from jindimail.store.checkbucket import BucketCheck
+from jindimail.store.keys import BODY, BODYREF, bucketKey, unpackBodyKey, unpackChunkKey
+from jindimail.store.records import BodyrefRecord, decode
+from tests.simulation.keeping import COPIES
 from tests.simulation.node import Node
 from tests.simulation.watch import Violation
 
@@ -25,6 +31,7 @@ def checkEnd(array: Array) -> None:
         checkReferences(group, holders[0])
         checkMailboxes(array, group, holders[0])
         checkDeliveries(array, group)
+        checkCopies(array, group, holders[0])
     checkRefused(array)
 
 
@@ -94,6 +101,40 @@ def checkDeliveries(array: Array, group: int) -> None:
 
 def checkRefused(array: Array) -> None:
     """What was refused did not happen."""
-    for group, octets in array.model.refused:
-        if (group, octets) in array.watch.logs.places:
-            raise Violation("refusedDidNotHappen", f"group {group}: {decodeEntry(octets)}")
+    for group, seconds in array.model.refused:
+        if (group, seconds) in array.watch.logs.places:
+            raise Violation("refusedDidNotHappen", f"group {group}: the entry of {seconds}")
+
+
+def checkKept(array: Array, group: int, bodyId: bytes, keepers: tuple[int, ...], name: str) -> None:
+    """Each named keeper has the whole body, durably, unless its disk was set aside."""
+    octets = array.model.bodies[bodyId]
+    for number in keepers:
+        try:
+            verify(array.nodes[number].disk.rows, group - 1, bodyId, len(octets), digestOf(octets))
+        except Corrupt as problem:
+            if array.emptiedAt.get(number, -1.0) < array.sentAt(bodyId):
+                raise Violation(
+                    name, f"group {group}: {bodyId.hex()} at node {number}: {problem}"
+                ) from problem
+
+
+def checkCopies(array: Array, group: int, node: Node) -> None:
+    """Every body has its copies again, and nobody keeps one in vain."""
+    bucket = group - 1
+    start, stop = bucketKey(bucket), bucketKey(bucket + 1)
+    kept: dict[int, set[bytes]] = {number: set() for number in array.nodes}
+    wanted = min(COPIES, len(array.wishes[group]))
+    for key, value in node.disk.rows.scan(BODYREF, start, stop):
+        bodyId, record = unpackBodyKey(key)[1], decode(value, BodyrefRecord)
+        checkKept(array, group, bodyId, record.keepers, "copiesAreThere")
+        for number in record.keepers:
+            kept[number].add(bodyId)
+            if (group, number) in array.emptied:
+                raise Violation("copiesAreRestored", f"group {group}: {bodyId.hex()} at {record.keepers}")
+        if len(record.keepers) < wanted:
+            raise Violation("copiesAreRestored", f"group {group}: {bodyId.hex()} only at {record.keepers}")
+    for number, each in array.nodes.items():
+        held = {unpackChunkKey(key)[1] for key in each.disk.rows.keys(BODY, start, stop)}
+        if held - kept[number]:
+            raise Violation("bodiesAreSwept", f"group {group}: node {number} keeps {held - kept[number]}")

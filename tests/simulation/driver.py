@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -14,7 +14,11 @@ from jindimail.replication.driver import Groups
 from jindimail.replication.frames import Unpacker
 from jindimail.replication.messages import Message
 from jindimail.replication.replica import Replica
+from tests.simulation.keeping import Keeping
 from tests.simulation.node import Node
+
+if TYPE_CHECKING:
+    from tests.simulation.array import Array
 
 
 @implementer(INodeLink)
@@ -35,7 +39,7 @@ class Link:
 class Driver:
     """`Groups` of one incarnation of a node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, array: Array, node: Node) -> None:
         self._unpackers: dict[int, Unpacker] = {}
         self.groups = Groups(
             clock=node.clock,
@@ -47,6 +51,7 @@ class Driver:
             incarnation=node.incarnation,
             link=lambda target: Link(node, target),
         )
+        self.keeping = Keeping(array, node, self.groups)
 
     @property
     def replicas(self) -> dict[int, Replica]:

@@ -115,7 +115,8 @@ class Model:
 
     def __init__(self) -> None:
         self.mailboxes: dict[tuple[int, int], MailboxModel] = {}
-        self.refused: list[tuple[int, bytes]] = []  # (group, entry) that must not have happened
+        self.refused: list[tuple[int, int]] = []  # (group, an entry's own time) that must not have happened
+        self.bodies: dict[bytes, bytes] = {}  # the octets of what was sent, by delivery id
 
     def mailbox(self, group: int, mailboxId: int) -> MailboxModel:
         """A mailbox of a group."""

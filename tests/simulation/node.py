@@ -50,12 +50,18 @@ class Node:
         self.crashAt: tuple[str, int] | None = None
         self.isBroken = False
         self.driver: Any = None
+        self.downSince = 0.0
         self._make = make
 
     @property
     def isUp(self) -> bool:
         """Whether there is a process, paused or not."""
         return self.driver is not None
+
+    @property
+    def awaySeconds(self) -> float:
+        """For how long there has been no process."""
+        return 0.0 if self.isUp else self.heap.now - self.downSince
 
     def start(self) -> None:
         """A process comes up from what the disk holds."""
@@ -80,6 +86,7 @@ class Node:
             self.trace("node {} crashes", self.number)
             self.clock.end()
             self.driver = None
+            self.downSince = self.heap.now
             self.network.receivers.pop(self.number, None)
             self.watch.counters["crashes"] += 1
 

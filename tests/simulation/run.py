@@ -28,6 +28,8 @@ REQUIRED = (
     "crashes",
     "acknowledged writes",
     "reads checked",
+    "keepers replaced",
+    "bodies swept",
 )
 REQUIRED_FROM_SEEDS = 20  # fewer need not show everything
 

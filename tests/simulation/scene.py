@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from jindimail.mailbox import entries, queries
+from jindimail.model import digestOf
 from jindimail.replication.raft import Raft
 from tests.simulation.array import Array
 from tests.simulation.node import Node
@@ -99,14 +100,15 @@ class Scene(Array):
             self.wait(self.client.deliver(GROUP))
 
     def delivery(self, deliveryId: bytes) -> bytes:
-        """The octets of an entry that delivers a message."""
+        """The octets of an entry that delivers a message without octets."""
+        self.model.bodies[deliveryId] = b""
         return entries.encodeEntry(
             entries.Deliver(
                 seconds=self.nextSeconds(),
                 deliveryId=deliveryId,
                 bodyId=deliveryId,
-                size=10,
-                digest=b"",
+                size=0,
+                digest=digestOf(b""),
                 keepers=(),
                 summary=SUMMARY,
                 filings=(entries.Filing(accountId=ACCOUNT),),

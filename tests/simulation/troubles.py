@@ -201,6 +201,8 @@ class Troubles:
         node = self.anyNode()
         if not node.isUp or node.clock.isPaused or self.array.isRepairing or len(self.array.nodes) < 3:
             return
+        if any(other.disk.mustFail for other in self.array.nodes.values()):
+            return
         node.disk.mustFail = True
         node.disk.isStuck = node.disk.isFull = False
         self.later(0.5, 1.5, self.replaceDisk, node)
@@ -211,7 +213,9 @@ class Troubles:
             node.disk.mustFail = False
             return
         node.crash()
-        if all(self.array.isExpendable(node, group) for group in self.array.groups):
+        if not self.array.isRepairing and all(
+            self.array.isExpendable(node, group) for group in self.array.groups
+        ):
             self.array.loseDisk(node)
         node.start()
 

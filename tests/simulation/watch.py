@@ -13,6 +13,7 @@ from typing import Any
 from zope.interface import implementer
 
 from jindimail.interfaces import IReadRows, IRows, IStateMachine
+from jindimail.mailbox import entries
 from jindimail.mailbox.machine import MailMachine
 from jindimail.replication.durable import HardRecord, unpackLogRow
 from jindimail.replication.invariants import InvariantBroken, Invariants
@@ -111,20 +112,29 @@ class WatchedMachine:
 
 
 class AppliedLogs:
-    """Checker: all replicas apply the same entries with the same outcomes, each at one place."""
+    """
+    Checker: all replicas apply the same entries with the same outcomes, each at one place.
 
-    def __init__(self) -> None:
+    Every entry of a simulation has a time of its own, by which it is known.
+
+    @param first: is told of each entry that is applied for the first time anywhere.
+    """
+
+    def __init__(self, first: Callable[[int, entries.AnyEntry, Any], None]) -> None:
+        self._first = first
         self.entries: dict[tuple[int, int], tuple[bytes, Any]] = {}
-        self.places: dict[tuple[int, bytes], int] = {}
+        self.places: dict[tuple[int, int], int] = {}  # (group, the entry's own time): index
 
     def applied(self, node: int, group: int, index: int, entry: bytes, outcome: Any) -> None:
         """An entry was applied somewhere, durably."""
         known = self.entries.get((group, index))
         if known is None:
             self.entries[group, index] = entry, outcome
-            before = self.places.setdefault((group, entry), index)
+            decoded = entries.decodeEntry(entry)
+            before = self.places.setdefault((group, decoded.seconds), index)
             if before != index:
                 raise Violation("appliedOnce", f"group {group}: an entry at {before} and {index}")
+            self._first(group, decoded, outcome)
         elif known[0] != entry:
             raise Violation("appliedPrefixes", f"node {node}, group {group}, index {index}: another entry")
         elif known[1] != outcome:
@@ -133,9 +143,9 @@ class AppliedLogs:
                 f"node {node}, group {group}, index {index}: {outcome} and {known[1]}",
             )
 
-    def outcomeOf(self, group: int, entry: bytes) -> Any:
-        """An applied entry's outcome; None: it was not applied anywhere."""
-        index = self.places.get((group, entry))
+    def outcomeOf(self, group: int, seconds: int) -> Any:
+        """The outcome of the entry of this time; None: it was not applied anywhere."""
+        index = self.places.get((group, seconds))
         return None if index is None else self.entries[group, index][1]
 
 
@@ -145,8 +155,10 @@ Signature = tuple[Any, ...]
 class Watch:
     """All who look, and what they counted."""
 
-    def __init__(self, halt: Callable[[Exception], None]) -> None:
-        self.logs = AppliedLogs()
+    def __init__(
+        self, halt: Callable[[Exception], None], first: Callable[[int, entries.AnyEntry, Any], None]
+    ) -> None:
+        self.logs = AppliedLogs(first)
         self.counters: Counter[str] = Counter()
         self.leaders: dict[int, tuple[int, int]] = {}  # group: (term, replica id) of its latest leader
         self._halt = halt

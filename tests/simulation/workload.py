@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from jindimail.errors import JindimailError, OutcomeUnknown, Unavailable
+from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, Unavailable
 from jindimail.mailbox import entries, queries
 from jindimail.mailbox.outcomes import Copied, Done, Expunged, Filed, FlagsStored, Refused
 from jindimail.model import DELETED, FLAGGED, SEEN, UidSet, digestOf
@@ -40,10 +40,20 @@ SUMMARY = encode(
 )
 
 
-def propose(group: int, octets: bytes, node: Node) -> Deferred[Any]:
+def propose(group: int, entry: Any, node: Node) -> Deferred[Any]:
     """Have a node propose an entry."""
-    proposed: Deferred[Any] = node.driver.propose(group, octets)
+    proposed: Deferred[Any] = node.driver.propose(group, entries.encodeEntry(entry))
     return proposed
+
+
+def deliver(group: int, entry: entries.Deliver, octets: bytes, node: Node) -> Deferred[Any]:
+    """Have a node keep a body and propose its entry."""
+    return Deferred.fromCoroutine(node.driver.keeping.deliver(group, entry, octets))
+
+
+def read(group: int, bodyId: bytes, node: Node) -> Deferred[Any]:
+    """Have a node read a body."""
+    return Deferred.fromCoroutine(node.driver.keeping.read(group, bodyId))
 
 
 class Client:
@@ -96,39 +106,39 @@ class Client:
             number = self.chance.choice(list(self.array.nodes))
         return self.array.nodes[number]
 
-    async def propose(self, group: int, entry: entries.AnyEntry) -> Any:
+    async def propose(self, group: int, entry: Any, octets: bytes | None = None) -> Any:
         """
-        An entry's outcome.
+        An entry's outcome; with the octets of a body, the entry that delivers it.
 
         @raise OutcomeUnknown: it may happen, now or later.
         @raise Unavailable: it did not and will not happen.
         """
-        octets = entries.encodeEntry(entry)
+        array = self.array
         for _ in range(12):
             node = self.nodeFor(group)
+            verb = (
+                partial(propose, group, entry) if octets is None else partial(deliver, group, entry, octets)
+            )
             try:
-                outcome = await self.ask(node, partial(propose, group, octets))
+                outcome = await self.ask(node, verb)
             except OutcomeUnknown:
                 self.leaders.pop(group, None)
                 raise
             except JindimailError as problem:
-                self.model.refused.append((group, octets))
+                self.model.refused.append((group, entry.seconds))
                 self.leaders.pop(group, None)
                 if isinstance(problem, NotLeader) and problem.leader:
                     self.follow(node, group, problem.leader)
                 await self.sleep(0.02 + 0.2 * self.chance.random())
                 if self.isOver:
                     raise
-                # the refused octets must not happen, so the next try has others
-                octets = entries.encodeEntry(self.again(entry))
+                entry = self.again(entry)  # what was refused must not happen, so the next try is another
                 continue
             self.leaders[group] = node.number
-            self.array.watch.counters["acknowledged writes"] += 1
-            if self.array.watch.logs.outcomeOf(group, octets) != outcome:
+            array.watch.counters["acknowledged writes"] += 1
+            if array.watch.logs.outcomeOf(group, entry.seconds) != outcome:
                 raise Violation("acknowledgedIsApplied", f"group {group}: {entry} answered {outcome}")
-            self.array.trace(
-                "client {}: group {} {} -> {}", self.number, group, type(entry).__name__, outcome
-            )
+            array.trace("client {}: group {} {} -> {}", self.number, group, type(entry).__name__, outcome)
             return outcome
         raise Unavailable("no leader")
 
@@ -215,8 +225,9 @@ class Client:
         """A message comes, once, however often it is repeated."""
         array = self.array
         deliveryId = array.nextDeliveryId()
-        size = self.chance.randrange(10, 3000)
+        size = self.chance.randrange(10, 3000) if self.chance.random() < 0.97 else 150_000
         octets = (b"%d " % array.nextSeconds()) * (size // 8 + 1)
+        self.model.bodies[deliveryId] = octets
         boxes = self.mailboxes[group][: 1 if self.chance.random() < 0.8 else 2]
         entry = entries.Deliver(
             seconds=array.nextSeconds(),
@@ -230,12 +241,15 @@ class Client:
         )
         for _ in range(4):
             try:
-                outcome = await self.propose(group, entry)
+                outcome = await self.propose(group, entry, octets)
                 break
             except OutcomeUnknown:
                 array.watch.counters["deliveries repeated"] += 1
                 entry = self.again(entry)
         else:
+            return
+        if outcome == Refused("void"):
+            array.watch.counters["deliveries void"] += 1
             return
         if not isinstance(outcome, Filed):
             raise Violation("outcome", f"{outcome}")
@@ -330,3 +344,22 @@ class Client:
             raise Violation("readSeesAcknowledged", f"node {node.number}: no mailbox {mailboxId}")
         mailbox.read(before, summary, rows, f"node {node.number}")
         self.array.watch.counters["reads checked"] += 1
+        if rows:
+            await self.readBody(group, mailbox, self.chance.choice(rows), node)
+
+    async def readBody(self, group: int, mailbox: Any, row: Any, node: Node) -> None:
+        """A message that is there can be read."""
+        bodyId = row.bodyId
+        for _ in range(4):
+            try:
+                octets = await self.ask(node, partial(read, group, bodyId))
+            except Corrupt:
+                await self.sleep(0.3)  # its keepers may just have changed
+                await self.query(group, node)
+                continue
+            if octets is not None and octets != self.model.bodies[bodyId]:
+                raise Violation("bodyIsTheOneSent", f"node {node.number}: {bodyId.hex()}")
+            self.array.watch.counters["bodies read"] += 1
+            return
+        if row.uid not in mailbox.maybeGone and not self.array.emptied:
+            raise Violation("bodyIsReadable", f"node {node.number}: {bodyId.hex()}")
