@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
+import msgspec
+
 BUCKET_COUNT = 256
 ARRAY_GROUP = 0  # the array's own group; bucket b is group b + 1
 
@@ -118,24 +120,21 @@ class UidSet:
 # --- Changes: what a mailbox's sessions are told, a closed union --------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
+class Added(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Messages were added with these UIDs (fetch their rows)."""
 
     modSeq: int
     uids: UidSet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlagsChanged:
+class FlagsChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Flags or keywords of these UIDs changed (fetch their rows)."""
 
     modSeq: int
     uids: UidSet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vanished:
+class Vanished(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """These UIDs are gone and will never return (RFC 7162 §3.2.10)."""
 
     modSeq: int

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode, ArrayEntry, SetAuthority, SetNode, SetWish
@@ -39,20 +40,17 @@ NODES_MAX = 1_000
 INVITES_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(msgspec.Struct, frozen=True, tag=True):
     """It is so now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, tag=True):
     """The number of the node that joined."""
 
     node: int
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(msgspec.Struct, frozen=True, tag=True):
     """Nothing was changed, and why."""
 
     reason: str

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from jindimail.errors import (
     JindimailError,
     LimitReached,
@@ -39,13 +41,11 @@ REFUSALS: dict[str, type[JindimailError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, tag=True):
     """It is done; there is nothing to tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, tag=True):
     """Nothing was changed; `code` is a key of REFUSALS."""
 
     code: str
@@ -55,31 +55,27 @@ class Refused:
         return REFUSALS[self.code]()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
+class Steps(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A bounded step was taken; propose the same again while `remaining` messages are left."""
 
     remaining: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailboxMade:
+class MailboxMade(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The mailbox (the last name of the path)."""
 
     mailboxId: int
     uidValidity: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filed:
+class Filed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A delivery's outcome per filing, in order; the same for every repetition."""
 
     filings: tuple[FiledRecord, ...]
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlagsStored:
+class FlagsStored(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Which UIDs were changed, which not because of UNCHANGEDSINCE, and the MODSEQ (0: nothing changed)."""
 
     changed: UidSet
@@ -87,8 +83,7 @@ class FlagsStored:
     modSeq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """UIDPLUS: the source UIDs that existed and, pairwise in order, their new ones (RFC 4315 §3)."""
 
     uidValidity: int
@@ -97,8 +92,7 @@ class Copied:
     modSeq: int = 0  # of the source's change, for a move
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expunged:
+class Expunged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The UIDs that are gone, and the MODSEQ (0: none)."""
 
     uids: UidSet
