@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.logger import Logger
+
 from jindimail.replication.messages import Append, AskRead, Install, Message
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
@@ -34,8 +36,11 @@ class Conversation:
 
     @param replicas: the node's replicas by group, shared with the driver.
     @param create: makes a replica for a learner's first message, if that may be.
+    @param failed: is given a replica whose machine raised.
     @param others: takes messages that are not the groups' (snapshots, bodies).
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Conversation:
         turns: Turns,
         neighbours: Neighbours,
         create: Callable[[Message], Replica | None],
+        failed: Callable[[Replica], None],
         others: Callable[[int, NodeMessage], None],
     ) -> None:
         self._node = node
@@ -52,6 +58,7 @@ class Conversation:
         self._turns = turns
         self._neighbours = neighbours
         self._create = create
+        self._failed = failed
         self._others = others
         self._ticking: dict[int, Replica] = {}
         self._expected = 0.0
@@ -72,7 +79,7 @@ class Conversation:
         neighbour = self._neighbours.at(node, now)
         for message in self._neighbours.heard(node, frames, now):
             if isinstance(message, Message):
-                self.step(node, message)
+                self._stepSafely(node, message)
             elif isinstance(message, NodeBeat):
                 self._heardBeat(neighbour, message, now)
             elif isinstance(message, Quiet):
@@ -87,6 +94,16 @@ class Conversation:
             elif isinstance(message, NodeMessage):
                 self._others(node, message)
         neighbour.flush(now)
+
+    def _stepSafely(self, node: int, message: Message) -> None:
+        """An error of one group's machine stops its replica here, and no other's."""
+        try:
+            self.step(node, message)
+        except Exception:
+            self._log.failure("the replica of group {group} failed", group=message.group)
+            replica = self._replicas.get(message.group)
+            if replica is not None:
+                self._failed(replica)
 
     def step(self, node: int, message: Message) -> None:
         """A message of another node's replica came in."""
@@ -262,6 +279,15 @@ class Conversation:
                 self._ticking.pop(replica.group, None)
             elif replica.settledTicks >= SETTLED_TICKS:
                 self._quieten(replica, now)
+
+    def forgetStrangers(self, now: float) -> None:
+        """Nodes that share no group any more, and are silent, get no more beats."""
+        nodes = {
+            member.node
+            for replica in self._replicas.values()
+            for member in replica.raft.configuration.members
+        }
+        self._neighbours.keepOnly(nodes, now)
 
     def _absent(self, replica: Replica) -> frozenset[int]:
         return frozenset(

@@ -59,6 +59,7 @@ PROPOSAL_SECONDS = 10.0  # then its outcome is unknown
 READ_SECONDS = 2.0
 REASK_SECONDS = 0.3  # a read index that does not come is asked for again
 SWEEP_TICKS = 3  # between looks at the deadlines
+STRANGER_TICKS = 50  # between looks for nodes that share no group any more
 
 
 class SnapshotInstalled(msgspec.Struct, frozen=True):
@@ -143,6 +144,7 @@ class Groups:
             turns=self._turns,
             neighbours=self._neighbours,
             create=self._create,
+            failed=self._failed,
             others=self._receivedOther,
         )
         self._transfers = Transfers(
@@ -203,6 +205,8 @@ class Groups:
         self._running = False
         if self._tickCall is not None and self._tickCall.active():
             self._tickCall.cancel()
+        if self._flushCall is not None and self._flushCall.active():
+            self._flushCall.cancel()
         self._transfers.stop()
         return self._turns.whenIdle().addCallback(lambda _: self._failWaiting(Unavailable("stopped")))
 
@@ -395,6 +399,8 @@ class Groups:
         if self._ticks % SWEEP_TICKS == 0:
             self._sweep(now)
             self._transfers.tick(now)
+        if self._ticks % STRANGER_TICKS == 0:
+            self._conversation.forgetStrangers(now)
         self.flush()
 
     def _sweep(self, now: float) -> None:
@@ -631,6 +637,12 @@ class Groups:
             self._clock.callLater(RETRY_SECONDS, self._recover, group, record)
 
     # --- ends
+
+    def _failed(self, replica: Replica) -> None:
+        """A machine raised: an error of this program. Its replica is as good as crashed, and stays so until a restart."""
+        if self._replicas.get(replica.group) is replica:
+            self._forget(replica)
+            self._abandon(replica, OutcomeUnknown("the replica failed"))
 
     def _forget(self, replica: Replica) -> None:
         self._turns.forget(replica)

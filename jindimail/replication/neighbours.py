@@ -21,6 +21,7 @@ DIGEST_SECONDS = 1.0  # a beat leaves at least so often, however busy the link i
 SILENCE_MILLISECONDS = (400, 800)  # drawn for each silence
 LAGS_IN_A_SILENCE = 5  # a silence is at least so many loop lags
 COMMIT_AGE_SECONDS_MAX = 0.4
+STRANGER_SECONDS = 10.0  # a node that shares no group is forgotten after such a silence
 OUTBOX_OCTETS_MAX = 8 * 1024 * 1024  # of one turn to one node; what is beyond is lost, as on a bad link
 
 
@@ -189,6 +190,12 @@ class Neighbours:
                 self._drawSilence(neighbour)
             neighbour.isSilent = isSilent
         return fell, rose
+
+    def keepOnly(self, nodes: set[int], now: float) -> None:
+        """Forget the nodes that are none of these and have not been heard for a while."""
+        for node, neighbour in list(self._neighbours.items()):
+            if node not in nodes and now - neighbour.heardAt > STRANGER_SECONDS:
+                del self._neighbours[node]
 
     def forgive(self, now: float) -> None:
         """This node slept itself: what it did not hear meanwhile says nothing of others."""

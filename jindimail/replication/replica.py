@@ -20,7 +20,7 @@ KEPT_ENTRIES = 64  # a sole voter's log keeps between one and two of these gener
 KEPT_OCTETS = 256 * 1024  # or of these
 SHARED_ENTRIES = 1024  # the same where others may need them
 SHARED_OCTETS = 1024 * 1024
-LAG_ENTRIES_MAX = 10_000  # what a leader keeps for a member that is behind
+LAG_ENTRIES_MAX = 4096  # what a leader keeps for a member that is behind
 DROPPED_MAX = 512  # log rows that one turn deletes
 
 

@@ -210,6 +210,23 @@ class ThreeNodes(SynchronousTestCase):
         array.run(0.1)
         self.assertEqual(array.nodes[2].status(1).replicaId, 4)  # type: ignore[union-attr]
 
+    def test_machineThatRaisesStopsItsReplicaOnly(self) -> None:
+        array = Array(groups=(1, 2)).grown()
+        raft = array.nodes[3]._replicas[1].raft
+        self.patch(raft, "step", lambda message: 1 / 0)
+        array.result(array.nodes[1].propose(1, b"a"))
+        array.result(array.nodes[1].propose(2, b"a"))
+        array.run(0.5)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIsNone(array.nodes[3].status(1))
+        self.assertEqual(array.state(3, 2), b"a;")
+
+    def test_nodeThatSharesNoGroupIsForgotten(self) -> None:
+        self.test_removedReplicaLeavesATombstone()
+        self.array.crash(3)
+        self.array.run(20)
+        self.assertEqual([each.node for each in self.array.nodes[1]._neighbours], [2])
+
     def test_nothingUndecodableHarms(self) -> None:
         self.array.nodes[1].received(2, [b"", b"\x00", b"\x09abc", b"\x00\x91\x91\x63", b"\x01a", b"\x03b"])
         self.array.result(self.array.nodes[1].propose(1, b"a"))
