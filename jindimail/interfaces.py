@@ -193,6 +193,9 @@ class IAccount(Interface):
         Refused before anything is stored: NoSuchMailbox, OverQuota, StorageFull.
         """
 
+    def mayAppend(octets: int) -> Any:
+        """Refuse early what `append` of so many octets would refuse: OverQuota, StorageFull."""
+
     def quota() -> Any:
         """`(UsageRecord, quotaOctets, quotaMessages)`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from zope.interface import implementer
 
@@ -48,7 +49,7 @@ class Account:
         self._buckets = buckets
         self._locks = locks
         self._seconds = seconds
-        self._opened: list[OpenMailbox] = []
+        self._opened: WeakSet[OpenMailbox] = WeakSet()  # a session may open many, one after the other
         self._popSession = ""
 
     async def mailboxes(self) -> Mailboxes:
@@ -75,7 +76,7 @@ class Account:
             summary=summary,
             readOnly=readOnly,
         )
-        self._opened.append(mailbox)
+        self._opened.add(mailbox)
         return mailbox
 
     async def create(self, name: str, specialUse: str = "") -> MailboxMade:
@@ -191,7 +192,7 @@ class Account:
 
     def logout(self) -> None:
         """See `IAccount`."""
-        for mailbox in self._opened:
+        for mailbox in tuple(self._opened):
             mailbox.close()
         self._opened.clear()
         if self._popSession:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from jindimail.errors import Unavailable
@@ -458,3 +460,10 @@ def test_aClientThatDoesNotReadIsNotToldTooMuch(node: Node) -> None:
     while b"c OK" not in wire.value():
         wire.drain()
     assert wire.value().count(b" EXPUNGE\r\n") == 3 * 2**12
+
+
+def test_aSessionThatSelectsForEverKeepsOneMailboxOnly(node: Node) -> None:
+    protocol, _ = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n" * 100)
+    gc.collect()
+    assert len(protocol.account._opened) == 1
