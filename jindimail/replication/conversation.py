@@ -27,6 +27,7 @@ from jindimail.replication.replica import Replica
 from jindimail.replication.turns import Turns
 
 SETTLED_TICKS = 2  # for so long a group has nothing to do before it goes quiet
+DISPUTES_MAX = 5  # beats in a row with another digest, before the list is no longer waited for
 SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept
 
 
@@ -198,8 +199,15 @@ class Conversation:
             neighbour.incarnation = beat.incarnation
             if known:
                 self._begunAnew(neighbour)
-        if beat.quietDigest != neighbour.vouched.digest:
-            neighbour.send(AskQuiet())
+        if beat.quietDigest == neighbour.vouched.digest:
+            neighbour.disputes = 0
+            return
+        neighbour.send(AskQuiet())
+        neighbour.disputes += 1
+        if neighbour.disputes >= DISPUTES_MAX:  # it does not hear the question: it vouches for nothing
+            neighbour.disputes = 0
+            for quiet in neighbour.vouched:
+                self.wake(self._replicas.get(quiet.group))
 
     def _begunAnew(self, neighbour: Neighbour) -> None:
         """It forgot what was not durable; nobody may wait for a leader that it no longer is."""

@@ -183,8 +183,14 @@ class Leadership:
         return sent
 
     def isSettled(self, absent: frozenset[int] = frozenset()) -> bool:
-        """Whether everyone (but the absent) has everything, so that the group may be quiet."""
+        """
+        Whether everyone (but the absent) has everything, so that the group may be quiet.
+
+        Not while a majority is absent: a quiet leader does not look whether it still leads.
+        """
         log = self._log
+        if not hasMajority(self.voters, set(self.voters) - absent):
+            return False
         return not (self.reads or self.transferee) and all(
             progress.match == log.lastIndex == log.commit == progress.commitSent
             for replicaId, progress in self.progress.items()

@@ -31,14 +31,16 @@ class Neighbour:
 
     @ivar led: quiet groups that this node leads and the neighbour shares.
     @ivar vouched: quiet groups that the neighbour leads and vouches for.
+    @ivar disputes: beats in a row whose digest was another.
     """
 
     __slots__ = (
         "_octets",
         "_outbox",
         "_quiet",
+        "beatAt",
         "commitAgeSeconds",
-        "digestAt",
+        "disputes",
         "echoMilliseconds",
         "heardAt",
         "incarnation",
@@ -60,10 +62,11 @@ class Neighbour:
         self.vouched = QuietGroups()
         self.unpacker = Unpacker()
         self.heardAt = now
-        self.sentAt = self.digestAt = now - DIGEST_SECONDS
+        self.sentAt = self.beatAt = now - DIGEST_SECONDS
         self.silenceSeconds = SILENCE_MILLISECONDS[1] / 1000
         self.incarnation = 0
         self.isSilent = False
+        self.disputes = 0
         self.commitAgeSeconds = 0.0
         self.tripSeconds = 0.0
         self.echoMilliseconds = 0
@@ -154,7 +157,6 @@ class Neighbours:
             return False
         neighbour.commitAgeSeconds = beat.commitAgeMilliseconds / 1000
         neighbour.echoMilliseconds = beat.sentMilliseconds
-        neighbour.digestAt = now
         if beat.echoMilliseconds:
             neighbour.tripSeconds = now - (beat.echoMilliseconds + beat.heldMilliseconds) / 1000
         return True
@@ -162,9 +164,10 @@ class Neighbours:
     def beat(self, now: float, commitAgeSeconds: float) -> None:
         """Send a beat to each node that has heard nothing for a while."""
         for neighbour in self._neighbours.values():
-            isQuiet = now - neighbour.sentAt >= BEAT_SECONDS * 0.9
-            if not isQuiet and now - neighbour.digestAt < DIGEST_SECONDS:
+            isDue = now - neighbour.sentAt >= BEAT_SECONDS * 0.9 or now - neighbour.beatAt >= DIGEST_SECONDS
+            if not isDue and commitAgeSeconds <= COMMIT_AGE_SECONDS_MAX:
                 continue
+            neighbour.beatAt = now
             held = int((now - neighbour.heardAt) * 1000) if neighbour.echoMilliseconds else 0
             neighbour.tellQuiet()
             neighbour.send(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import OutcomeUnknown, Unavailable
 from jindimail.replication.durable import HardRecord
-from jindimail.replication.frames import packFrames
-from jindimail.replication.messages import Append, encodeMessage
+from jindimail.replication.frames import Unpacker, packFrames
+from jindimail.replication.messages import Append, Appended, Ballot, Campaign, TransferNow, encodeMessage
+from jindimail.replication.nodemessages import AllQuiet, AskQuiet, NodeBeat, Quiet, Wake, encodeTraffic
 from jindimail.store.keys import HARD, SUMMARY, groupKey
 from jindimail.store.records import decode
 from tests.replication.nodes import Array
@@ -265,6 +268,15 @@ class ManyGroups(SynchronousTestCase):
         for node in (2, 3):
             self.assertLess(self.array.stores[node].commits - commits[node], 60)
 
+    def test_groupsOfASilentNodeAreCampaignedForTogether(self) -> None:
+        self.array.run(2)
+        self.array.crash(1)
+        calls = self.array.calls
+        self.array.run(1.0)  # the longest silence, a tick, and two exchanges
+        for group in self.array.groups:
+            self.assertIn(self.array.leader(group), (2, 3))
+        self.assertLess(self.array.calls - calls, 100)
+
     def test_writesToAllGroupsSurviveAFailover(self) -> None:
         self.array.result(
             gatherResults([self.array.nodes[1].propose(group, b"a") for group in self.array.groups])
@@ -275,3 +287,162 @@ class ManyGroups(SynchronousTestCase):
             leader = self.array.leader(group)
             self.array.result(self.array.nodes[leader].readIndex(group))
             self.assertEqual(self.array.state(leader, group), b"a;")
+
+
+class Durability(SynchronousTestCase):
+    """What leaves a node, and when."""
+
+    def setUp(self) -> None:
+        self.array = Array().grown()
+        self.sent: list[tuple[int, Any]] = []
+
+    def watch(self, node: int) -> None:
+        """Note what a node sends; nothing arrives."""
+        unpackers: dict[int, Unpacker] = {}
+        for other in {1, 2, 3} - {node}:
+            self.array.nodes[node]._neighbours.at(other, self.array.clock.seconds())
+        for neighbour in self.array.nodes[node]._neighbours:
+            unpackers[neighbour.node] = Unpacker()
+
+            def send(frames: list[bytes], other: int = neighbour.node) -> None:
+                for frame in frames:
+                    self.sent.extend((other, message) for message in unpackers[other].unpack(frame))
+
+            self.patch(neighbour.link, "send", send)
+
+    def kinds(self, *kinds: type) -> list[Any]:
+        """The messages of these kinds that were sent."""
+        return [message for _, message in self.sent if isinstance(message, kinds)]
+
+    def stick(self, node: int) -> Callable[[], None]:
+        """A node's disk is stuck; what gets it going again."""
+        store = self.array.stores[node]
+        commit, store._commit = store._commit, lambda: None  # type: ignore[method-assign]
+        return commit
+
+    def test_followerAcknowledgesNothingBeforeItsCommit(self) -> None:
+        self.watch(2)
+        commit = self.stick(2)
+        self.array.nodes[1].propose(1, b"a")
+        self.array.run(0.05)
+        self.assertEqual(self.kinds(Appended), [])
+        commit()
+        self.array.clock.advance(0)
+        self.assertEqual([message.index for message in self.kinds(Appended)], [self.last(1)])
+
+    def last(self, node: int) -> int:
+        """The last index of a node's log."""
+        status = self.array.nodes[node].status(1)
+        assert status is not None
+        return status.lastIndex
+
+    def test_voteLeavesAfterItsCommit(self) -> None:
+        self.watch(2)
+        commit = self.stick(2)
+        campaign = Campaign(1, 3, 2, 9, 99, 9, pre=False, transfer=True)
+        self.array.nodes[2].received(3, packFrames([encodeMessage(campaign)]))
+        self.array.run(0.05)
+        self.assertEqual(self.kinds(Ballot), [])
+        commit()
+        self.array.clock.advance(0)
+        self.assertEqual([message.granted for message in self.kinds(Ballot)], [True])
+        record = decode(self.array.rows[2].get(HARD, groupKey(1)) or b"", HardRecord)
+        self.assertEqual((record.term, record.vote), (9, 3))
+
+    def test_entriesLeaveBesideTheLeadersOwnWriting(self) -> None:
+        self.watch(1)
+        self.stick(1)
+        self.array.nodes[1].propose(1, b"a").addErrback(lambda _: None)
+        self.array.clock.advance(0)
+        self.assertEqual(len(self.kinds(Append)), 2)
+
+    def test_leaderAnswersOnlyWhenTheEntryIsAppliedDurably(self) -> None:
+        done: list[Any] = []
+        self.array.nodes[1].propose(1, b"a").addCallback(done.append)
+        self.array.run(0.01)
+        commit = self.stick(1)
+        self.array.run(0.05)
+        if not done:  # committed by now, but its rows are not
+            self.assertEqual(self.array.state(1), b"")
+            commit()
+        self.assertEqual(self.array.state(1), b"a;")
+
+    def test_newIncarnationWakesWhatItsNodeLed(self) -> None:
+        self.array.run(2)
+        conversation = self.array.nodes[2]._conversation
+        replica = self.array.nodes[2]._replicas[1]
+        self.assertIsNotNone(replica.quiet)
+        neighbour = self.array.nodes[2]._neighbours.at(1, self.array.clock.seconds())
+        beat = NodeBeat(neighbour.incarnation + 1, 1, 0, 0, 0, neighbour.vouched.digest)
+        conversation.received(1, packFrames([encodeTraffic(beat)]), self.array.clock.seconds())
+        self.assertIsNone(replica.quiet)
+        self.assertIn(1, conversation._ticking)
+        self.assertEqual(replica.raft.leader, 0)
+
+    def test_earlierIncarnationIsNotBelieved(self) -> None:
+        self.array.run(2)
+        conversation = self.array.nodes[2]._conversation
+        beat = NodeBeat(0, 1, 0, 0, 0, bytes(8))
+        self.watch(2)
+        conversation.received(1, packFrames([encodeTraffic(beat)]), self.array.clock.seconds())
+        self.assertEqual(self.kinds(AskQuiet), [])
+
+    def test_differentDigestsAreSettledByTheList(self) -> None:
+        self.array.run(2)
+        conversation = self.array.nodes[2]._conversation
+        replica = self.array.nodes[2]._replicas[1]
+        neighbour = self.array.nodes[2]._neighbours.at(1, self.array.clock.seconds())
+        self.watch(2)
+        beat = NodeBeat(neighbour.incarnation, 1, 0, 0, 0, bytes(8))
+        conversation.received(1, packFrames([encodeTraffic(beat)]), self.array.clock.seconds())
+        self.assertEqual(len(self.kinds(AskQuiet)), 1)
+        conversation.received(1, packFrames([encodeTraffic(AllQuiet([]))]), self.array.clock.seconds())
+        self.assertIsNone(replica.quiet)
+
+    def test_quietAtAnotherPlaceIsDisputed(self) -> None:
+        self.array.run(2)
+        conversation = self.array.nodes[2]._conversation
+        replica = self.array.nodes[2]._replicas[1]
+        quiet = replica.quiet
+        assert quiet is not None
+        conversation.wake(replica)
+        self.watch(2)
+        for wrong in (
+            replace(quiet, commit=quiet.commit + 1),
+            replace(quiet, term=quiet.term + 1),
+            replace(quiet, leader=3),
+        ):
+            conversation.received(1, packFrames([encodeTraffic(Quiet([wrong]))]), self.array.clock.seconds())
+            self.assertIsNone(replica.quiet)
+        self.assertEqual([message.groups for message in self.kinds(Wake)], [[1]] * 3)
+        conversation.received(3, packFrames([encodeTraffic(Quiet([quiet]))]), self.array.clock.seconds())
+        self.assertIsNone(replica.quiet)  # node 3 does not hold the leader
+        conversation.received(1, packFrames([encodeTraffic(Quiet([quiet]))]), self.array.clock.seconds())
+        self.assertEqual(replica.quiet, quiet)
+
+    def test_leaderWithAStuckDiskHandsOverUnasked(self) -> None:
+        self.array.run(1)
+        self.watch(1)
+        self.stick(1)
+        self.array.nodes[1].propose(1, b"a").addErrback(lambda _: None)
+        self.array.run(0.35)
+        self.assertEqual(self.kinds(TransferNow), [])
+        for follower in (2, 3):  # they have everything, and go on answering
+            raft = self.array.nodes[1]._replicas[1].raft
+            raft.step(Appended(1, follower, 1, raft.term, raft.log.lastIndex))
+        self.array.run(0.3)
+        self.assertEqual(len(self.kinds(TransferNow)), 1)
+
+    def test_nodeWhoseCommitsAreStuckCountsAsSilent(self) -> None:
+        self.array.run(2)
+        groups = self.array.nodes[2]
+        now = self.array.clock.seconds
+        neighbour = groups._neighbours.at(1, now())
+        self.watch(2)
+        for age in (300, 500):
+            self.assertEqual(self.kinds(Campaign), [])
+            beat = NodeBeat(neighbour.incarnation, 1, 0, 0, age, neighbour.vouched.digest)
+            self.array.cut.add((1, 2))
+            groups._conversation.received(1, packFrames([encodeTraffic(beat)]), now())
+            self.array.run(0.12)
+        self.assertNotEqual(self.kinds(Campaign), [])
