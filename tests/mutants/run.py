@@ -25,7 +25,6 @@ SECONDS_MAX = 300
 SEARCHED = (
     "tests/replication",
     "tests/mailbox",
-    
     "seeds 0-40",
     "tests/store",
 )

@@ -22,7 +22,7 @@ from jindimail.store.keys import HARD, groupKey
 from tests.simulation.checkers import checkEnd, checkKept
 from tests.simulation.clock import HeapClock
 from tests.simulation.driver import Driver
-from tests.simulation.keeping import OLD_SECONDS, Keeping
+from tests.simulation.keeping import Keeping
 from tests.simulation.model import Model
 from tests.simulation.network import Network
 from tests.simulation.node import Node
@@ -55,6 +55,7 @@ class Array:
         self.seed = seed
         self.chance = chance = Random(seed)
         self.shape = shape = Shape.drawn(chance) if shape is None else shape
+        self.oldSeconds = shape.oldSeconds
         shape.impose()
         self._say = say
         self.heap = HeapClock()
@@ -207,7 +208,7 @@ class Array:
 
     def isOld(self, bodyId: bytes) -> bool:
         """Whether a body's entry should have come by now."""
-        return self.heap.now - self.sentAt(bodyId) > OLD_SECONDS
+        return self.heap.now - self.sentAt(bodyId) > self.oldSeconds
 
     def _appliedFirst(self, group: int, entry: entries.AnyEntry, outcome: object) -> None:
         """An entry is applied for the first time anywhere: whoever it names as a keeper must be one (body first)."""

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from tests.simulation.array import Array
 
 COPIES = 2
-OLD_SECONDS = 1.5  # a body without an entry is doubtful then
 REPAIRED_AT_ONCE = 20
 AWAY_SECONDS = 2.0  # a keeper that is down for so long is replaced
-"""Both far shorter than in earnest, so that they meet what they race with."""
 
 
 class BodyEntries:

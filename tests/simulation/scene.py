@@ -132,6 +132,7 @@ class Scene(Array):
 
     def finish(self) -> None:
         """Calm, and all checks of the end."""
+        self.oldSeconds = 1.0
         with self.listening():
             self.troubles.calm()
             self.runUntil(self.heap.now + 6.0)

@@ -18,6 +18,7 @@ class Shape:
     @ivar founders: how many of a group's replicas there are at the beginning; the others are added.
     @ivar troubleMeanSeconds: between two troubles; 0: none.
     @ivar keptEntries, lagEntries: of a log that others may need.
+    @ivar oldSeconds: a body without an entry is doubtful after this; far shorter than in earnest, to race with deliveries.
     """
 
     nodes: int = 3
@@ -32,6 +33,7 @@ class Shape:
     stepRows: int = 500
     stepOctets: int = 512 * 1024
     blockOctets: int = 48 * 1024
+    oldSeconds: float = 60.0
     settings: Settings = field(default_factory=Settings)
 
     @classmethod
@@ -50,6 +52,7 @@ class Shape:
             stepRows=chance.choice([10, 500]),
             stepOctets=chance.choice([1000, 512 * 1024]),
             blockOctets=chance.choice([500, 48 * 1024]),
+            oldSeconds=chance.choice([1.0, 4.0]),
             settings=Settings(
                 appendOctetsMax=chance.choice([200, 2000, 56 * 1024]),
                 memoryOctetsMax=chance.choice([0, 2000, 256 * 1024]),
