@@ -259,6 +259,8 @@ class Conversation:
     def tick(self, now: float, seconds: float) -> None:
         """One tick of the node; the next is expected after `seconds`."""
         lag = max(0.0, now - self._expected)
+        if now < self._expected - 2 * seconds:
+            self._neighbours.rewind(now)
         self._expected = now + seconds
         if lag > SLEPT_SECONDS:
             self._slept(now)

@@ -205,6 +205,13 @@ class Neighbours:
         for neighbour in self._neighbours.values():
             neighbour.heardAt = max(neighbour.heardAt, now)
 
+    def rewind(self, now: float) -> None:
+        """The clock was set back: nothing was heard or sent later than now."""
+        for neighbour in self._neighbours.values():
+            neighbour.heardAt = min(neighbour.heardAt, now)
+            neighbour.sentAt = min(neighbour.sentAt, now)
+            neighbour.beatAt = min(neighbour.beatAt, now)
+
     def flush(self, now: float) -> None:
         """Everything of this turn leaves."""
         for neighbour in self._neighbours.values():

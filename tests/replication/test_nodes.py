@@ -149,6 +149,16 @@ class ThreeNodes(SynchronousTestCase):
         self.assertIn(leader, (2, 3))
         self.array.result(self.array.nodes[leader].propose(1, b"b"))
 
+    def test_clockSetBackDoesNotHideASilentNode(self) -> None:
+        self.array.run(2)
+        groups = self.array.nodes[2]
+        now = self.array.clock.seconds() - 1000
+        groups._conversation.tick(now, 0.1)
+        self.assertFalse(groups._neighbours.isSilent(1))
+        for tenths in range(1, 11):
+            groups._conversation.tick(now + tenths / 10, 0.1)
+        self.assertTrue(groups._neighbours.isSilent(1))
+
     def test_transferBetweenNodes(self) -> None:
         self.array.nodes[1].transfer(1, 3)
         self.array.run(0.3)
