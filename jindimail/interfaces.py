@@ -295,3 +295,45 @@ class INodeLink(Interface):
 
     def send(messages) -> None:  # type: ignore[no-untyped-def]
         """Send a list of byte strings (each at most 64 KiB); lost silently when the peer is away."""
+
+
+class ILinks(Interface):
+    """This node's links to all others (cluster/links.py; in memory: cluster/memorylinks.py)."""
+
+    node = Attribute("This node's number (int).")
+
+    def link(node: int) -> Any:
+        """The `INodeLink` of a node, known yet or not."""
+
+    def send(node: int, messages: Any) -> None:
+        """Send byte strings of at most 64 KiB each, in order, on the control channel; lost silently when the peer is away."""
+
+    def sendBulk(node: int, messages: Any) -> None:
+        """Like `send`, on the data channel: so that large messages delay no small ones. The two channels keep no order between them."""
+
+    def attend(took: Any, tookBulk: Any) -> None:
+        """Call `took(node, messages)` with what others `send` here, and `tookBulk` with what they `sendBulk`."""
+
+    def call(node: int, method: str, payload: bytes, deadlineSeconds: float) -> Any:
+        """
+        A Deferred of the answer (bytes) of a method that the node serves; a call of this node itself goes no way round.
+
+        Payload and answer are at most 4 MiB. Calls beyond what may be in flight wait. Cancelling withdraws a call that waits.
+
+        @raise Unavailable: it was not sent (the node is away, no room until the deadline), or it is not served there.
+        @raise OutcomeUnknown: it was sent and not answered in time.
+        @raise JindimailError: what it was answered with: the nearest class of `errors`.
+        """
+
+    def serve(method: str, answerer: Any) -> None:
+        """
+        Answer calls of a method with `answerer(node, payload, deadlineSeconds)`: bytes, or an awaitable of bytes.
+
+        What it raises travels as the nearest class of `errors`; what is not ours is logged here and an internal error there.
+        """
+
+    def isUp(node: int) -> bool:
+        """Whether there are connections to a node."""
+
+    def listen(listener: Any) -> None:
+        """Call `listener(node, isUp)` when the connections to a node have come up, or gone."""
