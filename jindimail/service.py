@@ -19,7 +19,7 @@ from random import SystemRandom
 from typing import Any
 
 from twisted.application.service import IProcess, Service
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -44,6 +44,7 @@ FAILED = 1  # exit status
 WATCH_SECONDS = 1.0
 UPKEEP_SECONDS = 600
 ABORT_SECONDS = 2.0
+CLOSE_SECONDS = 10.0  # for the last commits of a stopping node
 
 
 class Options(usage.Options):
@@ -313,8 +314,11 @@ class NodeService(Service):
         self._stopLoops()
         await self._listening.stop()
         await self._endSessions(self.configuration.limits.stopDeadline)
-        if self._stack is not None:
-            await self._stack.close()
+        closed = ensureDeferred(self._stack.close()) if self._stack is not None else succeed(None)
+        if not await self._within(closed, CLOSE_SECONDS):
+            # What is acknowledged is on the disk, what is not gets no answer. A thread that hangs in a sync cannot be ended.
+            self._log.critical("the store does not close, its disk hangs; the node ends without it")
+            _exitFailed()
         self._log.info("node {name} stopped", name=self.configuration.node.name)
 
     async def _endSessions(self, deadlineSeconds: float) -> None:
@@ -345,7 +349,7 @@ class NodeService(Service):
 
 
 def _exitFailed() -> None:
-    """The last thing that a failed node does, since twistd itself would exit with 0."""
+    """The last thing that a failed node does, since twistd itself would exit with 0, or by the signal that stopped it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(FAILED)

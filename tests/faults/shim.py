@@ -147,7 +147,7 @@ class Shim:
         chance = random.Random(seed)
         loss = Loss()
         paths = {path.stat().st_ino: path for path in self.directory.rglob("*") if path.is_file()}
-        for each in self._files():
+        for each in self._newest():
             if each.size is not None and each.inode in paths:
                 _restore(paths[each.inode], each, how, chance, loss)
         self.settle()
@@ -176,6 +176,16 @@ class Shim:
 
     def _set(self, name: str, value: int) -> None:
         struct.pack_into("=i", self._map, 4 * _FIELDS.index(name), value)
+
+    def _newest(self) -> list[_Unsynced]:
+        """One state for each file. Two processes that both left pages need `settle` or `carry` between them."""
+        states: dict[int, _Unsynced] = {}
+        for each in self._files():
+            known = states.get(each.inode)
+            assert known is None or not (known.pages and each.pages), "settle or carry after each process"
+            if known is None or each.pages:
+                states[each.inode] = each
+        return list(states.values())
 
     def _files(self) -> Iterator[_Unsynced]:
         for path in sorted(self.state.glob("*.undo")):

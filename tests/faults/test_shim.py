@@ -191,6 +191,24 @@ def test_lostPageStaysLostForTheNextProcess(disk: Disk) -> None:
     assert disk.read() == bytes(4096) + b"kept" + bytes(4092)
 
 
+def test_whatAnEarlierProcessLeftInOrderDoesNotCount(disk: Disk) -> None:
+    # A synchronous write leaves the file's size of that moment in the records, and nothing to lose.
+    program = (
+        "fd = opened('file'); meta = opened('file', os.O_DSYNC); os.fsync(fd); os.pwrite(meta, b'1', 0)\n"
+    )
+    disk.run(program)
+    disk.run(program + "os.pwrite(fd, b'2' * 9000, 0); os.fsync(fd); os.pwrite(fd, b'lost', 0)")
+    disk.shim.cut()
+    assert disk.read() == b"2" * 9000
+
+
+def test_twoProcessesThatLeftPagesAreAnError(disk: Disk) -> None:
+    for _ in range(2):
+        disk.run("fd = opened('file'); os.write(fd, b'lost')")
+    with pytest.raises(AssertionError, match="settle or carry"):
+        disk.shim.cut()
+
+
 def test_lostPageIsSavedByWritingItAgainAndSyncing(disk: Disk) -> None:
     disk.shim.syncs(Sync.EIO_ONCE)
     disk.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ def test_failingSyncStopsTheNodeAndTheNextStartHasAllThatWasPromised(
     node, shim = shimmed
     trial = Trial(node, seed=4)
     trial.prepare()
+    shim.settle()
     node.start()
     trial.beginLoad()
     trial.awaitAcknowledged(40)
@@ -44,6 +46,7 @@ def test_whatAFailedSyncLostIsNotBuiltUpon(shimmed: tuple[NodeProcess, Shim], st
     node, shim = shimmed
     trial = Trial(node, seed=9)
     trial.prepare()
+    shim.settle()
     node.start()
     trial.beginLoad()
     trial.awaitAcknowledged(40)
@@ -65,6 +68,7 @@ def test_nothingIsAcknowledgedWhileASyncHangs(shimmed: tuple[NodeProcess, Shim])
     node, shim = shimmed
     trial = Trial(node, seed=5)
     trial.prepare()
+    shim.settle()
     node.start()
     address = trial.accounts[0].address
     number = trial.ledger.sent(address)
@@ -86,4 +90,28 @@ def test_nothingIsAcknowledgedWhileASyncHangs(shimmed: tuple[NodeProcess, Shim])
     trial.ledger.note([other], State.ACKNOWLEDGED)
     client.quit()
     assert trial.violations() == []
+    assert node.stop() == 0
+
+
+def test_nodeOnAHangingDiskEndsWhenAsked(place: Path) -> None:
+    node = NodeProcess(place)
+    node.found("stop-deadline = 1\n")
+    shim = Shim(node.data, place / "shim")
+    node.environment = shim.environment()
+    trial = Trial(node, seed=10)
+    trial.prepare()
+    shim.settle()
+    node.start()
+    trial.beginLoad()
+    trial.awaitAcknowledged(40)
+    shim.syncs(Sync.HANG)
+    node.waitUntil(lambda: shim.counted("waiting") > 0, "a sync hangs")
+    try:
+        assert node.stop() != 0  # nobody can say that the store is clean
+    finally:
+        node.close()
+        trial.endLoad()
+    shim.cut(Cut.SOME, 10)
+    node.start()
+    trial.audit()
     assert node.stop() == 0
