@@ -184,12 +184,17 @@ def _near(endpoint: str) -> str:
 
 
 def readControl(text: str, base: str) -> tuple[str, ...]:
-    """Endpoints that are all UNIX sockets."""
+    """Endpoints that are all UNIX sockets, for their owner only unless they name a mode."""
     endpoints = _readEndpoints(text, base)
     for endpoint in endpoints:
         if unixPath(endpoint) is None:
             raise ValueError(f"{endpoint!r}: the control socket is always unix:PATH")
-    return endpoints
+    return tuple(_ownersOnly(endpoint) for endpoint in endpoints)
+
+
+def _ownersOnly(endpoint: str) -> str:
+    isTold = any(part.startswith("mode=") for part in endpointParts(endpoint))
+    return endpoint if isTold else f"{endpoint}:mode=600"
 
 
 TEXT = Kind("text", _readText)

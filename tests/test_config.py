@@ -24,7 +24,7 @@ def test_leastFileIsEnough() -> None:
     assert isinstance(found, Configuration)
     assert found.node.dataDirectory == "/etc/j/data"
     assert found.node.hostName == "one"
-    assert found.listen.control == ("unix:/etc/j/data/control",)
+    assert found.listen.control == ("unix:/etc/j/data/control:mode=600",)
     assert found.controlPath == "/etc/j/data/control"
     assert found.listen.smtp == ()
     assert found.tls.certificate == "/etc/j/data/certificate.pem"
@@ -83,6 +83,12 @@ def test_manholeAndLmtpAreOnLoopbackUnlessToldOtherwise() -> None:
         "unix:/m",
     )
     assert found.listen.lmtp == ("tcp:24:interface=127.0.0.1",)
+
+
+def test_controlIsItsOwnersOnlyUnlessToldOtherwise() -> None:
+    found = read(LEAST + "[listen]\ncontrol = unix:/a unix:/b:mode=660\n", "/")
+    assert found.listen.control == ("unix:/a:mode=600", "unix:/b:mode=660")
+    assert found.controlPath == "/a"
 
 
 def test_controlIsAlwaysAUnixSocket() -> None:

@@ -247,6 +247,7 @@ def test_rootBindsAndThenBecomesTheNodesUser() -> None:
         assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}" in status
         assert f"Gid:\t{nobody.pw_gid}\t{nobody.pw_gid}\t{nobody.pw_gid}\t{nobody.pw_gid}" in status
         assert (node.data / "control").stat().st_uid == nobody.pw_uid
+        assert (node.data / "control").stat().st_mode & 0o777 == 0o600
         ask(node, "domain add", domain=DOMAIN)
         ask(node, "user add", address=USER, password=PASSWORD)
         send(node)
