@@ -163,8 +163,6 @@ class Sweep:
         await self._groups.readIndex(group)
         free: list[bytes] = []
         for bodyId in bodyIds:
-            if (bucket, bodyId) in self._copies.placing:
-                continue  # it may be getting its new copy at this very node
             with self._store.read() as rows:
                 known = bodyref(rows, bucket, bodyId)
                 hasOutcome = rows.get(DELIVERY, deliveryKey(bucket, bodyId)) is not None
@@ -173,7 +171,7 @@ class Sweep:
                 with self._store.read() as rows:
                     known = bodyref(rows, bucket, bodyId)
             if (bucket, bodyId) in self._copies.placing:
-                continue
+                continue  # it may be getting its new copy at this very node
             if known is None or node not in known.keepers:
                 free.append(bodyId)
         return free

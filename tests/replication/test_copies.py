@@ -226,6 +226,20 @@ class CopiesTests(SynchronousTestCase):
         self.array.run(3)
         self.assertEqual(self.kept(4, name(1), 6), b"octets")
 
+    def test_leaderOfThePastFreesNothing(self) -> None:
+        """It does not know that the asker was named meanwhile; only a read round tells it that it leads no more."""
+        bodyId = self.deliver(1, b"octets", (1, 2))
+        self.array.run(1)
+        self.array.cut |= {(2, 1), (3, 1), (1, 2), (1, 3)}
+        self.wait(self.copies[2].put(BUCKET, bodyId, b"octets", (4,), 1))
+        self.array.run(1.2)
+        leader = next(node for node in (2, 3) if self.array.nodes[node].status(1).role == "leader")  # type: ignore[union-attr]
+        entry = Entries().setKeepers(bodyId, (1, 2), (2, 4))
+        self.array.result(self.array.nodes[leader].propose(1, entry))
+        self.sweeps[4].ask(BUCKET, 1, lambda _: True)
+        self.array.run(0.3)
+        self.assertEqual(self.kept(4, bodyId, 6), b"octets")
+
     def test_bodyThatIsBeingPlacedIsNotFreed(self) -> None:
         self.deliver(1, b"octets", (1, 2))
         self.wait(self.copies[1].put(BUCKET, name(1), b"octets", (4,), 1))

@@ -456,3 +456,18 @@ class Durability(SynchronousTestCase):
             groups._conversation.received(1, packFrames([encodeTraffic(beat)]), now())
             self.array.run(0.12)
         self.assertNotEqual(self.kinds(Campaign), [])
+
+    def test_readAtAFollowerWaitsUntilItHasApplied(self) -> None:
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(0.1)
+        commit = self.stick(3)
+        index, _ = self.array.result(self.array.nodes[1].propose(1, b"b"))
+        read: list[int] = []
+        self.array.nodes[3].readIndex(1).addCallback(read.append)
+        self.array.run(0.05)
+        self.assertEqual(read, [])
+        self.array.stores[3]._commit = commit  # type: ignore[method-assign]
+        commit()
+        self.array.run(0.1)
+        self.assertGreaterEqual(read[0], index)
+        self.assertEqual(self.array.state(3), b"a;b;")

@@ -167,6 +167,21 @@ class BetweenNodes(SynchronousTestCase):
         self.assertIsNone(self.array.rows[3].get(MESSAGE, bucketKey(0) + b"half"))
         self.assertEqual(groups.status(1).replicaId, record.replicaId)  # type: ignore[union-attr]
 
+    def test_replicaMadeBlankIsFilledThoughItsLeaderThinksItHasAll(self) -> None:
+        for number in range(5):
+            self.array.result(self.array.nodes[1].propose(1, b"entry %d" % number))
+        self.array.run(0.1)
+        self.same()
+        self.array.crash(3)
+        record = decode(self.array.rows[3].get(HARD, groupKey(1)) or b"", HardRecord)
+        with self.array.rows[3].transaction() as rows:
+            rows.put(HARD, groupKey(1), encodeHard(replace(record, installing=True)))
+            rows.put(MESSAGE, bucketKey(0) + b"half", b"v")
+        self.array.start(3)
+        self.array.run(3)
+        self.assertIsNone(self.array.rows[3].get(MESSAGE, bucketKey(0) + b"half"))
+        self.same()
+
     def test_lostPiecesAreSentAgain(self) -> None:
         self.leave()
         self.array.start(3)
