@@ -38,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         err=sys.stderr,
     )
     try:
-        return _run(parser, options, output)
+        status = _run(parser, options, output)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
     except ConfigError as error:
         for problem in error.problems:
             output.error("config", problem)
@@ -58,8 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, JindimailError) as problem:
         output.error("failed", str(problem))
         return EXIT_REFUSED
-    except BrokenPipeError:
-        return EXIT_OK
     except KeyboardInterrupt:
         return 130
 

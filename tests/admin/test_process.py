@@ -368,6 +368,15 @@ def test_damageHasAnExitStatusOfItsOwn(serving: NodeProcess) -> None:
     assert "body-damaged" in done.stdout
 
 
+def test_readerWhoHasReadEnoughIsNoError() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "jindimail.admin.jindictl", "config", "example"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_initIsRefusedOnWhatIsFounded(serving: NodeProcess) -> None:
     assert jindictl(serving, "init").returncode == 2
 
