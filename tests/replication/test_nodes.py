@@ -134,6 +134,27 @@ class ThreeNodes(SynchronousTestCase):
         self.failureResultOf(write, Unavailable)
         self.assertEqual([self.array.state(node) for node in (1, 2, 3)], [b"kept;"] * 3)
 
+    def test_outcomeOfAnothersEntryIsNotTakenForOnesOwn(self) -> None:
+        self.array.run(1)
+        self.array.isolate(1)
+        writes = [self.array.nodes[1].propose(1, b"lost %d" % number) for number in range(3)]
+        self.array.run(3)
+        leader = self.array.leader()
+        for number in range(3):
+            self.array.result(self.array.nodes[leader].propose(1, b"kept %d" % number))
+        self.array.heal()
+        self.array.run(2)
+        for write in writes:
+            self.failureResultOf(write, Unavailable)
+
+    def test_nodeThatSleptKnowsNeitherWhoLivesNorWhoLeads(self) -> None:
+        self.array.run(2)
+        groups = self.array.nodes[2]
+        groups._conversation.tick(self.array.clock.seconds() + 5, 0.1)
+        self.assertFalse(groups._neighbours.isSilent(1))
+        self.assertIn(1, groups._conversation._ticking)
+        self.assertFalse(groups.status(1).quiet)  # type: ignore[union-attr]
+
     def test_proposalThatCannotBeCommittedIsUnknownInTheEnd(self) -> None:
         self.array.isolate(1)
         write = self.array.nodes[1].propose(1, b"lost")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 from msgspec.structs import replace
+from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Corrupt
@@ -13,7 +16,9 @@ from jindimail.replication import replica as keeping
 from jindimail.replication.durable import HardRecord, encodeHard
 from jindimail.replication.nodemessages import SnapshotPiece, SnapshotTaken
 from jindimail.replication.snapshots import readBlock, snapshotOf, stateRanges, writeSnapshot
+from jindimail.replication.transfers import SnapshotPlace
 from jindimail.store.keys import ADDRESS, BODY, HARD, MESSAGE, bucketKey, chunkKey, groupKey
+from jindimail.store.memory import MemoryRows
 from jindimail.store.records import decode
 from tests.replication.nodes import Array, stateKey
 
@@ -91,6 +96,29 @@ class BetweenNodes(SynchronousTestCase):
         self.array.result(self.array.nodes[1].propose(1, b"more"))
         self.array.run(0.2)
         self.same()
+
+    def test_snapshotIsMadeUnderOneRead(self) -> None:
+        reads: list[MemoryRows] = []
+
+        @contextmanager
+        def read() -> Iterator[MemoryRows]:
+            reads.append(self.array.rows[1])
+            yield self.array.rows[1]
+
+        self.array.options["place"] = SnapshotPlace(read=read, inThread=maybeDeferred, newFile=BytesIO)
+        self.leave()
+        self.array.crash(1)
+        self.array.start(1)
+        self.array.run(2)
+        leader = self.array.leader()
+        if leader != 1:
+            self.array.nodes[leader].transfer(1, 1)
+            self.array.run(1)
+        self.array.start(3)
+        self.array.run(4)
+        self.same()
+        self.assertEqual(len(reads), self.array.nodes[1]._transfers.sent)
+        self.assertGreater(len(reads), 0)
 
     def test_snapshotOfManyPieces(self) -> None:
         self.array.crash(3)
