@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from itertools import count
-from typing import Any, BinaryIO
+from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -19,32 +18,31 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavailable
-from jindimail.interfaces import IGroups, INodeLink, IReadRows, IRows, IStateMachine, IStore
+from jindimail.interfaces import IGroups, INodeLink, IReadRows, IStateMachine, IStore
 from jindimail.replication.configuration import Configuration, decodeConfiguration
 from jindimail.replication.conversation import Conversation
 from jindimail.replication.durable import (
     HardRecord,
     Loaded,
     blankReplica,
-    buriedRecord,
-    encodeHard,
     hardRecord,
     hardRecords,
     loadReplica,
 )
 from jindimail.replication.entries import CONFIGURATION, Entry, Snapshot
-from jindimail.replication.installing import install, recover, started
 from jindimail.replication.messages import Install, Message
 from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours
 from jindimail.replication.nodemessages import NodeMessage, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
 from jindimail.replication.replica import Asked, Replica, Waiter
+from jindimail.replication.restoring import RETRY_SECONDS, Restoring
+from jindimail.replication.status import GroupStatus, SnapshotInstalled, statusOf
 from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.transfers import SnapshotPlace, Transfers
 from jindimail.replication.turn import Applied, Before, Superseded, Work
 from jindimail.replication.turns import Turns
-from jindimail.store.keys import HARD, LOG, groupKey, logKey
+from jindimail.store.keys import HARD, groupKey
 
 Listener = Callable[[int, int, Any], None]
 Receiver = Callable[[int, Any], None]
@@ -53,40 +51,12 @@ Change = Callable[[Configuration], Configuration]
 PROPOSALS_MAX = 16_384  # under way at one node
 BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
-RETRY_SECONDS = 1.0  # after a turn that was not written
 FAILURES_MAX = 3  # in a row, before a replica is left alone
 PROPOSAL_SECONDS = 10.0  # then its outcome is unknown
 READ_SECONDS = 2.0
 REASK_SECONDS = 0.3  # a read index that does not come is asked for again
 SWEEP_TICKS = 3  # between looks at the deadlines
 STRANGER_TICKS = 50  # between looks for nodes that share no group any more
-
-
-class SnapshotInstalled(msgspec.Struct, frozen=True):
-    """The event that listeners are given when a snapshot took the place of all of a group's records."""
-
-    group: int
-
-    @property
-    def topic(self) -> tuple[str, int]:
-        """What `IBuckets.follow` calls it."""
-        return ("snapshot", self.group)
-
-
-class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What an administrator is told of a group's replica."""
-
-    group: int
-    replicaId: int
-    role: str
-    leader: int
-    term: int
-    lastIndex: int
-    commit: int
-    applied: int
-    waiting: int
-    quiet: bool
-    members: tuple[tuple[int, int, bool, bool], ...]  # replica id, node, is voter, is witness
 
 
 @implementer(INodeLink)
@@ -147,14 +117,13 @@ class Groups:
             failed=self._failed,
             others=self._receivedOther,
         )
+        self._restoring = Restoring(clock=clock, store=store, replicas=self._replicas, told=self)
         self._transfers = Transfers(
             place=place or _placeInMemory(store),
             neighbours=self._neighbours,
             replicas=self._replicas,
-            arrived=self._arrived,
+            arrived=self._restoring.arrived,
         )
-        self._files: dict[int, BinaryIO] = {}
-        self._recovering: set[int] = set()
         self._proposals = 0
         self._queuedBefores = 0
         self._queuedOctets = 0
@@ -187,7 +156,7 @@ class Groups:
                     self._load(rows, group, record)
         self._running = True
         for group, record in unfinished:
-            self._recover(group, record)
+            self._restoring.recover(group, record)
         for replica in list(self._replicas.values()):
             self._campaign(replica)
         now = self._clock.seconds()
@@ -381,7 +350,9 @@ class Groups:
         present = self._replicas.get(group)
         if present is not None:
             if present.raft.replicaId < replicaId and not present.installing:
-                self._bury(present)  # its node came back under a new id, so that the old one was removed
+                self._restoring.bury(
+                    present
+                )  # its node came back under a new id, so that the old one was removed
             return None
         with self._store.read() as rows:
             row = rows.get(HARD, groupKey(group))
@@ -456,9 +427,9 @@ class Groups:
         if outputs.reads or replica.readable:
             self._answerReads(replica, outputs.reads)
         if outputs.install is not None:
-            self._install(replica, outputs.install)
+            self._restoring.install(replica, outputs.install)
         elif raft.isBuried:
-            self._bury(replica)
+            self._restoring.bury(replica)
         elif raft.hasOutputs():
             self._turns.touch(replica)
 
@@ -468,13 +439,13 @@ class Groups:
             return
         group, sole = replica.group, replica.raft.isSoleVoter
         replica.failures += not failure.check(StorageFull, Superseded)
-        self._forget(replica)
+        self.forget(replica)
         if replica.failures >= FAILURES_MAX:
             self._log.critical("the replica of group {group} cannot go on and stops", group=group)
         else:
             self._reload(replica)
         isFull = failure.check(StorageFull, Superseded) and sole
-        self._abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
+        self.abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
 
     def _reload(self, replica: Replica) -> None:
         group = replica.group
@@ -546,115 +517,47 @@ class Groups:
 
     # --- ends
 
-    def _bury(self, replica: Replica) -> None:
-        """A removed replica leaves a tombstone; its log goes at once, its rows in steps."""
-        group, replicaId = replica.group, replica.raft.replicaId
-        self._forget(replica)
-        self._abandon(replica, OutcomeUnknown("this node's replica was removed"))
-        self._writeTombstone(group, replicaId)
+    @property
+    def isRunning(self) -> bool:
+        """See `IRestored`."""
+        return self._running and self.failure is None
 
-    def _writeTombstone(self, group: int, replicaId: int) -> None:
-        if group in self._replicas:
-            return  # another attempt's place is taken by a new replica, which had no row yet
-
-        def job(rows: IRows) -> None:
-            rows.put(HARD, groupKey(group), encodeHard(buriedRecord(replicaId, erasing=True)))
-            for key in [key for key, _ in rows.scan(LOG, logKey(group, 0), logKey(group + 1, 0))]:
-                rows.delete(LOG, key)
-
-        buried: Deferred[None] = self._store.write(job)
-        buried.addCallbacks(
-            lambda _: self._recover(group, buriedRecord(replicaId, erasing=True)),
-            self._notBuried,
-            errbackArgs=(group, replicaId),
-        )
-
-    def _notBuried(self, failure: Failure, group: int, replicaId: int) -> None:
-        """No room, say. Without its tombstone the group can have no new replica here: try again."""
-        self._log.warn(
-            "the tombstone of group {group} was not written: {reason!r}", group=group, reason=failure.value
-        )
-        if self._running:
-            self._clock.callLater(RETRY_SECONDS, self._writeTombstone, group, replicaId)
-
-    # --- snapshots
-
-    def _arrived(self, node: int, message: Install, file: BinaryIO) -> None:
-        """A snapshot is complete here: have the machine judge it."""
-        old = self._files.pop(message.group, None)
-        if old is not None:
-            old.close()
-        self._files[message.group] = file
+    def stepInstall(self, node: int, message: Install) -> None:
+        """See `IRestored`."""
         self._conversation.step(node, message)
-        replica = self._replicas.get(message.group)
-        if replica is None or replica.installing or replica.raft.installing != message.snapshot:
-            self._files.pop(message.group).close()
 
-    def _install(self, replica: Replica, snapshot: Snapshot) -> None:
-        file = self._files.pop(replica.group)
-        replica.installing = True
-        self._abandon(replica, OutcomeUnknown("a snapshot takes the place of the log"))
-        done = started(install(self._store, replica.group, replica.record(), snapshot, file))
-        done.addCallbacks(self._installed, self._notInstalled, (replica, snapshot), {}, (replica,))
-        done.addBoth(lambda _: file.close())
-
-    def _installed(self, row: bytes, replica: Replica, snapshot: Snapshot) -> None:
-        if self._replicas.get(replica.group) is not replica:
-            return
-        replica.raft.installed(snapshot)
-        replica.installedAt(snapshot.index, row)
+    def installed(self, replica: Replica, snapshot: Snapshot) -> None:
+        """See `IRestored`."""
         self._turns.touch(replica)
         for listener in self._listeners:
             self._call(listener, replica.group, snapshot.index, (SnapshotInstalled(replica.group),))
 
-    def _notInstalled(self, failure: Failure, replica: Replica) -> None:
-        """Half a snapshot is no replica: make it blank, and let the leader send another."""
-        self._log.failure("the snapshot of group {group} was not installed", failure, group=replica.group)
-        if self._replicas.get(replica.group) is replica:
-            record = replica.record()
-            self._forget(replica)
-            self._recover(replica.group, record)
-
-    def _recover(self, group: int, record: HardRecord) -> None:
-        """Erase what is half written, then go on with a blank replica, if there is one."""
-        if group not in self._recovering and self.failure is None:
-            self._recovering.add(group)
-            done = started(recover(self._store, group, record))
-            done.addCallbacks(self._recovered, self._notRecovered, (group,), {}, (group, record))
-
-    def _recovered(self, _: None, group: int) -> None:
-        self._recovering.discard(group)
-        if not self._running:
-            return
+    def recovered(self, group: int) -> None:
+        """See `IRestored`."""
         with self._store.read() as rows:
             record = hardRecord(rows, group)
             if record.replicaId and group not in self._replicas:
                 self._conversation.admit(self._load(rows, group, record))
 
-    def _notRecovered(self, failure: Failure, group: int, record: HardRecord) -> None:
-        self._recovering.discard(group)
-        if self._running:
-            self._clock.callLater(RETRY_SECONDS, self._recover, group, record)
-
-    # --- ends
+    def forget(self, replica: Replica) -> None:
+        """See `IRestored`."""
+        self._turns.forget(replica)
+        self._conversation.forget(replica)
+        self._restoring.drop(replica)
+        del self._replicas[replica.group]
 
     def _failed(self, replica: Replica) -> None:
         """A machine raised: an error of this program. Its replica is as good as crashed, and stays so until a restart."""
         if self._replicas.get(replica.group) is replica:
-            self._forget(replica)
-            self._abandon(replica, OutcomeUnknown("the replica failed"))
-
-    def _forget(self, replica: Replica) -> None:
-        self._turns.forget(replica)
-        self._conversation.forget(replica)
-        del self._replicas[replica.group]
+            self.forget(replica)
+            self.abandon(replica, OutcomeUnknown("the replica failed"))
 
     def _failWaiting(self, problem: Exception) -> None:
         for replica in list(self._replicas.values()):
-            self._abandon(replica, problem)
+            self.abandon(replica, problem)
 
-    def _abandon(self, replica: Replica, problem: Exception) -> None:
-        """Nothing that waits for this replica will come."""
+    def abandon(self, replica: Replica, problem: Exception) -> None:
+        """See `IRestored`."""
         waiting, replica.waiting = replica.waiting, {}
         reads, replica.reads = replica.reads, {}
         readable, replica.readable = replica.readable, []
@@ -672,23 +575,11 @@ class Groups:
         replica = self._replicas.get(group)
         if replica is None:
             return None
-        raft = replica.raft
-        members = tuple(
-            (member.replicaId, member.node, member.voter, member.witness)
-            for member in raft.configuration.members
-        )
-        return GroupStatus(
-            group=group,
-            replicaId=raft.replicaId,
-            role=raft.role.value,
-            leader=raft.leader,
-            term=raft.term,
-            lastIndex=raft.log.lastIndex,
-            commit=raft.log.commit,
+        return statusOf(
+            replica.raft,
             applied=replica.applied,
             waiting=len(replica.waiting),
             quiet=replica.quiet is not None,
-            members=members,
         )
 
     def groups(self) -> list[int]:

@@ -1,0 +1,58 @@
+"""
+What there is to say of replicas: for administrators, and as events.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from jindimail.replication.raft import Raft
+
+
+class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What an administrator is told of a group's replica."""
+
+    group: int
+    replicaId: int
+    role: str
+    leader: int
+    term: int
+    lastIndex: int
+    commit: int
+    applied: int
+    waiting: int
+    quiet: bool
+    members: tuple[tuple[int, int, bool, bool], ...]  # replica id, node, is voter, is witness
+
+
+class SnapshotInstalled(msgspec.Struct, frozen=True):
+    """The event that listeners are given when a snapshot took the place of all of a group's records."""
+
+    group: int
+
+    @property
+    def topic(self) -> tuple[str, int]:
+        """What `IBuckets.follow` calls it."""
+        return ("snapshot", self.group)
+
+
+def statusOf(raft: Raft, *, applied: int, waiting: int, quiet: bool) -> GroupStatus:
+    """The status of a replica."""
+    members = tuple(
+        (member.replicaId, member.node, member.voter, member.witness) for member in raft.configuration.members
+    )
+    return GroupStatus(
+        group=raft.group,
+        replicaId=raft.replicaId,
+        role=raft.role.value,
+        leader=raft.leader,
+        term=raft.term,
+        lastIndex=raft.log.lastIndex,
+        commit=raft.log.commit,
+        applied=applied,
+        waiting=waiting,
+        quiet=quiet,
+        members=members,
+    )
