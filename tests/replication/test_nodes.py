@@ -12,7 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from jindimail.errors import OutcomeUnknown, Unavailable
 from jindimail.replication.durable import HardRecord
 from jindimail.replication.frames import Unpacker, packFrames
-from jindimail.replication.messages import Append, Appended, Ballot, Campaign, TransferNow, encodeMessage
+from jindimail.replication.messages import (
+    Append,
+    Appended,
+    Ballot,
+    Campaign,
+    TellRead,
+    TransferNow,
+    encodeMessage,
+)
 from jindimail.replication.nodemessages import AllQuiet, AskQuiet, NodeBeat, Quiet, Wake, encodeTraffic
 from jindimail.store.keys import HARD, SUMMARY, groupKey
 from jindimail.store.records import decode
@@ -492,3 +500,31 @@ class Durability(SynchronousTestCase):
         self.array.run(0.1)
         self.assertGreaterEqual(read[0], index)
         self.assertEqual(self.array.state(3), b"a;b;")
+
+    def test_readIndexThatIsAheadOfTheReplicaWaits(self) -> None:
+        replica = self.array.nodes[3]._replicas[1]
+        self.array.cut |= {(3, 1)}
+        read: list[int] = []
+        self.array.nodes[3].readIndex(1).addCallback(read.append)
+        told = TellRead(
+            1,
+            replica.raft.leader,
+            replica.raft.replicaId,
+            replica.raft.term,
+            replica.open,
+            replica.applied + 1,
+        )
+        self.array.nodes[3].received(1, packFrames([encodeMessage(told)]))
+        self.array.run(0.01)
+        self.assertEqual(read, [])
+        self.array.cut.clear()
+        index, _ = self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(0.1)
+        self.assertEqual(read, [index])
+
+    def test_replicaThatIsBeingInstalledIsNotBuriedUnderItsInstallation(self) -> None:
+        replica = self.array.nodes[3]._replicas[1]
+        replica.installing = True
+        append = Append(1, 1, replica.raft.replicaId + 5, 9, 0, 0, 0, [], True)
+        self.array.nodes[3].received(1, packFrames([encodeMessage(append)]))
+        self.assertIs(self.array.nodes[3]._replicas.get(1), replica)
