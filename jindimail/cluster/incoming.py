@@ -1,0 +1,196 @@
+"""
+Another node's side of a connection: what it may ask of this node, on this connection, once it has said hello.
+
+Every call is answered, at the latest when the caller no longer waits. Answers that the caller does not read are bounded: beyond the bound
+its further calls are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jindimail.cluster.authority import Identity
+from jindimail.cluster.broker import Broker, Root, serverBroker
+from jindimail.cluster.door import Door
+from jindimail.cluster.hello import CHANNELS, CONTROL, DATA, Hello, Reason, Unwelcome, decodeHello
+from jindimail.cluster.payloads import DONE, FAILED, arePieces, errorName, joinPayload, slicePayload
+from jindimail.errors import JindimailError, OutcomeUnknown, ProtocolError, Unavailable
+
+ANSWERING_MAX = 1024  # calls of one connection
+UNREAD_OCTETS_MAX = 16 * 1024 * 1024
+MILLISECONDS_MAX = 3_600_000
+
+Answer = tuple[int, list[bytes]]
+
+
+class IsHost(Protocol):
+    """What the node has to say to others' connections."""
+
+    def greet(self, incoming: Incoming, hello: Hello) -> Hello:
+        """This node's own hello; raises Unwelcome."""
+
+    def took(self, node: int, channel: int, messages: list[bytes]) -> None:
+        """One-way messages came in."""
+
+    def answer(self, node: int, method: str, payload: bytes, seconds: float) -> Deferred[bytes]:
+        """Answer a call."""
+
+
+@implementer(IPushProducer)
+class Incoming:
+    """
+    One connection that another node has opened.
+
+    @ivar channel: CONTROL or DATA, once it has said so.
+    @ivar heardAt: when anything came last.
+    """
+
+    log = Logger()
+
+    def __init__(self, *, clock: IReactorTime, door: Door, identity: Identity, host: IsHost) -> None:
+        self._clock = clock
+        self._door = door
+        self._host = host
+        self._answering = 0
+        self._unreadOctets = 0
+        self._isPaused = False
+        self.identity = identity
+        self.channel = CONTROL
+        self.isWelcome = False
+        self.heardAt = clock.seconds()
+        self.broker: Broker = serverBroker(
+            Root({"hello": self._hello, "take": self._take, "call": self._call})
+        )
+
+    def hangUp(self) -> None:
+        """End the connection."""
+        self._door.hangUp()
+
+    def whenOver(self, told: Callable[[], object]) -> None:
+        """Call `told()` when the connection is over."""
+        broker: Any = self.broker
+        broker.notifyOnDisconnect(told)
+
+    # --- what the other node calls
+
+    def _hello(self, channel: Any, fields: Any) -> tuple[int, Any]:
+        if self.isWelcome:
+            raise ProtocolError("a second hello")
+        try:
+            if type(channel) is not int or channel not in CHANNELS:
+                raise ProtocolError("no such channel")
+            self.channel = channel
+            mine = self._host.greet(self, decodeHello(fields))
+        except ProtocolError:
+            return self._refused(Reason.NOT_UNDERSTOOD)
+        except Unwelcome as unwelcome:
+            return self._refused(unwelcome.reason)
+        self.isWelcome = True
+        self._door.welcome()
+        transport: Any = self.broker.transport
+        transport.registerProducer(self, True)
+        return int(Reason.WELCOME), mine.encode()
+
+    def _refused(self, reason: Reason) -> tuple[int, Any]:
+        self.log.info(
+            "node {node} ({name}) is refused: {reason}",
+            node=self.identity.node,
+            name=self.identity.name,
+            reason=reason.name,
+        )
+        transport: Any = self.broker.transport
+        self._clock.callLater(0, transport.loseConnection)
+        return int(reason), ()
+
+    def _take(self, messages: Any) -> int:
+        self._heard()
+        if not arePieces(messages):
+            raise ProtocolError("no messages")
+        if messages:
+            self._host.took(self.identity.node, self.channel, messages)
+        return 0
+
+    def _call(self, method: Any, milliseconds: Any, pieces: Any) -> Any:
+        self._heard()
+        if self.channel != DATA or type(method) is not bytes or type(milliseconds) is not int:
+            raise ProtocolError("no call")
+        payload = joinPayload(pieces)
+        if self._answering >= ANSWERING_MAX or self._unreadOctets > UNREAD_OCTETS_MAX:
+            return FAILED, [errorName(Unavailable())]
+        self._answering += 1
+        seconds = min(milliseconds, MILLISECONDS_MAX) / 1000
+        name = method.decode("ascii", "replace")
+        return _Answering(self, name).start(self._clock, self._host.answer, payload, seconds)
+
+    def _heard(self) -> None:
+        if not self.isWelcome:
+            raise ProtocolError("no hello")
+        self.heardAt = self._clock.seconds()
+
+    def answered(self, answer: Answer) -> None:
+        """An answer leaves."""
+        self._answering -= 1
+        if self._isPaused:
+            self._unreadOctets += sum(map(len, answer[1]))
+
+    # --- IPushProducer
+
+    def pauseProducing(self) -> None:
+        """The other node does not read as fast as this one answers."""
+        self._isPaused = True
+
+    def resumeProducing(self) -> None:
+        """Everything has been read."""
+        self._isPaused = False
+        self._unreadOctets = 0
+
+    def stopProducing(self) -> None:
+        """The connection is over."""
+
+
+class _Answering:
+    """A call being answered: once, whatever comes first."""
+
+    def __init__(self, incoming: Incoming, method: str) -> None:
+        self._incoming = incoming
+        self._method = method
+        self._timer: IDelayedCall | None = None
+        self._done: Deferred[Answer] = Deferred()
+
+    def start(self, clock: IReactorTime, answer: Any, payload: bytes, seconds: float) -> Deferred[Answer]:
+        node = self._incoming.identity.node
+        answering: Deferred[bytes] = answer(node, self._method, payload, seconds)
+        if not answering.called:
+            self._timer = clock.callLater(seconds, self._overdue)
+        answering.addCallback(self._sliced).addErrback(self._failed).addCallback(self._finish)
+        return self._done
+
+    def _sliced(self, payload: bytes) -> Answer:
+        return DONE, slicePayload(payload)
+
+    def _failed(self, failure: Failure) -> Answer:
+        if failure.check(JindimailError) is None:
+            self._incoming.log.failure(
+                "the answer to {method} for node {node} failed",
+                failure,
+                method=self._method,
+                node=self._incoming.identity.node,
+            )
+        return FAILED, [errorName(failure.value)]
+
+    def _overdue(self) -> None:
+        self._finish((FAILED, [errorName(OutcomeUnknown())]))
+
+    def _finish(self, answer: Answer) -> None:
+        if not self._done.called:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._incoming.answered(answer)
+            self._done.callback(answer)
