@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavailable
+from jindimail.errors import JindimailError, LimitReached, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IGroups, INodeLink, IReadRows, IStateMachine, IStore
 from jindimail.replication.configuration import Configuration, decodeConfiguration
 from jindimail.replication.conversation import Conversation
@@ -49,6 +49,7 @@ Receiver = Callable[[int, Any], None]
 Change = Callable[[Configuration], Configuration]
 
 PROPOSALS_MAX = 16_384  # under way at one node
+ENTRY_OCTETS_MAX = 4 * 1024 * 1024  # what can still be sent to others
 BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
 FAILURES_MAX = 3  # in a row, before a replica is left alone
@@ -215,6 +216,8 @@ class Groups:
         if before is not None and not replica.raft.isSoleVoter:
             # Others see the entry while it is being written here: the body must stand before it is proposed.
             return self._store.write(before).addCallback(lambda _: self.propose(group, entry))  # type: ignore[no-any-return]
+        if len(entry) > ENTRY_OCTETS_MAX:
+            return fail(LimitReached("no entry may be so large"))
         raft = replica.raft
         try:
             index = raft.propose(entry)

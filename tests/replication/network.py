@@ -78,6 +78,13 @@ class Disk:
         self.baseIndex = index
         self.entries = {each: entry for each, entry in self.entries.items() if each > index}
 
+    def blank(self) -> None:
+        """An installation was cut short: nothing is left but term and vote."""
+        self.entries.clear()
+        self.baseIndex = self.baseTerm = self.applied = self.configurationIndex = 0
+        self.configuration = Configuration()
+        self.state = ()
+
     def install(self, snapshot: Snapshot, state: tuple[bytes, ...]) -> None:
         """A snapshot takes the place of everything but the hard state."""
         self.entries.clear()
@@ -162,11 +169,16 @@ class Replica:
             outputs = self.pending.popleft()
             self.disk.write(outputs, self._apply)
             self.network.invariants.persisted(self.replicaId, self.disk)
+            if outputs.install is not None and self.network.isCutShort():
+                self.disk.blank()
+                self.crash()
+                return
             if outputs.install is not None:
                 state = self.network.states[outputs.install.index]
                 self.disk.install(outputs.install, state)
                 self.network.invariants.installed(self.replicaId, self.disk.applied)
                 self.raft.installed(outputs.install)
+                self.network.installs += 1
             self.raft.persisted(outputs.mark)
             self.observe()
             self.network.send(outputs.after)
@@ -221,7 +233,8 @@ class Network:
         self.queue: list[Message] = []
         self.cut: set[tuple[int, int]] = set()
         self.lost: Callable[[Message], bool] = lambda message: False
-        self.log: list[str] = []
+        self.isCutShort: Callable[[], bool] = lambda: False
+        self.installs = 0
         members = tuple(
             Member(replicaId, replicaId * 10, voter=True, witness=replicaId in set(witnesses))
             for replicaId in range(1, voters + 1)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from jindimail.errors import OutcomeUnknown, Unavailable
+from jindimail.errors import LimitReached, OutcomeUnknown, Unavailable
 from jindimail.replication.durable import HardRecord
 from jindimail.replication.frames import Unpacker, packFrames
 from jindimail.replication.messages import (
@@ -46,6 +46,14 @@ class ThreeNodes(SynchronousTestCase):
         self.assertEqual(self.array.result(self.array.nodes[1].propose(1, b"a"))[1], 1)
         self.array.run(0.1)
         self.assertEqual([self.array.state(node) for node in (1, 2, 3)], [b"a;"] * 3)
+
+    def test_largeEntriesAreSentInSlicesAndTooLargeOnesRefused(self) -> None:
+        large = bytes(1_000_000)
+        self.array.result(self.array.nodes[1].propose(1, large))
+        self.array.run(0.2)
+        self.assertEqual(self.array.state(3), large + b";")
+        with self.assertRaises(LimitReached):
+            self.array.result(self.array.nodes[1].propose(1, bytes(5_000_000)))
 
     def test_followerRefusesProposals(self) -> None:
         with self.assertRaises(Unavailable):

@@ -32,6 +32,7 @@ class History:
             appendOctetsMax=self.chance.choice([20, 1000]), memoryOctetsMax=30, promotionLagMax=5
         )
         self.network = Network(voters, seed=seed, settings=settings, witnesses=witnesses)
+        self.network.isCutShort = self.isCutShort
         self.calm = self.chance.choice([0.5, 0.8, 0.95])
         self.counters: dict[str, int] = {}
         self.reads: dict[int, int] = {}  # context: what it must cover
@@ -42,11 +43,19 @@ class History:
         """Something worth counting happened."""
         self.counters[name] = self.counters.get(name, 0) + 1
 
+    def isCutShort(self) -> bool:
+        """Whether a crash comes in the middle of an installation."""
+        if self.chance.random() < 0.4:
+            self.count("blanks")
+            return True
+        return False
+
     def run(self, steps: int) -> None:
         """Trouble, then calm."""
         for _ in range(steps):
             self.step()
         self.network.heal()
+        self.network.isCutShort = lambda: False
         for replica in self.network.replicas.values():
             if replica.raft is None:
                 replica.restart()
@@ -261,8 +270,19 @@ class RandomHistories(SynchronousTestCase):
                 history.run(STEPS)
             except Exception as problem:
                 raise AssertionError(f"seed {seed}: {problem!r}") from problem
+            history.counters["installs"] = history.network.installs
             for name, count in history.counters.items():
                 counters[name] = counters.get(name, 0) + count
-        for name in ("proposals", "reads", "transfers", "promotions", "removals", "crashes", "partitions"):
+        for name in (
+            "proposals",
+            "reads",
+            "transfers",
+            "promotions",
+            "removals",
+            "crashes",
+            "partitions",
+            "installs",
+            "blanks",
+        ):
             self.assertGreater(counters.get(name, 0), 0, name)
         print(counters)
