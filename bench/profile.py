@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
         connections=options.connections,
         onePerSession=options.one,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops the node on the way out
     node = Node()
     report = node.scratch.path / "samples.json"
     node.process.program = ("-m", "bench.sampled", str(report))

@@ -10,6 +10,7 @@ import argparse
 import itertools
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -101,6 +102,7 @@ def scored(cell: Cell, targets: list[Any], options: argparse.Namespace) -> dict[
 def main(argv: list[str]) -> int:
     """Check the accounting, start the targets, print each cell as it comes, leave the JSON."""
     options = arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops the servers on the way out
     begun = time.monotonic()
     try:
         account = verify()

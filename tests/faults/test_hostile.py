@@ -80,11 +80,14 @@ def victim() -> Iterator[Victim]:
     """One node for all tests here: what they cost it adds up, and the sum is bounded."""
     place = Path(tempfile.mkdtemp(prefix="jn-"))
     node = NodeProcess(place)
-    node.found()
-    yield Victim(node)
-    assert node.stop() == 0
-    assert node.check().returncode == 0
-    shutil.rmtree(place)
+    try:
+        node.found()
+        yield Victim(node)
+        assert node.stop() == 0
+        assert node.check().returncode == 0
+    finally:
+        node.close()
+        shutil.rmtree(place)
 
 
 def flood(line: Line, octets: int) -> bool:
