@@ -8,7 +8,7 @@ from random import Random
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -77,6 +77,44 @@ class Pieces:
         """The connection is gone."""
 
 
+@implementer(IPushProducer)
+class Stream:
+    """A producer that writes on and on, until it is paused."""
+
+    def __init__(self, transport: EagerServer) -> None:
+        self.transport = transport
+        self.position = 0
+        self.pauses = 0
+        self.isPaused = False
+
+    def start(self) -> None:
+        """Begin, with what the kernel takes at once."""
+        self.transport.registerProducer(self, True)
+        self.transport.write(OCTETS[:7])
+        assert not self.transport.dataBuffer and not self.transport._tempDataBuffer
+        self.position = 7
+        self.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        """Write until there is no room."""
+        self.isPaused = False
+        while not self.isPaused and self.position < len(OCTETS):
+            piece = OCTETS[self.position : self.position + 50_000]
+            self.position += len(piece)
+            self.transport.write(piece)
+        if self.position == len(OCTETS) and not self.isPaused:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def pauseProducing(self) -> None:
+        """There is no room."""
+        self.isPaused = True
+        self.pauses += 1
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+
+
 class EagerTests(TestCase):
     """A server that speaks, and a client that listens."""
 
@@ -116,6 +154,16 @@ class EagerTests(TestCase):
             transport.registerProducer(Pieces(transport), False)
 
         assert await self.hear(speak, pauseSeconds=0.002) == OCTETS
+
+    async def test_aStreamingProducerWritesAtOnceAndIsPausedByASlowClient(self) -> None:
+        streams: list[Stream] = []
+
+        def speak(transport: EagerServer) -> None:
+            streams.append(Stream(transport))
+            streams[0].start()
+
+        assert await self.hear(speak, pauseSeconds=0.002) == OCTETS
+        assert streams[0].pauses > 0
 
     async def test_nothingIsSentAfterTheConnectionWasGivenUp(self) -> None:
         def speak(transport: EagerServer) -> None:
