@@ -7,6 +7,7 @@ exit status is not 0 if anything failed. Tests that start processes (faults, cli
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PROCESS_TESTS = ("tests/faults", "tests/clients", "tests/admin/test_process.py")
+SIMULATION = ("tests/simulation/test_seeds.py",)  # uses both cores by itself
+SEEDS = "500"
 PACKAGES = ("jindimail", "twisted", "tests", "bench")
 STEP_SECONDS_MAX = 1500
 
@@ -35,9 +38,13 @@ def main(arguments: list[str]) -> int:
         isGood = step(name, command)
         passed, failed = passed + isGood, failed + (not isGood)
     if "--quick" not in arguments:
-        processTests = [path for path in PROCESS_TESTS if (ROOT / path).exists()]
-        ignored = [f"--ignore={path}" for path in processTests]
-        for name, words in (("tests", ["-n", "2", *ignored, "tests"]), ("process tests", processTests)):
+        os.environ.setdefault("SEEDS", SEEDS)
+        ignored = [f"--ignore={path}" for path in (*PROCESS_TESTS, *SIMULATION)]
+        for name, words in (
+            ("tests", ["-n", "2", *ignored, "tests"]),
+            ("simulation", ["-s", *SIMULATION]),
+            ("process tests", [*PROCESS_TESTS]),
+        ):
             good, bad = pytest(name, words)
             passed, failed = passed + good, failed + bad
     say(f"{passed} passed, {failed} failed")
