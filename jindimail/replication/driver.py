@@ -115,7 +115,7 @@ class Groups:
             turns=self._turns,
             neighbours=self._neighbours,
             create=self._create,
-            failed=self._failed,
+            failed=self.failed,
             others=self._receivedOther,
         )
         self._restoring = Restoring(clock=clock, store=store, replicas=self._replicas, told=self)
@@ -549,8 +549,8 @@ class Groups:
         self._restoring.drop(replica)
         del self._replicas[replica.group]
 
-    def _failed(self, replica: Replica) -> None:
-        """A machine raised: an error of this program. Its replica is as good as crashed, and stays so until a restart."""
+    def failed(self, replica: Replica) -> None:
+        """See `ITurned`. A machine raised: an error of this program. Its replica is as good as crashed, and stays so until a restart."""
         if self._replicas.get(replica.group) is replica:
             self.forget(replica)
             self.abandon(replica, OutcomeUnknown("the replica failed"))

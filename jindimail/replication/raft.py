@@ -496,6 +496,7 @@ class Raft:
             or self._handedHard.term != self.term
             or self._handedHard.vote != self.vote
             or (leadership is not None and leadership.hasMessages(self.isReadable))
+            or (leadership is not None and leadership.snapshotsWanted and self._durableTerm == self.term)
         )
 
     def onlyApplies(self) -> bool:
@@ -518,7 +519,8 @@ class Raft:
         leadership = self.leadership
         if leadership is not None and leadership.progress:
             now += leadership.messages(self.isReadable)
-            snapshots, leadership.snapshotsWanted = leadership.snapshotsWanted, snapshots
+            if self._durableTerm == self.term:
+                snapshots, leadership.snapshotsWanted = leadership.snapshotsWanted, snapshots
         if now and self._durableTerm != self.term:
             now, after = [], now + after  # nobody may hear of a term that is not durable
         cut, entries = log.takeUnhanded()

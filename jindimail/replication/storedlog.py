@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jindimail.errors import Corrupt
 from jindimail.interfaces import IStore
 from jindimail.replication.durable import unpackLogRow
 from jindimail.replication.entries import Entry
@@ -18,7 +19,11 @@ class StoredLog:
         self._group = group
 
     def read(self, low: int, high: int, octetsMax: int) -> list[Entry]:
-        """Entries low <= index < high in order: at least one, then as many as `octetsMax` allows."""
+        """
+        Entries low <= index < high in order: at least one, then as many as `octetsMax` allows.
+
+        @raise Corrupt: some are missing.
+        """
         entries: list[Entry] = []
         octets = 0
         with self._store.read() as rows:
@@ -27,4 +32,6 @@ class StoredLog:
                 if entries and octets > octetsMax:
                     break
                 entries.append(unpackLogRow(unpackLogKey(key)[1], value))
+        if [entry.index for entry in entries] != list(range(low, low + len(entries))) or not entries:
+            raise Corrupt("the log has a gap")
         return entries

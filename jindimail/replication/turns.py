@@ -38,6 +38,10 @@ class ITurned(Protocol):
         """A replica's work was not written, but the store goes on."""
         ...
 
+    def failed(self, replica: Replica) -> None:
+        """A replica's machine raised."""
+        ...
+
     def broken(self, failure: Failure) -> None:
         """The store does not go on; nothing will be written any more."""
         ...
@@ -144,7 +148,12 @@ class Turns:
         turn = Turn(self._machine)
         taken: list[Replica] = []
         for replica in replicas:
-            work = replica.work()
+            try:
+                work = replica.work()
+            except Exception:  # of this program, or of its log on disk: this replica stops, and no other
+                self._log.failure("the replica of group {group} failed", group=replica.group)
+                self._told.failed(replica)
+                continue
             self._told.takeNow(replica, work)
             if work.hard is None and not replica.inFlight:
                 self._told.written(replica, work, [])  # nothing to write, nothing to wait for

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from jindimail.errors import LimitReached, OutcomeUnknown, Unavailable
+from jindimail.errors import Corrupt, LimitReached, OutcomeUnknown, Unavailable
 from jindimail.replication.durable import HardRecord
 from jindimail.replication.frames import Unpacker, packFrames
 from jindimail.replication.messages import (
@@ -22,7 +22,7 @@ from jindimail.replication.messages import (
     encodeMessage,
 )
 from jindimail.replication.nodemessages import AllQuiet, AskQuiet, NodeBeat, Quiet, Wake, encodeTraffic
-from jindimail.store.keys import HARD, SUMMARY, groupKey
+from jindimail.store.keys import HARD, LOG, SUMMARY, groupKey, logKey
 from jindimail.store.records import decode
 from tests.replication.nodes import Array
 
@@ -270,6 +270,19 @@ class ThreeNodes(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIsNone(array.nodes[3].status(1))
         self.assertEqual(array.state(3, 2), b"a;")
+
+    def test_leaderWhoseLogIsDamagedOnDiskStopsItsReplicaOnly(self) -> None:
+        array = Array(groups=(1, 2)).grown()
+        array.crash(3)
+        for _ in range(4):
+            array.result(array.nodes[1].propose(1, b"quiet" + bytes(100_000)))
+        last = array.nodes[1].status(1).lastIndex  # type: ignore[union-attr]
+        array.rows[1].delete(LOG, logKey(1, last - 3))
+        array.start(3)
+        array.run(3)
+        self.assertEqual(len(self.flushLoggedErrors(Corrupt)), 1)
+        self.assertIsNone(array.nodes[1].status(1))
+        self.assertEqual(array.result(array.nodes[array.leader(2)].propose(2, b"a"))[1], 1)
 
     def test_nodeThatSharesNoGroupIsForgotten(self) -> None:
         self.test_removedReplicaLeavesATombstone()

@@ -615,6 +615,22 @@ class Members(SynchronousTestCase):
         self.assertEqual(outputs.now, [])
         self.assertTrue(outputs.after)
 
+    def test_snapshotDoesNotLeaveInAnUndurableTerm(self) -> None:
+        network = self.grown()
+        network.isolate(2)
+        network.propose(1, b"c")
+        network.replicas[1].compact()
+        network.replicas[2].disk.blank()
+        network.replicas[1].crash()
+        network.replicas[1].restart()
+        network[1].campaign()
+        first = network[1].outputs()
+        network[1].step(Appended(GROUP, 2, 1, network[1].term, 5, True, 0, 0))
+        self.assertEqual(network[1].outputs().snapshots, [])
+        network[1].persisted(first.mark)
+        self.assertTrue(network[1].hasOutputs())
+        self.assertEqual(network[1].outputs().snapshots, [2])
+
     def test_learnerIsNotToldOfACommitThatIsNotDurable(self) -> None:
         network = self.grown()
         network[1].propose(b"c")
