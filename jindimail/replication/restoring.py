@@ -82,7 +82,7 @@ class Restoring:
         self._told.stepInstall(node, message)
         replica = self._replicas.get(group)
         if replica is None or replica.raft.installing != message.snapshot:
-            self._files.pop(group).close()
+            self._drop(group)
 
     def install(self, replica: Replica, snapshot: Snapshot) -> None:
         """The machine has taken a snapshot: put it in the place of what is there."""
@@ -109,7 +109,10 @@ class Restoring:
 
     def drop(self, replica: Replica) -> None:
         """A replica is gone; a snapshot that waits for it goes, too."""
-        file = self._files.pop(replica.group, None)
+        self._drop(replica.group)
+
+    def _drop(self, group: int) -> None:
+        file = self._files.pop(group, None)
         if file is not None:
             file.close()
 

@@ -27,6 +27,17 @@ LEADERSHIP = "replication/leadership.py"
 DRIVER = "replication/driver.py"
 CONVERSATION = "replication/conversation.py"
 TURN = "replication/turn.py"
+COPIES = "replication/copies.py"
+REPAIR = "replication/repair.py"
+
+RAFT_TESTS = "tests/replication/test_raft.py::"
+GROUP_TESTS = "tests/replication/test_groups.py::"
+NODE_TESTS = "tests/replication/test_nodes.py::"
+SNAPSHOT_TESTS = "tests/replication/test_snapshots.py::"
+COPY_TESTS = "tests/replication/test_copies.py::"
+RANDOM = "tests/replication/test_random.py"
+MACHINE_TESTS = "tests/mailbox/test_machine.py::"
+SCENES = "tests/simulation/test_scenarios.py::"
 
 BUGS = (
     # --- elections (figure 2: RequestVote)
@@ -36,6 +47,7 @@ BUGS = (
         RAFT,
         "            or (self.vote == 0 and self.leader == 0)\n",
         "            or self.leader == 0\n",
+        checks=(RAFT_TESTS + "Elections::test_voterRefusesASecondCandidateOfTheTerm",),
     ),
     Bug(
         "voteNotDurable",
@@ -43,6 +55,10 @@ BUGS = (
         RAFT,
         "if handed.term == self.term and handed.vote == self.vote:",
         "if handed.term == self.term:",
+        checks=(
+            RAFT_TESTS + "Elections::test_restartBetweenVoteAndSendKeepsTheVote",
+            RANDOM,
+        ),
     ),
     Bug(
         "voteForAnyLog",
@@ -50,6 +66,7 @@ BUGS = (
         RAFT,
         "granted = free and self.log.isUpToDate(message.lastIndex, message.lastTerm)",
         "granted = free",
+        checks=(RAFT_TESTS + "Elections::test_voterRefusesALogThatIsNotUpToDate",),
     ),
     Bug(
         "longerLogWins",
@@ -57,6 +74,7 @@ BUGS = (
         LOG,
         "return (lastTerm, lastIndex) >= (self.lastTerm, self.lastIndex)",
         "return (lastIndex, lastTerm) >= (self.lastIndex, self.lastTerm)",
+        checks=(RAFT_TESTS + "Elections::test_voterRefusesALogThatIsNotUpToDate",),
     ),
     Bug(
         "halfIsAMajority",
@@ -64,13 +82,7 @@ BUGS = (
         "replication/quorum.py",
         "return voters // 2 + 1",
         "return (voters + 1) // 2",
-    ),
-    Bug(
-        "candidateCountsItselfBeforeItIsDurable",
-        "design §5: count self after fsync",
-        RAFT,
-        "            self.vote = self.replicaId\n        if self._isSole:",
-        "            self.vote = self.replicaId\n            self._ballots[self.replicaId] = True\n        if self._isSole:",
+        checks=(RAFT_TESTS + "Elections::test_evenSplitIsResolvedByAnotherElection",),
     ),
     Bug(
         "staleMessagesAreTaken",
@@ -78,6 +90,7 @@ BUGS = (
         RAFT,
         "            self._answerLowerTerm(message)\n            return\n",
         "            self._answerLowerTerm(message)\n",
+        checks=(RAFT_TESTS + "Elections::test_ballotOfAnEarlierTermDoesNotCount",),
     ),
     Bug(
         "termIsNotAdopted",
@@ -85,6 +98,7 @@ BUGS = (
         RAFT,
         "        self._follow(message.term, message.sender if isLeaders else 0)\n        return True",
         "        if isLeaders:\n            self._follow(message.term, message.sender)\n        return isLeaders",
+        checks=(RAFT_TESTS + "Elections::test_leaderHearsOfALaterTermFromAnAnswer",),
     ),
     Bug(
         "voteKeptIntoTheNextTerm",
@@ -92,6 +106,7 @@ BUGS = (
         RAFT,
         "            self.term = term\n            self.vote = 0\n",
         "            self.term = term\n",
+        checks=(NODE_TESTS + "ManyGroups::test_writesToAllGroupsSurviveAFailover",),
     ),
     Bug(
         "oldPreVotesCount",
@@ -99,6 +114,7 @@ BUGS = (
         RAFT,
         "if message.pre and message.granted and message.term != self.term + 1:",
         "if False:",
+        checks=(RAFT_TESTS + "Elections::test_preVoteOfAnEarlierTermDoesNotCount",),
     ),
     Bug(
         "campaignsDisruptALeader",
@@ -106,6 +122,7 @@ BUGS = (
         RAFT,
         "if self._hearsLeader and not message.transfer:",
         "if False:",
+        checks=(RAFT_TESTS + "Elections::test_followerThatHearsItsLeaderIgnoresCampaigns",),
     ),
     Bug(
         "leaderWithoutAMajorityStays",
@@ -113,6 +130,7 @@ BUGS = (
         LEADERSHIP,
         "return hasMajority(self.voters, active | {self._replicaId})",
         "return True",
+        checks=(RAFT_TESTS + "Elections::test_leaderWithoutAMajorityStepsDown",),
     ),
     Bug(
         "undurableTermIsHeard",
@@ -120,6 +138,7 @@ BUGS = (
         RAFT,
         "if now and self._durableTerm != self.term:",
         "if False:",
+        checks=(RAFT_TESTS + "Members::test_learnerHearsNothingOfAnUndurableTerm",),
     ),
     # --- the log (figure 2: AppendEntries)
     Bug(
@@ -128,6 +147,7 @@ BUGS = (
         RAFT,
         "now, after = self._now, self._after\n",
         "now, after = self._now + self._after, []\n",
+        checks=(RAFT_TESTS + "Replication::test_followerAcknowledgesOnlyWhatIsDurable",),
     ),
     Bug(
         "leaderCountsItselfBeforeFsync",
@@ -135,6 +155,7 @@ BUGS = (
         LEADERSHIP,
         "log.persisted if voter == self._replicaId else",
         "log.lastIndex if voter == self._replicaId else",
+        checks=(RAFT_TESTS + "Replication::test_leaderDoesNotCountItselfBeforeItIsDurable",),
     ),
     Bug(
         "placeIsNotCompared",
@@ -142,6 +163,7 @@ BUGS = (
         RAFT,
         "if log.term(message.prevIndex) != message.prevTerm:",
         "if log.term(message.prevIndex) is None:",
+        checks=(RAFT_TESTS + "Replication::test_appendBehindAnUnknownPlaceIsRefusedWithAHint",),
     ),
     Bug(
         "conflictsStay",
@@ -149,6 +171,7 @@ BUGS = (
         LOG,
         "if self.term(entry.index) == entry.term or entry.index <= self.baseIndex:",
         "if self.term(entry.index):",
+        checks=(RAFT_TESTS + "Replication::test_divergedTailsAreRepaired",),
     ),
     Bug(
         "lateAppendsCut",
@@ -156,6 +179,7 @@ BUGS = (
         LOG,
         "if self.term(entry.index) == entry.term or entry.index <= self.baseIndex:",
         "if entry.index <= max(self.commit, self.baseIndex):",
+        checks=(RAFT_TESTS + "Replication::test_lateAppendDoesNotCutWhatCameAfterIt",),
     ),
     Bug(
         "commitBeyondTheAppend",
@@ -163,6 +187,11 @@ BUGS = (
         RAFT,
         "log.commitTo(min(message.commit, agreed))",
         "log.commitTo(min(message.commit, log.lastIndex))",
+        checks=(
+            RAFT_TESTS + "Replication::test_followerDoesNotAcknowledgeItsOwnTail",
+            RAFT_TESTS + "Replication::test_beatDoesNotCommitWhatTheFollowerMayLack",
+            NODE_TESTS + "ThreeNodes::test_isolatedLeaderConfirmsNeitherReadsNorWrites",
+        ),
     ),
     Bug(
         "ownTailIsAcknowledged",
@@ -170,6 +199,7 @@ BUGS = (
         RAFT,
         "agreed = message.prevIndex + len(message.entries)",
         "agreed = log.lastIndex",
+        checks=(RAFT_TESTS + "Replication::test_followerDoesNotAcknowledgeItsOwnTail",),
     ),
     Bug(
         "figureEight",
@@ -177,6 +207,7 @@ BUGS = (
         RAFT,
         "if index > self.log.commit and self.log.term(index) == self.term:",
         "if index > self.log.commit:",
+        checks=(RAFT_TESTS + "Replication::test_figureEight",),
     ),
     Bug(
         "beatCommitsWhatMayBeMissing",
@@ -184,6 +215,7 @@ BUGS = (
         LEADERSHIP,
         "commit = min(progress.match, self._log.commit)",
         "commit = self._log.commit",
+        checks=(RAFT_TESTS + "Replication::test_beatDoesNotCommitWhatTheFollowerMayLack",),
     ),
     Bug(
         "cutRowsStay",
@@ -191,13 +223,10 @@ BUGS = (
         TURN,
         "if outputs.truncateFrom:",
         "if not outputs:",
-    ),
-    Bug(
-        "persistedTermIsNotCompared",
-        "design §5: count self after fsync",
-        LOG,
-        "if index > self.persisted and self.term(index) == term:",
-        "if index > self.persisted and index <= self.lastIndex:",
+        checks=(
+            SCENES + "Partitions::test_messagesThatWereHeldUpForLongDoNoHarm",
+            "seeds 0-20",
+        ),
     ),
     Bug(
         "cutIsStillCountedDurable",
@@ -205,6 +234,7 @@ BUGS = (
         LOG,
         "self.persisted = min(self.persisted, index - 1)",
         "pass",
+        checks=(RAFT_TESTS + "Replication::test_divergedTailsAreRepaired",),
     ),
     # --- reads
     Bug(
@@ -213,6 +243,7 @@ BUGS = (
         "replication/reads.py",
         "        upTo = committedIndex(\n            self.round if voter == ownId else self._answered.get(voter, 0) for voter in voters\n        )\n",
         "        upTo = self.round\n",
+        checks=(RAFT_TESTS + "Reads::test_isolatedLeaderConfirmsNothing",),
     ),
     Bug(
         "readBeforeTheOwnTerm",
@@ -220,6 +251,7 @@ BUGS = (
         LEADERSHIP,
         "        if readable and self.reads.areWaiting:\n            self.reads.begin",
         "        if self.reads.areWaiting:\n            self.reads.begin",
+        checks=(RAFT_TESTS + "Reads::test_readBeforeAnEntryOfTheOwnTermWaits",),
     ),
     Bug(
         "laterReadsJoinAnEarlierRound",
@@ -227,13 +259,21 @@ BUGS = (
         "replication/reads.py",
         "        self._waiting.append((context, replicaId))",
         "        (self._rounds[-1][2] if self._rounds else self._waiting).append((context, replicaId))",
+        checks=(
+            RAFT_TESTS + "Reads::test_answerToAnEarlierRoundDoesNotConfirm",
+            RANDOM,
+        ),
     ),
     Bug(
         "readIsNotWaitedFor",
         "design §8: a read waits until its index is applied",
         DRIVER,
-        "ready = [done for index, done in replica.readable if index <= replica.applied]",
-        "ready = [done for index, done in replica.readable]",
+        "replica.readable.extend((index, done) for done in asked.dones)",
+        "replica.readable.extend((0, done) for done in asked.dones)",
+        checks=(
+            SCENES + "Partitions::test_readsAtAllNodesSeeWhatWasAcknowledged",
+            "seeds 0-20",
+        ),
     ),
     # --- members
     Bug(
@@ -242,6 +282,7 @@ BUGS = (
         RAFT,
         "if not self.isReadable or self.history.latestIndex > self.log.commit:",
         "if self.history.latestIndex > self.log.commit:",
+        checks=(RAFT_TESTS + "Members::test_noChangeBeforeAnEntryOfTheOwnTermIsCommitted",),
     ),
     Bug(
         "twoChangesAtOnce",
@@ -249,6 +290,7 @@ BUGS = (
         RAFT,
         "if not self.isReadable or self.history.latestIndex > self.log.commit:",
         "if not self.isReadable:",
+        checks=(RAFT_TESTS + "Members::test_oneChangeAtATime",),
     ),
     Bug(
         "twoVotersAtOnce",
@@ -256,6 +298,7 @@ BUGS = (
         "replication/configuration.py",
         "len(voters ^ earlier) <= 1",
         "len(voters ^ earlier) <= 2",
+        checks=(RAFT_TESTS + "Configurations::test_stepsDifferInOneVoter",),
     ),
     Bug(
         "replicaIdsAreReused",
@@ -263,6 +306,7 @@ BUGS = (
         "replication/configuration.py",
         "return Configuration((*self.members, member), self.nextId + 1)",
         "return Configuration((*self.members, member), self.nextId)",
+        checks=(RAFT_TESTS + "Configurations::test_idsAreNeverReused",),
     ),
     Bug(
         "cutChangeStaysInForce",
@@ -270,6 +314,7 @@ BUGS = (
         RAFT,
         "changed = self.history.cut(cut) if cut else False",
         "changed = False",
+        checks=(RAFT_TESTS + "Members::test_changeOverlappingALeaderChangeIsTakenBack",),
     ),
     Bug(
         "changeIsInForceOnlyWhenCommitted",
@@ -277,6 +322,10 @@ BUGS = (
         RAFT,
         "return self.history.latest\n",
         "return self.history.at(self.log.commit)[1]\n",
+        checks=(
+            RAFT_TESTS + "Members::test_fromOneToThreeAndBackToOne",
+            RAFT_TESTS + "Members::test_learnerIsMadeByItsFirstAppendAndCatchesUp",
+        ),
     ),
     Bug(
         "removedLeaderStays",
@@ -284,6 +333,7 @@ BUGS = (
         RAFT,
         "if own is None or not own.voter:",
         "if self.replicaId == 0:",
+        checks=(RAFT_TESTS + "Members::test_removedLeaderCommitsItsRemovalAndStepsDown",),
     ),
     Bug(
         "laggingLearnerVotes",
@@ -291,6 +341,7 @@ BUGS = (
         RAFT,
         "if not match or self.log.commit - match > self._settings.promotionLagMax:",
         "if match < 0:",
+        checks=(RAFT_TESTS + "Members::test_laggingLearnerIsNotPromoted",),
     ),
     Bug(
         "blankReplicaIsRevived",
@@ -298,6 +349,10 @@ BUGS = (
         CONVERSATION,
         "isFirst = isinstance(message, Append | Install) and message.learner",
         "isFirst = isinstance(message, Append | Install)",
+        checks=(
+            NODE_TESTS + "ThreeNodes::test_voterThatLostItsStoreIsNotRevived",
+            NODE_TESTS + "ThreeNodes::test_onlyALearnersAppendMakesAReplica",
+        ),
     ),
     Bug(
         "tombstoneIsForgotten",
@@ -305,6 +360,10 @@ BUGS = (
         DRIVER,
         "if record.replicaId or record.installing or replicaId <= record.tombstone:",
         "if record.replicaId or record.installing:",
+        checks=(
+            NODE_TESTS + "ThreeNodes::test_removedNodeComesBackUnderANewId",
+            NODE_TESTS + "ThreeNodes::test_removedReplicaLeavesATombstone",
+        ),
     ),
     Bug(
         "tombstonesMayVote",
@@ -312,6 +371,7 @@ BUGS = (
         RAFT,
         "if isinstance(message, Campaign | AskRead) and self._isTombstone(message.sender):",
         "if message.sender == 0:",
+        checks=(RAFT_TESTS + "Members::test_removedReplicaGetsNoVotes",),
     ),
     # --- transfer, witnesses
     Bug(
@@ -320,6 +380,7 @@ BUGS = (
         RAFT,
         "if leadership is None or leadership.transferee or self._isWitness:",
         "if leadership is None or self._isWitness:",
+        checks=(RAFT_TESTS + "Transfers::test_proposalsAreRefusedDuringATransfer",),
     ),
     Bug(
         "witnessTakesProposals",
@@ -327,6 +388,7 @@ BUGS = (
         RAFT,
         "if leadership is None or leadership.transferee or self._isWitness:",
         "if leadership is None or leadership.transferee:",
+        checks=(RAFT_TESTS + "Witnesses::test_witnessThatLeadsHandsOver",),
     ),
     Bug(
         "transfereeLags",
@@ -334,6 +396,7 @@ BUGS = (
         LEADERSHIP,
         "not self._transferSent and transferee.match == self._log.lastIndex",
         "not self._transferSent",
+        checks=(RAFT_TESTS + "Transfers::test_laggingTransfereeIsBroughtUpToDateFirst",),
     ),
     # --- the driver
     Bug(
@@ -342,6 +405,11 @@ BUGS = (
         TURN,
         "        if work.hard is not None:\n            put(HARD",
         "        if outputs.mustPersist:\n            put(HARD",
+        checks=(
+            GROUP_TESTS + "OneVoterGroupsTests::test_nothingIsAppliedTwiceByARestart",
+            NODE_TESTS + "ThreeNodes::test_bodyIsDurableBeforeItsEntryIsProposed",
+            "seeds 0-10",
+        ),
     ),
     Bug(
         "turnBehindALostOneIsWritten",
@@ -349,6 +417,7 @@ BUGS = (
         TURN,
         "if work.hard is not None and rows.get(HARD, groupKey(work.group)) != work.expected:",
         "if work.works if hasattr(work, 'works') else False:",
+        checks=(GROUP_TESTS + "OneVoterGroupsTests::test_turnBehindOneThatWasNotWrittenIsNotWrittenEither",),
     ),
     Bug(
         "restartInsideTheTimeoutIsNotNoticed",
@@ -356,6 +425,10 @@ BUGS = (
         CONVERSATION,
         "            if known:\n                self._begunAnew(neighbour)",
         "            if known < 0:\n                self._begunAnew(neighbour)",
+        checks=(
+            NODE_TESTS + "Durability::test_newIncarnationWakesWhatItsNodeLed",
+            NODE_TESTS + "ThreeNodes::test_quickRestartOfALeaderIsNoticed",
+        ),
     ),
     Bug(
         "nobodyCampaignsForQuietGroups",
@@ -363,13 +436,15 @@ BUGS = (
         CONVERSATION,
         "            replica.raft.leaderSilent()\n            replica.raft.campaign()\n            self._turns.touch(replica)",
         "            self._turns.touch(replica)",
+        checks=(NODE_TESTS + "ManyGroups::test_groupsOfASilentNodeAreCampaignedForTogether",),
     ),
     Bug(
         "digestsAreNotCompared",
         "design §5: digests of quiet groups",
         CONVERSATION,
-        "if beat.quietDigest != neighbour.vouched.digest:",
-        "if beat.quietDigest is None:",
+        "if beat.quietDigest == neighbour.vouched.digest:",
+        "if beat.quietDigest:",
+        checks=(NODE_TESTS + "Durability::test_differentDigestsAreSettledByTheList",),
     ),
     Bug(
         "oldIncarnationIsHeard",
@@ -377,6 +452,7 @@ BUGS = (
         "replication/neighbours.py",
         "if beat.incarnation < neighbour.incarnation:",
         "if beat.incarnation < 0:",
+        checks=(SCENES + "Nodes::test_anEarlierIncarnationIsNotBelieved",),
     ),
     Bug(
         "stuckDiskKeepsLeading",
@@ -384,6 +460,7 @@ BUGS = (
         CONVERSATION,
         "if age > COMMIT_AGE_SECONDS_MAX:",
         "if age < 0:",
+        checks=(NODE_TESTS + "Durability::test_leaderWithAStuckDiskHandsOverUnasked",),
     ),
     Bug(
         "entryBeforeItsBody",
@@ -391,6 +468,7 @@ BUGS = (
         DRIVER,
         "if before is not None and not replica.raft.isSoleVoter:",
         "if before is not None and replica.raft.leadership is None:",
+        checks=(NODE_TESTS + "ThreeNodes::test_bodyIsDurableBeforeItsEntryIsProposed",),
     ),
     Bug(
         "lateOutcomeOfAnotherTerm",
@@ -398,6 +476,7 @@ BUGS = (
         DRIVER,
         "elif term != waiter.term:",
         "elif term < 0:",
+        checks=("seeds 0-30",),
     ),
     # --- snapshots
     Bug(
@@ -406,6 +485,7 @@ BUGS = (
         "replication/installing.py",
         "await store.write(_putHard(group, msgspec.structs.replace(record, installing=True)))",
         "await store.write(_putHard(group, record))",
+        checks=(SCENES + "Snapshots::test_aCrashAtAnyStepOfAnInstallationLeavesNothingHalf",),
     ),
     Bug(
         "snapshotDoesNotErase",
@@ -413,6 +493,7 @@ BUGS = (
         "replication/installing.py",
         "    await erase(store, group)\n    while True:",
         "    while True:",
+        checks=(SNAPSHOT_TESTS + "BetweenNodes::test_whatIsNotInTheSnapshotIsErased",),
     ),
     Bug(
         "snapshotOverTwoReads",
@@ -420,6 +501,7 @@ BUGS = (
         "replication/transfers.py",
         "            with self._place.read() as rows:\n                return writeSnapshot(rows, outgoing.replica.group, file), file",
         "            with self._place.read() as rows:\n                writeSnapshot(rows, outgoing.replica.group, file)\n            with self._place.read() as rows:\n                return snapshotOf(rows, outgoing.replica.group), file",
+        checks=(SNAPSHOT_TESTS + "BetweenNodes::test_crashAtAnyStepOfAnInstallationIsRepaired",),
     ),
     Bug(
         "snapshotOverANewerLog",
@@ -427,6 +509,7 @@ BUGS = (
         RAFT,
         "if snapshot.index <= log.commit:",
         "if snapshot.index < 0:",
+        checks=(RAFT_TESTS + "Snapshots::test_snapshotRacingWithAppendsIsNotInstalledOverThem",),
     ),
     Bug(
         "pieceIsMissing",
@@ -434,6 +517,7 @@ BUGS = (
         "replication/transfers.py",
         "isNext = incoming is not None and piece.number == incoming.pieces + 1",
         "isNext = incoming is not None",
+        checks=(SNAPSHOT_TESTS + "BetweenNodes::test_pieceOutOfOrderIsRefused",),
     ),
     # --- apply
     Bug(
@@ -442,6 +526,7 @@ BUGS = (
         "mailbox/applymessages.py",
         "    if stored is not None:\n        return _repeated",
         "    if stored is None and not rows:\n        return _repeated",
+        checks=(MACHINE_TESTS + "test_aDeliveryIsFiledOnceForOneId",),
     ),
     Bug(
         "uidsAreReused",
@@ -449,6 +534,10 @@ BUGS = (
         "mailbox/applymessages.py",
         "grown = replace(counted(mailbox, (row,), 1), uidNext=uid + 1, keywords=keywords)",
         "grown = replace(counted(mailbox, (row,), 1), uidNext=mailbox.messages + 2, keywords=keywords)",
+        checks=(
+            "seeds 0-5",
+            MACHINE_TESTS + "TestMailboxTwin",
+        ),
     ),
     Bug(
         "modSeqStands",
@@ -456,6 +545,10 @@ BUGS = (
         "mailbox/step.py",
         "bucket, modSeq = self.bucket, record.highestModSeq + 1",
         "bucket, modSeq = self.bucket, record.highestModSeq",
+        checks=(
+            "seeds 0-5",
+            MACHINE_TESTS + "TestMailboxTwin",
+        ),
     ),
     Bug(
         "expungedIsStillReferred",
@@ -463,6 +556,7 @@ BUGS = (
         "mailbox/step.py",
         "if left > 0:",
         "if left >= 0:",
+        checks=(MACHINE_TESTS + "test_aRepetitionAfterTheExpungeBringsNothingBack",),
     ),
     Bug(
         "copiesAreNotReferred",
@@ -470,6 +564,10 @@ BUGS = (
         "mailbox/applymessages.py",
         "        step.refer(row.bodyId, 1)",
         "        step.refer(row.bodyId, 0)",
+        checks=(
+            "seeds 0-5",
+            MACHINE_TESTS + "TestMailboxTwin",
+        ),
     ),
     Bug(
         "voidIsDelivered",
@@ -477,6 +575,7 @@ BUGS = (
         "mailbox/applymessages.py",
         "    if record.void:\n",
         "    if record.void and not record.filed and False:\n",
+        checks=(MACHINE_TESTS + "test_aVoidDeliveryIsRefusedForEver",),
     ),
     Bug(
         "voidForgetsTheOutcome",
@@ -484,6 +583,7 @@ BUGS = (
         "mailbox/applymessages.py",
         "if step.rows.get(DELIVERY, key) is None:",
         "if key:",
+        checks=(MACHINE_TESTS + "test_voidDoesNothingToWhatWasDelivered",),
     ),
     Bug(
         "keepersAreNotCompared",
@@ -491,5 +591,118 @@ BUGS = (
         "mailbox/applymessages.py",
         "if record is not None and record.keepers == entry.old:",
         "if record is not None:",
+        checks=(SCENES + "Bodies::test_theSecondOfTwoChangesOfKeepersDoesNothing",),
+    ),
+    # --- copies of bodies
+    Bug(
+        "keptBeforeFsync",
+        "design §6: an entry names only keepers whose copy is fsynced",
+        COPIES,
+        "written = self._write(bucket, bodyId, number, message.octets)",
+        "self._write(bucket, bodyId, number, message.octets); written = Deferred(); written.callback(None)",
+        checks=(COPY_TESTS + "CopiesTests::test_keeperDoesNotAcknowledgeBeforeItsCommit",),
+    ),
+    Bug(
+        "sweepWithoutVoid",
+        "design §6: a late delivery meets `void`",
+        REPAIR,
+        "if known is None and not hasOutcome:",
+        "if known is None and hasOutcome:",
+        checks=(COPY_TESTS + "CopiesTests::test_bodyWithoutAnEntryIsSweptAfterItsDeliveryIsVoid",),
+    ),
+    Bug(
+        "sweepOnItsOwnKnowledge",
+        "design §6: a keeper never sweeps on its own knowledge",
+        REPAIR,
+        "                self.received(self._node, AskKept(bucket, doubtful))\n",
+        "                self._free(bucket, doubtful)\n",
+        checks=("seeds 0-20",),
+    ),
+    Bug(
+        "sweptAlthoughPutAgain",
+        "design §6: no put has come since it asked",
+        REPAIR,
+        "if self._copies.takeSuspect(bucket, bodyId):",
+        "if self._copies.takeSuspect(bucket, bodyId) or True:",
+        checks=(COPY_TESTS + "CopiesTests::test_bodyPutAgainMeanwhileIsNotDeleted",),
+    ),
+    Bug(
+        "staleLeaderFrees",
+        "design §6: the leader answers, confirmed",
+        REPAIR,
+        "        await self._groups.readIndex(group)\n        free",
+        "        free",
+        checks=(COPY_TESTS + "CopiesTests::test_leaderOfThePastFreesNothing",),
+    ),
+    Bug(
+        "implicitHome",
+        "design §6: keepers are always explicit",
+        REPAIR,
+        "if known is None or node not in known.keepers:",
+        "if known is None or node != self._node:",
+        checks=(
+            COPY_TESTS + "CopiesTests::test_namedKeeperSweepsNothing",
+            COPY_TESTS + "CopiesTests::test_keeperThatIsNotNamedDeletes",
+        ),
+    ),
+    Bug(
+        "keeperNamedBeforeItsCopy",
+        "design §6: a keeper goes only by the entry that names its fsynced replacement",
+        REPAIR,
+        "made = await self._copies.put(bucket, bodyId, octets, fresh, missing)",
+        "made = tuple(fresh[:missing])",
+        checks=(COPY_TESTS + "CopiesTests::test_lostCopyIsRestoredElsewhere",),
+    ),
+    Bug(
+        "digestIsNotVerified",
+        "design §6: a wrong digest counts as missing",
+        COPIES,
+        "if len(octets) == size and digestOf(octets) == digest:",
+        "if len(octets) == size:",
+        checks=(
+            COPY_TESTS + "CopiesTests::test_bodyThatNobodyHasSoundIsCorrupt",
+            COPY_TESTS + "CopiesTests::test_bodyIsReadFromTheNextKeeperIfOneIsGoneOrDamaged",
+        ),
+    ),
+    Bug(
+        "slowKeeperIsWaitedFor",
+        "design §6: a slow keeper is replaced before the entry exists",
+        COPIES,
+        "if isSlow and untried:",
+        "if isSlow and untried and not kept:",
+        checks=(COPY_TESTS + "CopiesTests::test_slowKeeperIsReplaced",),
+    ),
+    # --- the store
+    Bug(
+        "fullDiskIsTakenForDataLoss",
+        "design §4: a full disk looks like a failed fsync",
+        "store/writer.py",
+        "        elif self._survives(problem):\n",
+        "        elif isinstance(problem, OSError) and self._survives(problem):\n",
+        checks=("tests/store/test_writer.py",),
+    ),
+    Bug(
+        "failedCommitIsTriedAgain",
+        "design §4: after a commit error the node stops",
+        "store/writer.py",
+        "        self._reason = problem\n",
+        "        self._reason = None\n",
+        checks=("tests/store/test_writer.py",),
+    ),
+    Bug(
+        "answeredBeforeTheCommit",
+        "design §4: ack before fsync",
+        "store/writer.py",
+        "            self._handover.put(changes)\n        else:",
+        "            self._handover.put(changes)\n            self._deliver(group)\n            self._group = []\n        else:",
+        checks=("tests/store/test_writer.py",),
+    ),
+    Bug(
+        "commitsAreNotSynced",
+        "design §4: `sync` on",
+        "store/environment.py",
+        "map_size=MAP_OCTETS,",
+        "map_size=MAP_OCTETS, sync=False,",
+        checks=("tests/store/test_environment.py",),
     ),
 )

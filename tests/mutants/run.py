@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 300
 SEARCHED = (
     "tests/replication",
-    "tests/mailbox",
+    "tests/mailbox/test_machine.py",
+    "tests/simulation/test_scenarios.py",
     "seeds 0-40",
     "tests/store",
 )

@@ -99,7 +99,15 @@ class Scene(Array):
         for _ in range(count):
             self.wait(self.client.deliver(GROUP))
 
-    def delivery(self, deliveryId: bytes) -> bytes:
+    def fill(self, count: int) -> None:
+        """Deliver messages without octets, all at once."""
+        outcomes = [
+            self.leader.driver.propose(GROUP, self.delivery(self.nextDeliveryId())) for _ in range(count)
+        ]
+        for outcome in outcomes:
+            self.wait(outcome)
+
+    def delivery(self, deliveryId: bytes, keepers: tuple[int, ...] = (1, 2)) -> bytes:
         """The octets of an entry that delivers a message without octets."""
         self.model.bodies[deliveryId] = b""
         return entries.encodeEntry(
@@ -109,7 +117,7 @@ class Scene(Array):
                 bodyId=deliveryId,
                 size=0,
                 digest=digestOf(b""),
-                keepers=(),
+                keepers=keepers,
                 summary=SUMMARY,
                 filings=(entries.Filing(accountId=ACCOUNT),),
             )

@@ -7,7 +7,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.mailbox.outcomes import Filed
+from jindimail.replication.frames import packFrames
+from jindimail.replication.nodemessages import NodeBeat, encodeTraffic
 from jindimail.replication.outputs import Role
+from jindimail.replication.repair import bodyref
+from tests.simulation.checkers import checkReferences
+from tests.simulation.keeping import BodyEntries
 from tests.simulation.scene import GROUP, Scene
 from tests.simulation.troubles import BOUNDARIES
 from tests.simulation.watch import Violation
@@ -253,6 +258,65 @@ class Pauses(SynchronousTestCase):
         self.assertIsNotNone(scene.leaderOf(GROUP))
         scene.deliver(1)
         scene.finish()
+
+
+class Snapshots(SynchronousTestCase):
+    """A replica that the log does not reach any more."""
+
+    def test_aCrashAtAnyStepOfAnInstallationLeavesNothingHalf(self) -> None:
+        """Whatever is loaded is a whole replica (design §5: `installing` is committed before anything is erased)."""
+        for passes in range(0, 24, 2):
+            scene = Scene(keptEntries=4, lagEntries=8, stepRows=7, stepOctets=600, blockOctets=300)
+            scene.open()
+            scene.fill(20)
+            node = scene.followers()[0]
+            scene.isolate(node)
+            scene.pass_(0.5)
+            for _ in range(8):
+                scene.fill(5)
+            node.crashAt = "after commit", passes
+            scene.network.heal()
+            scene.pass_(2.0)
+            if node.isUp:
+                node.crash()
+            node.start()
+            if node.raft(GROUP) is not None:
+                checkReferences(GROUP, node)
+            scene.finish()
+            self.assertEqual(len(scene.uids(node)), 60)
+            self.assertGreater(scene.watch.counters["snapshots installed"], 0)
+
+
+class Bodies(SynchronousTestCase):
+    """Who keeps a body."""
+
+    def test_theSecondOfTwoChangesOfKeepersDoesNothing(self) -> None:
+        scene = Scene()
+        scene.open()
+        name = b"0123456789abcdef"
+        scene.wait(scene.leader.driver.propose(GROUP, scene.delivery(name, keepers=(1, 2))))
+        change = BodyEntries(scene)
+        for new in ((2, 3), (3, 1)):
+            scene.wait(scene.leader.driver.propose(GROUP, change.setKeepers(name, (1, 2), new)))
+        known = bodyref(scene.leader.disk.rows, GROUP - 1, name)
+        assert known is not None
+        self.assertEqual(known.keepers, (2, 3))
+        scene.finish()
+
+
+class Nodes(SynchronousTestCase):
+    """What nodes say of themselves."""
+
+    def test_anEarlierIncarnationIsNotBelieved(self) -> None:
+        """An old disk image wakes nobody's groups."""
+        scene = Scene()
+        scene.open()
+        scene.pass_(3.0)
+        leader, follower = scene.leader, scene.followers()[0]
+        self.assertIsNotNone(follower.driver.replicas[GROUP].quiet)
+        beat = encodeTraffic(NodeBeat(0, 1, 0, 0, 0, bytes(8)))
+        follower.clock.run(follower.driver.receive, leader.number, packFrames([beat]))
+        self.assertIsNotNone(follower.driver.replicas[GROUP].quiet)
 
 
 class TheSimulatorItself(SynchronousTestCase):
