@@ -666,8 +666,8 @@ class Raft:
                 self._now.append(TellRead(self.group, self.replicaId, replicaId, self.term, context, index))
 
     def _stepDownIfRemoved(self) -> None:
-        own = self.history.at(self.log.commit)[1].member(self.replicaId)
-        if own is None or not own.voter:
+        """A leader that is a voter no more leads until that is committed (§4.2.2)."""
+        if not self._isVoter and self.history.latestIndex <= self.log.commit:
             self._follow(self.term, 0)
 
     def _drawTimeout(self) -> None:

@@ -662,6 +662,21 @@ class Members(SynchronousTestCase):
         network.propose(1, *[b"%d" % number for number in range(300)])
         self.assertRaises(ChangeRefused, self.change, network, 1, network[1].configuration.withVoter(2))
 
+    def test_voterWhosePromotionIsNotCommittedMayLead(self) -> None:
+        """It is a voter as soon as the entry stands in its log; it may be the only one that can be elected."""
+        network = Network(3)
+        network.elect(1)
+        self.change(network, 1, network[1].configuration.withLearner(40))
+        network.isolate(2, 3)
+        self.change(network, 1, network[1].configuration.withVoter(4))
+        self.assertEqual(network[4].configuration.voters(), (1, 2, 3, 4))
+        self.assertLess(network[4].log.commit, network[4].history.latestIndex)
+        network.replicas[1].crash()
+        network.heal()
+        network.elect(4)
+        self.assertEqual(network[4].log.commit, network[4].log.lastIndex)
+        self.assertEqual(network[2].configuration.voters(), (1, 2, 3, 4))
+
     def test_oneChangeAtATime(self) -> None:
         network = Network(3)
         network.elect(1)
