@@ -331,7 +331,7 @@ BUGS = (
         "removedLeaderStays",
         "dissertation §4.2.2",
         RAFT,
-        "if own is None or not own.voter:",
+        "if not self._isVoter and self.history.latestIndex <= self.log.commit:",
         "if self.replicaId == 0:",
         checks=(RAFT_TESTS + "Members::test_removedLeaderCommitsItsRemovalAndStepsDown",),
     ),
