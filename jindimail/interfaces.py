@@ -107,6 +107,9 @@ class IGroups(Interface):
     def readIndex(group: int) -> Any:
         """A Deferred of an applied index, confirmed by a majority, that covers everything acknowledged before the call."""
 
+    def leadingTerm(group: int) -> int:
+        """The term in which this node leads a group; 0: it does not. While it stays the same, nobody else led."""
+
     def listen(listener) -> None:  # type: ignore[no-untyped-def]
         """Call `listener(group, index, events)` on the reactor after every commit that had events."""
 

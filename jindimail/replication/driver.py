@@ -307,6 +307,11 @@ class Groups:
         self._conversation.wake(replica)
         self._turns.touch(replica)
 
+    def leadingTerm(self, group: int) -> int:
+        """The term in which this node leads a group; 0: it does not."""
+        replica = self._replicas.get(group)
+        return replica.raft.term if replica is not None and replica.raft.leadership is not None else 0
+
     def leaderOf(self, group: int) -> int | None:
         """The node that leads a group, as far as is known here."""
         replica = self._replicas.get(group)

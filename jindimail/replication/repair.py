@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from jindimail.errors import Corrupt, JindimailError
+from jindimail.errors import Corrupt, JindimailError, Unavailable
 from jindimail.interfaces import IGroups, IReadRows, IRows, IStore
 from jindimail.model import bucketGroup
 from jindimail.replication.copies import Copies
@@ -236,6 +236,8 @@ class Repair:
         fresh: list[int],
         copies: int,
     ) -> None:
+        group = bucketGroup(bucket)
+        term = self._groups.leadingTerm(group)
         missing = min(max(0, copies - len(live)), len(fresh))
         made: tuple[int, ...] = ()
         if missing:
@@ -244,9 +246,12 @@ class Repair:
             made = await self._copies.put(bucket, bodyId, octets, fresh, missing)
         if not live and not made:
             raise Corrupt("no copy of a body is left")
+        if not term or self._groups.leadingTerm(group) != term:
+            # Another leader did not know of the new copies, and may have freed them.
+            raise Unavailable("this node did not lead all the while")
         new = (*live, *made)
         entry = self._entries.setKeepers(bodyId, record.keepers, new)
-        await self._groups.propose(bucketGroup(bucket), entry)
+        await self._groups.propose(group, entry)
         self.repaired += 1
 
 

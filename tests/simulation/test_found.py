@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from jindimail.errors import Unavailable
 from jindimail.replication.durable import blankReplica
 from jindimail.replication.entries import NORMAL, Entry, Snapshot
 from jindimail.replication.messages import Install
+from jindimail.replication.repair import bodyref
 from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.turn import packLogRow
-from jindimail.store.keys import LOG, logKey
+from jindimail.store.keys import BODY, LOG, logKey
 from jindimail.store.memory import MemoryStore
+from tests.simulation.node import Node
 from tests.simulation.scene import GROUP, Scene
 
 LOGGED = 5
@@ -48,3 +53,46 @@ class FoundBySeeds(SynchronousTestCase):
         node.clock.run(node.driver.groups._restoring.arrived, leader.number, install, file)
         self.assertTrue(file.closed)
         self.assertIsNone(node.raft(GROUP))
+
+    def test_copyThatAnotherLeaderFreedIsNotNamed(self) -> None:
+        """
+        A leader places a new copy, loses the leadership and gets it back; the leader in between, who knew nothing of
+        the copy, let its keeper delete it.
+        """
+        scene = Scene(nodes=4)
+        scene.open()
+        scene.deliver(1)
+        leader, bodyId = scene.leader, next(iter(scene.model.bodies))
+        fresh = next(node for node in scene.nodes.values() if node.raft(GROUP) is None)
+        keepers = self.keepers(scene, bodyId)
+        lost = next(number for number in keepers if number != leader.number)
+        between = next(
+            node for node in scene.followers() if node.number != lost and node.raft(GROUP) is not None
+        )
+        scene.network.cut({fresh.number}, {leader.number}, bothWays=False, stall=True)
+        results: list[Any] = []
+        step = leader.driver.keeping.repair.step(GROUP - 1, [fresh.number], 2, lambda node: node == lost)
+        Deferred.fromCoroutine(step).addBoth(results.append)
+        leader.driver.groups.flush()
+        scene.until(lambda: self.isKept(fresh))
+        leader.clock.run(leader.driver.transfer, GROUP, between.number)
+        scene.until(lambda: scene.leaderOf(GROUP) is between and scene.machine(between).isReadable)
+        fresh.driver.keeping.sweep.ask(GROUP - 1, between.number, lambda _: True)
+        scene.until(lambda: not self.isKept(fresh))
+        between.clock.run(between.driver.transfer, GROUP, leader.number)
+        scene.until(lambda: scene.leaderOf(GROUP) is leader and scene.machine(leader).isReadable)
+        scene.network.heal()
+        scene.until(lambda: results)
+        self.assertIsInstance(results[0].value, Unavailable)
+        self.assertEqual(self.keepers(scene, bodyId), keepers)
+        scene.finish()
+
+    def keepers(self, scene: Scene, bodyId: bytes) -> tuple[int, ...]:
+        """Who keeps a body, as the leader has it."""
+        known = bodyref(scene.leader.disk.rows, GROUP - 1, bodyId)
+        assert known is not None
+        return known.keepers
+
+    def isKept(self, node: Node) -> bool:
+        """Whether a node keeps any body."""
+        return any(True for _ in node.disk.rows.keys(BODY, b"\0", b"\xff"))
