@@ -36,7 +36,7 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	@tests/support/packages.sh client fault
-	@exec $(BIN)/python -m tests.gate
+	@SEEDS=$(or $(SEEDS),500) exec $(BIN)/python -m tests.gate
 
 check: $(VENV)/installed-test
 	@exec $(BIN)/python -m tests.gate --quick

@@ -33,6 +33,7 @@ from tests.simulation.workload import Client
 
 TROUBLE_SECONDS = 22.0
 CALM_SECONDS = 9.0
+SWEEP_SECONDS = 4.0  # after the last delivery
 PLAN_SECONDS = 0.3
 
 
@@ -128,7 +129,8 @@ class Array:
         self.runUntil(TROUBLE_SECONDS + CALM_SECONDS)
         for client in self.clients:
             client.isOver = True
-        self.runUntil(TROUBLE_SECONDS + CALM_SECONDS + 1.5)
+        self.oldSeconds = min(self.oldSeconds, 1.0)
+        self.runUntil(TROUBLE_SECONDS + CALM_SECONDS + SWEEP_SECONDS)
         self.checkEnd()
 
     def runUntil(self, end: float) -> None:

@@ -136,5 +136,8 @@ def checkCopies(array: Array, group: int, node: Node) -> None:
             raise Violation("copiesAreRestored", f"group {group}: {bodyId.hex()} only at {record.keepers}")
     for number, each in array.nodes.items():
         held = {unpackChunkKey(key)[1] for key in each.disk.rows.keys(BODY, start, stop)}
-        if held - kept[number]:
-            raise Violation("bodiesAreSwept", f"group {group}: node {number} keeps {held - kept[number]}")
+        vain = sorted(held - kept[number])
+        if vain:
+            raise Violation(
+                "bodiesAreSwept", f"group {group}: node {number} keeps {len(vain)}, {vain[0].hex()} first"
+            )
