@@ -115,7 +115,8 @@ class Conversation:
             if replica is None:
                 return
             self._ticking[replica.group] = replica
-        if replica.installing:
+        known = replica.raft.configuration.member(message.sender)
+        if replica.installing or (known is not None and known.node != node):
             return
         replica.routes[message.sender] = node
         replica.raft.step(message)

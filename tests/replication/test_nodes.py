@@ -260,6 +260,14 @@ class ThreeNodes(SynchronousTestCase):
         array.run(0.1)
         self.assertEqual(array.nodes[2].status(1).replicaId, 4)  # type: ignore[union-attr]
 
+    def test_messageOfAReplicaThatIsElsewhereIsIgnored(self) -> None:
+        raft = self.array.nodes[1]._replicas[1].raft
+        forged = Appended(1, 2, 1, raft.term + 5, 0)
+        self.array.nodes[1].received(3, packFrames([encodeMessage(forged)]))
+        self.assertEqual((raft.role.value, raft.term), ("leader", 1))
+        self.array.nodes[1].received(2, packFrames([encodeMessage(forged)]))
+        self.assertEqual((raft.role.value, raft.term), ("follower", 6))
+
     def test_machineThatRaisesStopsItsReplicaOnly(self) -> None:
         array = Array(groups=(1, 2)).grown()
         raft = array.nodes[3]._replicas[1].raft
