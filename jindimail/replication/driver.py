@@ -214,6 +214,8 @@ class Groups:
         if replica is None or not self._running or self._proposals >= PROPOSALS_MAX:
             return fail(Unavailable("no replica here, stopped, or too much under way"))
         if before is not None and not replica.raft.isSoleVoter:
+            if replica.raft.leadership is None:
+                return fail(NotLeader(replica.raft.leader))
             # Others see the entry while it is being written here: the body must stand before it is proposed.
             return self._store.write(before).addCallback(lambda _: self.propose(group, entry))  # type: ignore[no-any-return]
         if len(entry) > ENTRY_OCTETS_MAX:

@@ -77,6 +77,12 @@ class ThreeNodes(SynchronousTestCase):
         self.assertEqual(seen, [last])
         self.assertEqual(self.array.rows[1].get(SUMMARY, b"body"), b"octets")
 
+    def test_followerStoresNoBodyForAProposalThatItRefuses(self) -> None:
+        refused = self.array.nodes[2].propose(1, b"a", lambda rows: rows.put(SUMMARY, b"body", b"octets"))
+        self.array.run(0.1)
+        self.failureResultOf(refused, Unavailable)
+        self.assertIsNone(self.array.rows[2].get(SUMMARY, b"body"))
+
     def test_idleGroupGoesQuiet(self) -> None:
         self.array.run(2)
         for node in (1, 2, 3):
