@@ -34,7 +34,7 @@ from jindimail.store.keys import (
 )
 from jindimail.store.records import BodyrefRecord, decode
 
-SWEPT_AT_ONCE = 64
+SWEPT_AT_ONCE = 256  # asked about; a node without a replica of the bucket asks about all that it keeps
 SCANNED_AT_ONCE = 256
 CHUNKS_AT_ONCE = 1000  # of one body; the next sweep finds the rest
 

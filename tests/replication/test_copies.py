@@ -254,7 +254,7 @@ class CopiesTests(SynchronousTestCase):
         self.assertEqual(self.kept(4, name(1), 6), b"octets")
 
     def test_sweepGoesOnWhereItStopped(self) -> None:
-        for number in range(1, 100):
+        for number in range(1, 400):
             self.array.rows[4].put(BODY, chunkKey(BUCKET, name(number), 0), b"octets")
         after: bytes | None = b""
         steps = 0
@@ -263,7 +263,7 @@ class CopiesTests(SynchronousTestCase):
             self.array.run(2)
             steps += 1
         self.assertEqual(steps, 2)
-        self.assertEqual(self.sweeps[4].swept, 99)
+        self.assertEqual(self.sweeps[4].swept, 399)
 
     # --- repair
 
