@@ -81,6 +81,11 @@ def requestHash(request: bytes) -> bytes:
     return sha256(_publicOctets(_keyOf(request))).digest()
 
 
+def certificateHash(certificate: x509.Certificate) -> bytes:
+    """`requestHash` of the request that a certificate was issued for."""
+    return sha256(_publicOctets(certificate.public_key())).digest()
+
+
 class Authority:
     """The array's authority, with its key: what issues certificates."""
 

@@ -71,7 +71,7 @@ def decodeHello(fields: Any) -> Hello:
     if any(type(field) is not kind for field, kind in zip(fields, kinds, strict=False)):
         raise ProtocolError("no hello")
     _, arrayId, node, incarnation, life, low, high = fields[: len(kinds)]
-    if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or incarnation < 0 or low > high:
+    if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or incarnation < 0 or not 1 <= low <= high:
         raise ProtocolError("no hello")
     return Hello(arrayId=arrayId, node=node, incarnation=incarnation, life=life, levels=(low, high))
 
