@@ -38,6 +38,7 @@ COPY_TESTS = "tests/replication/test_copies.py::"
 RANDOM = "tests/replication/test_random.py"
 MACHINE_TESTS = "tests/mailbox/test_machine.py::"
 SCENES = "tests/simulation/test_scenarios.py::"
+FOUND = "tests/simulation/test_found.py::FoundBySeeds::"
 
 BUGS = (
     # --- elections (figure 2: RequestVote)
@@ -671,6 +672,39 @@ BUGS = (
         "if isSlow and untried:",
         "if isSlow and untried and not kept:",
         checks=(COPY_TESTS + "CopiesTests::test_slowKeeperIsReplaced",),
+    ),
+    Bug(
+        "copyOfAnotherTermIsNamed",
+        "design §6: an entry names only keepers whose copy is fsynced",
+        REPAIR,
+        "if not term or self._groups.leadingTerm(group) != term:",
+        "if not term:",
+        checks=(FOUND + "test_copyThatAnotherLeaderFreedIsNotNamed",),
+    ),
+    # --- quiet groups
+    Bug(
+        "quietWithoutAMajority",
+        "dissertation §6.2",
+        LEADERSHIP,
+        "if not hasMajority(self.voters, set(self.voters) - absent):",
+        "if not self.voters:",
+        checks=(SCENES + "Partitions::test_aLeaderThatIsHeardButHearsNobodyIsReplaced",),
+    ),
+    Bug(
+        "disputesNeverEnd",
+        "design §5: groups in dispute tick on their own",
+        CONVERSATION,
+        "if neighbour.disputes >= DISPUTES_MAX:",
+        "if neighbour.disputes < 0:",
+        checks=(SCENES + "Partitions::test_aLeaderThatIsHeardButHearsNobodyIsReplaced",),
+    ),
+    Bug(
+        "tombstoneIsNotWrittenLater",
+        "design §5: a removed id stays as a tombstone",
+        "replication/restoring.py",
+        "            self._clock.callLater(RETRY_SECONDS, self._writeTombstone, group, replicaId)",
+        "            pass",
+        checks=(SCENES + "Disks::test_aTombstoneThatFoundNoRoomIsWrittenLater",),
     ),
     # --- the store
     Bug(

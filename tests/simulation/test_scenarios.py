@@ -164,6 +164,7 @@ class Partitions(SynchronousTestCase):
         scene.network.cut(scene.others(old), {old.number}, bothWays=False)
         scene.wait(Deferred.fromCoroutine(scene.client.deliver(GROUP)), 12.0)
         self.assertIsNot(scene.leader, old)
+        scene.until(lambda: scene.machine(old).role is not Role.LEADER)  # it finds out by itself
         scene.finish()
 
     def test_aLeaderThatHearsButIsNotHeardIsReplaced(self) -> None:
