@@ -26,11 +26,11 @@ from jindimail.store.keys import (
     SUMMARY,
     USER,
     accountKey,
-    after,
     bodyrefKey,
     changeKey,
     mailboxKey,
     messageKey,
+    prefixKey,
     summaryKey,
     usageKey,
 )
@@ -169,11 +169,12 @@ class Step:
         if left > 0:
             self.putBodyref(bodyId, replace(record, references=left))
             return
-        self.rows.delete(BODYREF, bodyrefKey(self.bucket, bodyId))
-        prefix = summaryKey(self.bucket, bodyId)
-        for key, _ in list(self.rows.scan(SUMMARY, prefix, after(prefix))):
-            self.rows.delete(SUMMARY, key)
-        deleteBody(self.rows, self.bucket, bodyId)
+        bucket, delete = self.bucket, self.rows.delete
+        delete(BODYREF, bodyrefKey(bucket, bodyId))
+        delete(SUMMARY, summaryKey(bucket, bodyId))
+        for number in range(1, record.prefixes + 1):
+            delete(SUMMARY, prefixKey(bucket, bodyId, number))
+        deleteBody(self.rows, bucket, bodyId, record.size)
 
 
 def flagBits(

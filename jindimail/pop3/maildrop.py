@@ -87,6 +87,11 @@ class Maildrop:
             self._marks = self._marks.translate(_UNDELETE)
             self._restore()
 
+    @property
+    def deletedCount(self) -> int:
+        """How many messages are marked as deleted."""
+        return len(self._uids) - self.count
+
     def deletedUids(self) -> UidSet:
         """The UIDs of the messages marked as deleted."""
         return UidSet.of(uid for uid, mark in zip(self._uids, self._marks, strict=True) if mark & _DELETED)

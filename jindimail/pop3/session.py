@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
+from twisted.internet.defer import ensureDeferred
+
 from jindimail.errors import JindimailError, ProtocolError, Refusal
+from jindimail.mailbox.entries import UIDS_PER_ENTRY_MAX
 from jindimail.model import Vanished
 from jindimail.pop3.authorization import Authorization
 from jindimail.pop3.maildrop import NoSuchMessage, number
@@ -197,16 +200,27 @@ class Pop3(Authorization):
 
     async def _update(self) -> None:
         """The UPDATE state. What fails is said; then the deletions may or may not be done (RFC 1939 §6)."""
+        deleted = self.maildrop.deletedCount
         try:
-            deleted = self.maildrop.deletedUids()
-            if deleted:
-                await self.mailbox.expunge(deleted, onlyDeleted=False)
+            if deleted > UIDS_PER_ENTRY_MAX:
+                await self._expunge()
+                await self._unlock()
+            elif (
+                deleted
+            ):  # one entry and the lock's, in one commit: the lock is free when the messages are gone
+                expunged, unlocked = ensureDeferred(self._expunge()), ensureDeferred(self._unlock())
+                await expunged
+                await unlocked
+            else:
+                await self._unlock()
         except JindimailError as error:
             self.refuse(error)
         else:
-            await self._unlock()
             self.successResponse(b"bye")
         self.close()
+
+    async def _expunge(self) -> None:
+        await self.mailbox.expunge(self.maildrop.deletedUids(), onlyDeleted=False)
 
     async def _unlock(self) -> None:
         """Give the lock back, so that the client may log in again at once."""

@@ -61,8 +61,14 @@ def readOctets(rows: IReadRows, bucket: int, bodyId: bytes, start: int, stop: in
     return octets if len(octets) == stop - start else octets[start - offset : stop - offset]
 
 
-def deleteBody(rows: IRows, bucket: int, bodyId: bytes) -> int:
-    """Delete a body's chunks; how many there were. A gap ends it: what is behind one is left to the sweep."""
+def deleteBody(rows: IRows, bucket: int, bodyId: bytes, size: int | None = None) -> int:
+    """
+    Delete a body's chunks; how many there were.
+
+    Without its size a gap ends it. What is left behind, which only damage explains, is left to the sweep.
+    """
+    if size is not None:
+        return sum(rows.delete(BODY, chunkKey(bucket, bodyId, number)) for number in range(chunkCount(size)))
     number = 0
     while rows.delete(BODY, chunkKey(bucket, bodyId, number)):
         number += 1
