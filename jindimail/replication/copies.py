@@ -9,6 +9,7 @@ slow is replaced by the next before the entry exists, since an entry names only 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -28,7 +29,9 @@ GET_SECONDS = 2.0
 CHUNKS_AHEAD = 16
 WAITING_MAX = 65_536
 
-Key = tuple[type[NodeMessage], int, int, bytes, int]  # kind of answer, node, bucket, body id, chunk
+Key = tuple[
+    type[NodeMessage], int, int, bytes, int, int
+]  # kind of answer, node, bucket, body id, chunk, attempt
 
 
 class NotKept(Corrupt):
@@ -57,6 +60,7 @@ class Copies:
         self._waiting: dict[Key, list[Deferred[Any]]] = {}
         self._suspects: set[tuple[int, bytes]] = set()
         self.placing: set[tuple[int, bytes]] = set()
+        self._attempts = count(int(clock.seconds() * 1_000_000))  # not those of an earlier life
         self.puts = self.replaced = 0
 
     # --- putting
@@ -129,20 +133,23 @@ class Copies:
 
     async def _putAt(self, node: int, bucket: int, bodyId: bytes, octets: bytes) -> None:
         """Have one node keep a body; returns when it is durable there."""
-        count = chunkCount(len(octets))
-        for start in range(0, count, CHUNKS_AHEAD):
+        chunks = chunkCount(len(octets))
+        attempt = next(self._attempts)
+        for start in range(0, chunks, CHUNKS_AHEAD):
             window = []
-            for number in range(start, min(count, start + CHUNKS_AHEAD)):
+            for number in range(start, min(chunks, start + CHUNKS_AHEAD)):
                 chunk = octets[number * CHUNK_OCTETS : (number + 1) * CHUNK_OCTETS]
-                window.append(self._putChunk(node, bucket, bodyId, number, chunk))
+                window.append(self._putChunk(node, bucket, bodyId, number, chunk, attempt))
             await _all(window)
         self.puts += 1
 
-    def _putChunk(self, node: int, bucket: int, bodyId: bytes, number: int, chunk: bytes) -> Deferred[Any]:
+    def _putChunk(
+        self, node: int, bucket: int, bodyId: bytes, number: int, chunk: bytes, attempt: int
+    ) -> Deferred[Any]:
         if node == self._node:
             return self._write(bucket, bodyId, number, chunk)
-        answer = self._answer((BodyPut, node, bucket, bodyId, number), PUT_SECONDS)
-        self._send(node, PutBody(bucket, bodyId, number, chunk))
+        answer = self._answer((BodyPut, node, bucket, bodyId, number, attempt), PUT_SECONDS)
+        self._send(node, PutBody(bucket, bodyId, number, chunk, attempt))
         return answer
 
     def _write(self, bucket: int, bodyId: bytes, number: int, chunk: bytes) -> Deferred[Any]:
@@ -193,7 +200,7 @@ class Copies:
             if octets is None:
                 raise NotKept
             return octets
-        answer = self._answer((TellBody, node, bucket, bodyId, number), GET_SECONDS)
+        answer = self._answer((TellBody, node, bucket, bodyId, number, 0), GET_SECONDS)
         self._send(node, AskBody(bucket, bodyId, number))
         told: TellBody = await answer
         if told.missing:
@@ -220,14 +227,16 @@ class Copies:
             answer = TellBody(message.bucket, message.bodyId, message.number, octets or b"", octets is None)
             self._send(node, answer)
         elif isinstance(message, BodyPut | TellBody):
-            self._answered((type(message), node, message.bucket, message.bodyId, message.number), message)
+            attempt = message.attempt if isinstance(message, BodyPut) else 0
+            key = type(message), node, message.bucket, message.bodyId, message.number, attempt
+            self._answered(key, message)
 
     def _keep(self, node: int, message: PutBody) -> None:
         bucket, bodyId, number = message.bucket, message.bodyId, message.number
         written = self._write(bucket, bodyId, number, message.octets)
         written.addCallbacks(
-            lambda _: self._send(node, BodyPut(bucket, bodyId, number)),
-            lambda _: self._send(node, BodyPut(bucket, bodyId, number, True)),
+            lambda _: self._send(node, BodyPut(bucket, bodyId, number, False, message.attempt)),
+            lambda _: self._send(node, BodyPut(bucket, bodyId, number, True, message.attempt)),
         )
 
     def suspect(self, bucket: int, bodyId: bytes) -> None:

@@ -92,6 +92,9 @@ class PutBody(NodeMessage, frozen=True, tag=60, gc=False):
     bodyId: bytes
     number: int  # of the chunk
     octets: bytes
+    attempt: int = (
+        0  # of the sender; the answer repeats it, so that a late one is not taken for a later attempt's
+    )
 
 
 class BodyPut(NodeMessage, frozen=True, tag=61, gc=False):
@@ -101,6 +104,7 @@ class BodyPut(NodeMessage, frozen=True, tag=61, gc=False):
     bodyId: bytes
     number: int
     refused: bool = False
+    attempt: int = 0
 
 
 class AskBody(NodeMessage, frozen=True, tag=62, gc=False):

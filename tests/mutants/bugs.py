@@ -681,6 +681,14 @@ BUGS = (
         "if not term:",
         checks=(FOUND + "test_copyThatAnotherLeaderFreedIsNotNamed",),
     ),
+    Bug(
+        "lateAnswersCount",
+        "design §6: an entry names only keepers whose copy is fsynced",
+        COPIES,
+        "        attempt = next(self._attempts)\n",
+        "        attempt = 0\n",
+        checks=(FOUND + "test_lateAnswerToAnEarlierPutDoesNotCount",),
+    ),
     # --- quiet groups
     Bug(
         "quietWithoutAMajority",

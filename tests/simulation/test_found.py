@@ -9,14 +9,17 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Unavailable
+from jindimail.replication.copies import Copies
 from jindimail.replication.durable import blankReplica
 from jindimail.replication.entries import NORMAL, Entry, Snapshot
 from jindimail.replication.messages import Install
+from jindimail.replication.nodemessages import BodyPut
 from jindimail.replication.repair import bodyref
 from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.turn import packLogRow
 from jindimail.store.keys import BODY, LOG, logKey
 from jindimail.store.memory import MemoryStore
+from tests.simulation.clock import HeapClock, NodeClock
 from tests.simulation.node import Node
 from tests.simulation.scene import GROUP, Scene
 
@@ -86,6 +89,23 @@ class FoundBySeeds(SynchronousTestCase):
         self.assertIsInstance(results[0].value, Unavailable)
         self.assertEqual(self.keepers(scene, bodyId), keepers)
         scene.finish()
+
+    def test_lateAnswerToAnEarlierPutDoesNotCount(self) -> None:
+        """The copy that it speaks of may have been swept since; that of this put may have been lost."""
+        heap, sent, results = HeapClock(), [], []
+        copies = Copies(
+            clock=NodeClock(heap), store=MemoryStore(), node=1, send=lambda _, message: sent.append(message)
+        )
+        for _ in range(2):
+            put = Deferred.fromCoroutine(copies.put(0, b"i" * 16, b"octets", [2], 1))
+            put.addBoth(results.append)
+            heap.runUntil(heap.now + 6.0 * (not results))
+        late = BodyPut(0, b"i" * 16, 0, False, sent[0].attempt)
+        copies.received(2, late)
+        self.assertEqual(len(results), 1)
+        copies.received(2, BodyPut(0, b"i" * 16, 0, False, sent[1].attempt))
+        heap.runUntil(heap.now + 0.2)
+        self.assertEqual(results[1:], [(2,)])
 
     def keepers(self, scene: Scene, bodyId: bytes) -> tuple[int, ...]:
         """Who keeps a body, as the leader has it."""
