@@ -14,6 +14,7 @@ from twisted.spread import pb
 from twisted.spread.jelly import SecurityOptions
 from zope.interface import implementer
 
+from jindimail.cluster.banana import NOT_BASIC, Decoder, Violation, encode, jelly, unjelly
 from jindimail.errors import ProtocolError
 
 SECURITY = SecurityOptions()
@@ -27,8 +28,53 @@ class Broker(pb.Broker):
 
     log = Logger()
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pb.Broker.__init__(self, *arguments, **options)
+        self._decoder = Decoder()
+        self._isOver = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """See IProtocol; `banana` says why not as Twisted does."""
+        if self._isOver:
+            return
+        try:
+            expressions = self._decoder.feed(data)
+        except Violation as violation:
+            self.violated(str(violation))
+            return
+        broker: Any = self
+        for expression in expressions:
+            if self._isOver:
+                break
+            try:
+                broker.callExpressionReceived(expression)
+            except Exception as problem:  # of Twisted's broker, for what it does not expect
+                self.violated(type(problem).__name__)
+
+    def sendEncoded(self, value: Any) -> None:
+        """See `twisted.spread.banana.Banana`."""
+        try:
+            octets = encode(value, self.currentDialect == b"pb")
+        except TypeError:
+            pb.Broker.sendEncoded(self, value)
+        else:
+            transport: Any = self.transport
+            transport.write(octets)
+
+    def serialize(
+        self, object: Any, perspective: Any = None, method: Any = None, args: Any = None, kw: Any = None
+    ) -> Any:
+        """Jelly a value, quickly if it is one of those that links send."""
+        quick = jelly(object)
+        if quick is not NOT_BASIC:
+            return quick
+        return pb.Broker.serialize(self, object, perspective, method, args, kw)
+
     def unserialize(self, sexp: Any, perspective: Any = None) -> Any:
         """A value of basic types; None, and the end of the connection, for anything else."""
+        quick = unjelly(sexp)
+        if quick is not NOT_BASIC:
+            return quick
         try:
             return pb.Broker.unserialize(self, sexp, perspective)
         except Exception as problem:
@@ -45,6 +91,7 @@ class Broker(pb.Broker):
 
     def violated(self, what: str) -> None:
         """Hang up."""
+        self._isOver = True
         self.log.warn("a node does not keep to the protocol ({what}), the connection ends", what=what)
         transport: Any = self.transport
         transport.abortConnection()

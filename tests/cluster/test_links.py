@@ -603,6 +603,15 @@ class Types(SynchronousTestCase):
     def test_unknownMethodsAreRefused(self) -> None:
         self.ends(DATA, "shutdown")
 
+    def test_whatIsNoProtocolAtAllIsRefused(self) -> None:
+        for octets in (b"\x05\x81", b"\xff", b"\x01\x80\x01\x1b\x87", b"\x02\x80\x1b\x87\x05\x81"):
+            channel = self.array.nodes[1]._peers[2].channels[DATA]
+            channel._up._broker.transport.write(octets)  # type: ignore[union-attr]
+            self.array.run(0.05)
+            self.assertFalse(channel.isUp)
+            self.array.run(1)
+        self.assertEqual(self.array.network.raised, [])
+
     def test_secondHelloIsRefused(self) -> None:
         self.ends(DATA, "hello", DATA, ())
 
