@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
+from jindimail.mailbox.entries import UIDS_PER_ENTRY_MAX
 from jindimail.pop3.limits import Limits
 from tests.pop3.fakes import Bed
 from tests.pop3.test_stuffing import unstuffed
@@ -145,3 +146,32 @@ def test_quitWaitsForWhatIsBeingSent() -> None:
         wire.drain()
     assert wire.value().endswith(b"\r\n.\r\n+OK bye\r\n")
     assert wire.disconnecting
+
+
+def test_quitHasTheDeletionsAndTheLockUnderWayTogether() -> None:
+    bed = Bed(b"A: 1\r\n\r\none\r\n", b"A: 2\r\n\r\ntwo\r\n")
+    protocol, wire = bed.loggedIn()
+    bed.store.hold()
+    protocol.dataReceived(b"DELE 1\r\nQUIT\r\n")
+    assert len(bed.store.held) == 2
+    assert wire.value() == b"+OK\r\n"
+    bed.store.held.pop(0)()
+    assert list(bed.store.messages) == [2]
+    assert wire.value() == b"+OK\r\n"  # the lock is not free yet
+    bed.store.release()
+    assert wire.value() == b"+OK\r\n+OK bye\r\n"
+    assert bed.store.lock == ""
+
+
+def test_quitOfManyDeletionsKeepsTheLockUntilTheyAreDone() -> None:
+    bed = Bed(*[b"\r\n"] * (UIDS_PER_ENTRY_MAX + 1))
+    protocol, wire = bed.loggedIn()
+    for number in range(1, UIDS_PER_ENTRY_MAX + 2):
+        protocol.dataReceived(b"DELE %d\r\n" % number)
+    bed.store.hold()
+    protocol.dataReceived(b"QUIT\r\n")
+    assert len(bed.store.held) == 1
+    assert bed.store.lock
+    bed.store.release()
+    assert wire.value().endswith(b"+OK bye\r\n")
+    assert not bed.store.messages and not bed.store.lock
