@@ -111,6 +111,10 @@ class Conversation:
         replica = self._replicas.get(message.group)
         if replica is None or replica.raft.replicaId != message.recipient:
             isFirst = isinstance(message, Append | Install) and message.learner
+            if replica is not None and not replica.installing and replica.raft.tellRemoved(message):
+                replica.routes[message.sender] = node
+                self._turns.touch(replica)
+                return
             replica = self._create(message) if isFirst else None
             if replica is None:
                 return

@@ -264,8 +264,19 @@ class Raft:
                 self.leadership.beginTransfer(self.leadership.successor())
             return
         self._electionElapsed += 1
-        if self._electionElapsed >= self._electionTimeout and self.mayCampaign:
-            self.campaign()
+        if self._electionElapsed >= self._electionTimeout:
+            if self.mayCampaign:
+                self.campaign()
+            else:
+                self._askWhetherRemoved()
+
+    def _askWhetherRemoved(self) -> None:
+        """A learner that hears nobody was removed perhaps, of which nobody tells it unasked."""
+        self._electionElapsed = 0
+        self._drawTimeout()
+        for voter in self._voters:
+            if voter != self.replicaId and not self.isRemoved and self.installing is None:
+                self._after.append(AskRead(self.group, self.replicaId, voter, self.term, 0))
 
     def campaign(self, *, pre: bool = True, transfer: bool = False) -> None:
         """
@@ -314,8 +325,7 @@ class Raft:
         assert message.group == self.group and message.recipient == self.replicaId
         if self.isRemoved or self.installing is not None:
             return
-        if isinstance(message, Campaign | AskRead) and self._isTombstone(message.sender):
-            self._reply(Removed(self.group, self.replicaId, message.sender, self.term))
+        if self.tellRemoved(message):
             return
         if message.term > self.term:
             if not self._takeHigherTerm(message):
@@ -324,6 +334,17 @@ class Raft:
             self._answerLowerTerm(message)
             return
         self._steps[type(message)](self, message)
+
+    def tellRemoved(self, message: Message) -> bool:
+        """
+        Whether a campaign or a question comes from a tombstone, which is told so then.
+
+        It may be meant for another replica: all that a tombstone knows of may have been replaced.
+        """
+        if not (isinstance(message, Campaign | AskRead) and self._isTombstone(message.sender)):
+            return False
+        self._reply(Removed(self.group, self.replicaId, message.sender, self.term))
+        return True
 
     def _isTombstone(self, replicaId: int) -> bool:
         return self.history.at(self.log.commit)[1].isRemoved(replicaId)

@@ -370,8 +370,8 @@ BUGS = (
         "tombstonesMayVote",
         "design §5: a removed id stays as a tombstone",
         RAFT,
-        "if isinstance(message, Campaign | AskRead) and self._isTombstone(message.sender):",
-        "if message.sender == 0:",
+        "        if self.tellRemoved(message):\n            return\n        if message.term",
+        "        if message.term",
         checks=(RAFT_TESTS + "Members::test_removedReplicaGetsNoVotes",),
     ),
     # --- transfer, witnesses
@@ -713,6 +713,22 @@ BUGS = (
         "            self._clock.callLater(RETRY_SECONDS, self._writeTombstone, group, replicaId)",
         "            pass",
         checks=(SCENES + "Disks::test_aTombstoneThatFoundNoRoomIsWrittenLater",),
+    ),
+    Bug(
+        "tombstonesWithoutAcquaintancesStay",
+        "design §5: a removed id stays as a tombstone",
+        CONVERSATION,
+        "if replica is not None and not replica.installing and replica.raft.tellRemoved(message):",
+        "if replica is not None and not replica:",
+        checks=(FOUND + "test_tombstoneAllOfWhoseAcquaintancesWereReplacedIsToldSo",),
+    ),
+    Bug(
+        "removedLearnersStay",
+        "design §5: a removed id stays as a tombstone",
+        RAFT,
+        "                self._askWhetherRemoved()\n",
+        "                pass\n",
+        checks=(FOUND + "test_removedLearnerFindsOut",),
     ),
     # --- the store
     Bug(

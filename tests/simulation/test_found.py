@@ -107,6 +107,46 @@ class FoundBySeeds(SynchronousTestCase):
         heap.runUntil(heap.now + 0.2)
         self.assertEqual(results[1:], [(2,)])
 
+    def test_tombstoneAllOfWhoseAcquaintancesWereReplacedIsToldSo(self) -> None:
+        """Or it keeps its records and bodies for ever (seed 5197)."""
+        scene = Scene(nodes=5)
+        scene.open()
+        left = scene.followers()
+        away = next(node for node in left if node.raft(GROUP) is not None)
+        other = next(node for node in left if node.raft(GROUP) is not None and node is not away)
+        first = scene.leader
+        new = {node.number for node in scene.nodes.values() if node.raft(GROUP) is None}
+        scene.isolate(away)
+        for wish in ({first.number, *new}, {other.number, *new}, {first.number, other.number, *new}):
+            scene.wishes[GROUP] = wish
+            scene.until(lambda wish=wish: self.members(scene) == wish, 20.0)  # type: ignore[misc]
+        scene.network.heal()
+        scene.until(lambda: away.raft(GROUP) is None)
+        scene.finish()
+
+    def test_removedLearnerFindsOut(self) -> None:
+        """It never campaigns, so that nobody told it (seed 5221)."""
+        scene = Scene(nodes=4)
+        scene.open()
+        node = next(node for node in scene.nodes.values() if node.raft(GROUP) is None)
+        scene.leader.driver.configure(GROUP, lambda each: each.withLearner(node.number))
+        scene.until(lambda: node.raft(GROUP) is not None and node.raft(GROUP).leader)  # type: ignore[union-attr]
+        scene.isolate(node)
+        scene.until(lambda: self.members(scene) == scene.wishes[GROUP])
+        scene.network.heal()
+        scene.until(lambda: node.raft(GROUP) is None)
+        scene.finish()
+
+    def members(self, scene: Scene) -> set[int]:
+        """The nodes of the voters, as the leader has it, if all are voters and that is committed."""
+        node = scene.leaderOf(GROUP)
+        if node is None:
+            return set()
+        raft = scene.machine(node)
+        members = raft.configuration.members
+        isDone = raft.history.latestIndex <= raft.log.commit and all(member.voter for member in members)
+        return {member.node for member in members} if isDone else set()
+
     def keepers(self, scene: Scene, bodyId: bytes) -> tuple[int, ...]:
         """Who keeps a body, as the leader has it."""
         known = bodyref(scene.leader.disk.rows, GROUP - 1, bodyId)
