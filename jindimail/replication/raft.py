@@ -483,7 +483,8 @@ class Raft:
             self._confirmReads()
 
     def _stepTellRead(self, message: TellRead) -> None:
-        self._reads.append((message.context, message.index))
+        if message.context:  # 0: nobody waits, see `_askWhetherRemoved`
+            self._reads.append((message.context, message.index))
 
     def _stepRemoved(self, message: Removed) -> None:
         self.isRemoved = True
