@@ -54,7 +54,7 @@ class Buckets:
             return _refused(StorageFull())
         assert bucket is not None
         if body.size <= RIDING_OCTETS_MAX:
-            whole = b"".join(body.source.pieces(CHUNK_OCTETS))
+            whole = b"".join(body.source.pieces(RIDING_OCTETS_MAX))
             return self._groups.propose(group, octets, partial(_putWhole, bucket, body.bodyId, whole))  # type: ignore[no-any-return]
         return Deferred.fromCoroutine(self._proposeAfterBody(bucket, octets, body))
 

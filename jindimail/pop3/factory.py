@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,6 +14,8 @@ from twisted.internet.protocol import ServerFactory
 from jindimail.pop3.connection import Connection
 from jindimail.pop3.limits import Limits
 from jindimail.pop3.session import Pop3
+
+_PEERS_MAX = 1024
 
 
 class Pop3Factory(ServerFactory):
@@ -75,6 +78,7 @@ class Pop3Factory(ServerFactory):
         return waiting
 
 
+@lru_cache(maxsize=_PEERS_MAX)
 def isLoopback(peer: str) -> bool:
     """Whether a peer is this machine: a loopback address, or a UNIX socket's `local`."""
     if peer == "local":

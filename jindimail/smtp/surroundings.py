@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -14,6 +15,8 @@ from jindimail.interfaces import IDelivery
 from jindimail.smtp.limits import SmtpLimits
 from jindimail.smtp.partial import PartlyFiled
 from jindimail.smtp.state import Service
+
+_PEERS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,11 @@ def peerOf(address: Any) -> Peer:
     host = getattr(address, "host", None)
     if not isinstance(host, str):
         return Peer(address="", isLoopback=True)
+    return _peerAt(host)
+
+
+@lru_cache(maxsize=_PEERS_MAX)
+def _peerAt(host: str) -> Peer:
     try:
         ip = ip_address(host.partition("%")[0])
     except ValueError:
