@@ -114,6 +114,7 @@ class Node:
         """A batch leaves for another node."""
         if self.clock.isOver:
             return
+        assert target != self.number, "a node has no link to itself"
         self.look()
         self.watch.sent(self.number, self.driver.peek(target, batch))
         self.boundary("before send")
