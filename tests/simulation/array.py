@@ -303,6 +303,13 @@ class Array:
         raft = node.raft(group)
         if raft is None or not isLeader(node, group):
             return
+        committed = raft.history.at(raft.log.commit)[1]
+        if raft.isReadable:
+            self.lost = {
+                (mine, replicaId)
+                for mine, replicaId in self.lost
+                if mine != group or committed.member(replicaId) is not None
+            }
         change = self._step(group, raft.configuration)
         if change is None:
             return
@@ -317,11 +324,6 @@ class Array:
     ) -> Callable[[Configuration], Configuration] | None:
         wish, members = self.wishes[group], configuration.members
         present = {member.node for member in members}
-        self.lost -= {
-            (group, replicaId)
-            for lostGroup, replicaId in self.lost
-            if lostGroup == group and configuration.member(replicaId) is None
-        }
         for member in members:
             if (group, member.replicaId) in self.lost:
                 return lambda each: each.without(member.replicaId)
