@@ -22,6 +22,7 @@ from twisted.conch.insults.insults import ServerProtocol
 from twisted.conch.manhole import Manhole
 from twisted.conch.manhole_ssh import ConchFactory, TerminalRealm, TerminalSession
 from twisted.conch.ssh.keys import BadKeyError, Key
+from twisted.conch.ssh.transport import SSHServerTransport
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, succeed
@@ -36,6 +37,7 @@ from jindimail.admin.verb import Verb
 
 CONNECTIONS_MAX = 8
 LINE_OCTETS_MAX = 16_384
+_SHA1_ALGORITHMS = (b"ssh-rsa", b"ssh-dss")
 _log = Logger()
 
 
@@ -172,10 +174,27 @@ class ShellRealm(TerminalRealm):
         return TerminalRealm._getAvatar(self, avatarId)
 
 
+class ManholeTransport(SSHServerTransport):
+    """
+    An operator's connection.
+
+    Conch's says that only keys of the host key's own kind may sign; OpenSSH then does not even offer an RSA key (RFC 8308 §3.1).
+    """
+
+    def sendExtInfo(self, extensions: Any) -> None:
+        """Name every algorithm that an operator's key may sign with."""
+        known = [each for each in SSHServerTransport.supportedPublicKeys if each not in _SHA1_ALGORITHMS]
+        SSHServerTransport.sendExtInfo(
+            self,
+            [(name, b",".join(known) if name == b"server-sig-algs" else value) for name, value in extensions],
+        )
+
+
 class ManholeFactory(ConchFactory):
     """The SSH server of the manhole."""
 
     noisy = False
+    protocol = ManholeTransport
 
     def __init__(self, portal: Portal, hostKey: Key) -> None:
         ConchFactory.__init__(self, portal)

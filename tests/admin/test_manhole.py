@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.connection import SSHConnection
 from twisted.conch.ssh.keys import Key
@@ -148,6 +148,16 @@ def test_authorisedKeyGetsAShellThatSaysWhatThereIs(node: LiveNode, key: Key) ->
 
 def test_otherKeyIsRefusedAndNoPasswordHelps(node: LiveNode, key: Key) -> None:
     assert not Session(node, newKey()).isIn
+
+
+def test_keysOfEveryKindMaySign(node: LiveNode, key: Key) -> None:
+    rsaKey = Key(rsa.generate_private_key(65537, 2048))
+    Path(node.configuration.listen.manholeKeys).write_text(authorised(key) + authorised(rsaKey, "bob"))
+    session = Session(node, rsaKey)
+    assert session.isIn
+    algorithms = session.client.peerExtensions[b"server-sig-algs"].split(b",")
+    assert {b"rsa-sha2-512", b"rsa-sha2-256", b"ssh-ed25519", b"ecdsa-sha2-nistp256"} <= set(algorithms)
+    assert b"ssh-rsa" not in algorithms
 
 
 def test_missingFileOfKeysLetsNobodyIn(node: LiveNode) -> None:
