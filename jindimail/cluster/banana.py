@@ -2,8 +2,7 @@
 Banana and jelly as node links speak them: the wire format of Twisted's, read and written at a third of the cost, within narrower bounds.
 
 Twisted's decoder copies the rest of its buffer at each token, and its jelly looks every value up in several tables. The decoder here
-keeps an offset; values of the basic types that links use are jellied by their type alone. Whatever else comes goes Twisted's own way,
-which refuses what is no basic type.
+keeps an offset; values of the basic types that links use are jellied by their type alone. There is no other way in.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """
 Perspective Broker as node links use it: basic types only, one root object a connection, no exceptions on the wire.
 
+Twisted's `SecurityOptions` are not relied on: whatever they allow, a class that anybody in the process has registered for unjellying
+under a name with a dot is made from what comes in. Here nothing is ever unjellied but bytes, integers, tuples and lists.
+
 Whatever breaks these rules ends the connection: a peer that does so has a certificate of this array, and a bug.
 """
 
@@ -9,16 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.spread import pb
-from twisted.spread.jelly import SecurityOptions
+from twisted.spread.jelly import InsecureJelly
 from zope.interface import implementer
 
 from jindimail.cluster.banana import NOT_BASIC, Decoder, Violation, encode, jelly, unjelly
 from jindimail.errors import ProtocolError
-
-SECURITY = SecurityOptions()
-SECURITY.allowBasicTypes()
 
 Method = Callable[..., Any]
 
@@ -64,22 +65,25 @@ class Broker(pb.Broker):
     def serialize(
         self, object: Any, perspective: Any = None, method: Any = None, args: Any = None, kw: Any = None
     ) -> Any:
-        """Jelly a value, quickly if it is one of those that links send."""
-        quick = jelly(object)
-        if quick is not NOT_BASIC:
-            return quick
-        return pb.Broker.serialize(self, object, perspective, method, args, kw)
+        """
+        Jelly a value.
+
+        @raise InsecureJelly: it is not of bytes, integers, tuples and lists.
+        """
+        if isinstance(object, Deferred):
+            return pb.Broker.serialize(self, object, perspective, method, args, kw)
+        jellied = jelly(object)
+        if jellied is NOT_BASIC:
+            raise InsecureJelly("links carry bytes, integers, tuples and lists")
+        return jellied
 
     def unserialize(self, sexp: Any, perspective: Any = None) -> Any:
-        """A value of basic types; None, and the end of the connection, for anything else."""
-        quick = unjelly(sexp)
-        if quick is not NOT_BASIC:
-            return quick
-        try:
-            return pb.Broker.unserialize(self, sexp, perspective)
-        except Exception as problem:
-            self.violated(type(problem).__name__)
+        """A value of bytes, integers, tuples and lists; None, and the end of the connection, for anything else."""
+        value = unjelly(sexp)
+        if value is NOT_BASIC:
+            self.violated("jelly")
             return None
+        return value
 
     def proto_error(self, requestID: Any, fail: Any) -> None:
         """An answer that is no answer; who waits for it learns that from the end of the connection."""
@@ -138,14 +142,14 @@ class _Client(pb.PBClientFactory):
 
 def serverBroker(root: Root) -> Broker:
     """The accepting side of one connection."""
-    factory: Any = _Server(_RootFactory(root), security=SECURITY)  # type: ignore[no-untyped-call]
+    factory: Any = _Server(_RootFactory(root))  # type: ignore[no-untyped-call]
     broker: Broker = factory.buildProtocol(None)
     return broker
 
 
 def clientBroker(ready: Callable[[pb.RemoteReference], object]) -> Broker:
     """The dialling side of one connection; `ready` is given the other side's root when both have begun."""
-    factory: Any = _Client(security=SECURITY)  # type: ignore[no-untyped-call]
+    factory: Any = _Client()  # type: ignore[no-untyped-call]
     broker: Broker = factory.buildProtocol(None)
     factory.getRootObject().addCallbacks(ready, lambda _: None)
     return broker

@@ -159,6 +159,13 @@ def test_levelIsTheHighestThatBothSpeak() -> None:
         assert judgeHello(one, two, MINE) == level
 
 
+def test_helloOfAnotherArrayIsRefusedWhateverTheCertificateSays() -> None:
+    other = Hello(arrayId=bytes(16), node=7, incarnation=3, life=b"lifelife")
+    with pytest.raises(Unwelcome) as caught:
+        judgeHello(OTHER, other, MINE)
+    assert caught.value.reason is Reason.WRONG_ARRAY
+
+
 def test_nodeThatClaimsThisNodesNumberIsRefused() -> None:
     with pytest.raises(Unwelcome) as caught:
         judgeHello(HELLO, HELLO, MINE)

@@ -132,7 +132,7 @@ def test_jelliesWhatTwistedJellies(value: Any) -> None:
 @pytest.mark.parametrize(
     "value", ["text", 1.5, None, True, {1: 2}, {b"a": b"b"}, set(), object(), [None], ("a",)]
 )
-def test_otherValuesAreLeftToTwisted(value: Any) -> None:
+def test_otherValuesAreNotJellied(value: Any) -> None:
     assert jelly(value) is NOT_BASIC
 
 
@@ -140,5 +140,5 @@ def test_otherValuesAreLeftToTwisted(value: Any) -> None:
     "value",
     [[], [b"None"], [b"unicode", b"x"], [b"remote", 1], [[b"tuple"]], 1.5, [b"tuple", [b"copy"]], None],
 )
-def test_otherJellyIsLeftToTwisted(value: Any) -> None:
+def test_otherJellyIsNotRead(value: Any) -> None:
     assert unjelly(value) is NOT_BASIC

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.spread import pb
+from twisted.spread.jelly import DummySecurityOptions, InsecureJelly, SecurityOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.cluster.authority import Authority, foundAuthority
@@ -20,6 +21,20 @@ from jindimail.errors import JindimailError, NoSuchUser, OutcomeUnknown, Storage
 from tests.cluster.wires import ARRAY_ID, CERTIFIED_AT, Array
 
 KIB = 1024
+
+
+def stockBroker(broker: Any) -> Any:
+    """Jellies what a broker of ours would not, in its name."""
+    stock = pb.Broker(security=Everything())
+    stock.registerReference = broker.registerReference  # type: ignore[method-assign]
+    return stock
+
+
+class Everything(DummySecurityOptions):  # type: ignore[misc]
+    """Allows all."""
+
+    def isClassAllowed(self, klass: type) -> bool:
+        return True
 
 
 def waitsForEver(node: int, payload: bytes, seconds: float) -> Deferred[bytes]:
@@ -510,6 +525,31 @@ class Losing(SynchronousTestCase):
         self.assertEqual(self.array.got, [(1, 2, [b"again"])])
         self.assertEqual(self.array.nodes[1].incarnationOf(2), 2)
 
+    def test_newLifeReplacesTheOldThatNobodySawDie(self) -> None:
+        """A machine lost its power, and is back before its connections were missed."""
+        self.array.network.blackhole("1:1", "2:1")
+        self.array.crash(2)
+        self.array.network.heal()
+        self.assertTrue(self.array.nodes[1].isUp(2))
+        self.array.start(2)
+        self.array.run(0.3)
+        self.array.nodes[1].send(2, [b"again"])
+        self.array.run(0.1)
+        self.assertEqual(self.array.got, [(1, 2, [b"again"])])
+        self.assertEqual(len(self.array.nodes[1]._doors._open), 2)
+
+    def test_callsThatWaitAreRefusedWhenTheNodeGoes(self) -> None:
+        self.array.nodes[2].serve("hold", waitsForEver)
+        for _ in range(2):
+            self.array.nodes[1].call(2, "hold", bytes(4 * KIB * KIB), 60.0).addErrback(lambda _: None)
+        waiting = self.array.nodes[1].call(2, "hold", b"", 60.0)
+        waiting.addErrback(lambda failure: failure.trap(Unavailable))
+        self.array.run(0.1)
+        self.array.crash(2)
+        self.array.run(0.1)
+        self.assertIs(self.successResultOf(waiting), Unavailable)
+        self.assertEqual(self.array.nodes[1].peers()[0].callsWaiting, 0)
+
     def test_attemptsBackOff(self) -> None:
         self.array.crash(2)
         self.array.run(10)
@@ -536,6 +576,9 @@ class Losing(SynchronousTestCase):
 
     def test_nodeThatWasPausedBelievesNotInSilence(self) -> None:
         """What the others said meanwhile has not been read yet."""
+        self.array.network.delaySeconds = 1.0
+        self.array.run(1.2)
+        self.assertGreater(self.array.nodes[1]._peers[2].channels[CONTROL]._marks, 0)
         self.array.clock.advance(SILENCE_SECONDS * 4)
         self.array.run(3)
         for node in (1, 2):
@@ -560,6 +603,18 @@ class Instance(pb.Copyable):  # type: ignore[misc]
     """Something that Perspective Broker would carry elsewhere."""
 
 
+class Copied(pb.RemoteCopy):  # type: ignore[misc]
+    """What it would make of it, since somebody in the process has allowed that."""
+
+    made = 0
+
+    def setCopyableState(self, state: Any) -> None:
+        Copied.made += 1
+
+
+pb.setUnjellyableForClass("tests.Instance", Copied)
+
+
 class Types(SynchronousTestCase):
     """What may travel."""
 
@@ -571,9 +626,11 @@ class Types(SynchronousTestCase):
         self.there.serve("echo", lambda node, payload, seconds: self.seen.append(payload) or b"")  # type: ignore[func-returns-value]
 
     def ends(self, kind: int, method: str, *arguments: Any) -> None:
-        """A call ends the connection, and reaches nobody."""
+        """A call ends the connection, and reaches nobody. It is jellied as Twisted would, since ours refuses to."""
         channel = self.array.nodes[1]._peers[2].channels[kind]
-        channel._root.callRemote(method, *arguments).addErrback(lambda _: None)
+        broker: Any = channel._up._broker  # type: ignore[union-attr]
+        jellied = pb.Broker.serialize(stockBroker(broker), arguments)
+        broker.sendCall(b"message", 99, b"root", method.encode(), 1, jellied, [b"dictionary"])
         self.array.run(0.05)
         self.assertFalse(channel.isUp)
         self.array.run(1)
@@ -588,6 +645,23 @@ class Types(SynchronousTestCase):
 
     def test_instancesInMessagesAreRefused(self) -> None:
         self.ends(CONTROL, "take", [b"a", Instance()])
+
+    def test_instancesAreNotSent(self) -> None:
+        channel = self.array.nodes[1]._peers[2].channels[DATA]
+        for value in (Instance(), "text", None, 1.5, {b"a": 1}):
+            self.failureResultOf(channel._root.callRemote("call", value), InsecureJelly)
+        self.assertTrue(channel.isUp)
+
+    def test_instancesAreNotEvenMade(self) -> None:
+        """Twisted's options allow, whatever they say, what anybody in the process has registered."""
+        self.assertTrue(SecurityOptions().isTypeAllowed(b"tests.Instance"))
+        channel = self.array.nodes[1]._peers[2].channels[DATA]
+        jellied = [b"tuple", b"echo", 1000, [b"list", [b"tests.Instance", [b"dictionary"]]]]
+        broker: Any = channel._up._broker  # type: ignore[union-attr]
+        broker.sendCall(b"message", 99, b"root", b"call", 0, jellied, [b"dictionary"])
+        self.array.run(0.05)
+        self.assertFalse(channel.isUp)
+        self.assertEqual(Copied.made, 0)
 
     def test_referencesAreRefused(self) -> None:
         self.ends(DATA, "call", b"echo", 1000, pb.Root())

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.streams import INCOMING_MAX, PATIENCE_SECONDS, PIECE_OCTETS, PIECES_AHEAD, Streams
-from jindimail.errors import OutcomeUnknown, OverQuota, Unavailable
+from jindimail.errors import OutcomeUnknown, OverQuota, ProtocolError, Unavailable
 from tests.cluster.wires import Array
 
 
@@ -184,6 +184,26 @@ class StreamsInMemory(SynchronousTestCase):
         self.assertTrue(all(receiver.isLost for receiver in self.receivers))
         for call in calls:
             call.addErrback(lambda _: None)
+
+    def test_gapEndsTheStream(self) -> None:
+        links = self.fabric.add(3)
+        for step, payload in (
+            ("begin", (1).to_bytes(8, "big") + b"\0\x04body"),
+            ("piece", (1).to_bytes(8, "big") + bytes(4) + b"first"),
+            ("piece", (1).to_bytes(8, "big") + b"\0\0\0\x02" + b"third"),
+        ):
+            done = links.call(2, f"stream.{step}", payload, 5.0)
+            self.run_(0.1)
+        self.failureResultOf(done, Unavailable)
+        self.assertEqual(self.receivers[0].pieces, [b"first"])
+        self.assertTrue(self.receivers[0].isLost)
+
+    def test_whatIsNoStreamIsRefused(self) -> None:
+        links = self.fabric.add(3)
+        for step in ("begin", "piece", "end", "break"):
+            done = links.call(2, f"stream.{step}", b"short", 5.0)
+            self.run_(0.1)
+            self.failureResultOf(done, ProtocolError)
 
     def test_streamsOverRealLinks(self) -> None:
         array = Array()

@@ -149,6 +149,8 @@ class MemoryNetwork:
             if end.address == address and end.other is not None:
                 end.isOver = True
                 self.ends.discard(end)
+                if self.isCut(address, end.other.address):
+                    continue  # nobody is told
                 self.clock.callLater(self.delaySeconds, end.other._over, ConnectionLost())
 
 
