@@ -224,10 +224,7 @@ BUGS = (
         TURN,
         "if outputs.truncateFrom:",
         "if not outputs:",
-        checks=(
-            SCENES + "Partitions::test_messagesThatWereHeldUpForLongDoNoHarm",
-            "seeds 0-20",
-        ),
+        checks=(SCENES + "Partitions::test_aTailThatWasCutStaysCutAfterARestart",),
     ),
     Bug(
         "cutIsStillCountedDurable",

@@ -214,6 +214,24 @@ class Partitions(SynchronousTestCase):
         scene.deliver(2)
         scene.finish()
 
+    def test_aTailThatWasCutStaysCutAfterARestart(self) -> None:
+        """The log that took its place is shorter: the rows behind its end must be gone from the disk."""
+        scene = Scene()
+        scene.open()
+        old = scene.leader
+        scene.isolate(old)
+        for _ in range(20):
+            old.driver.propose(GROUP, scene.delivery(scene.nextDeliveryId())).addErrback(lambda _: None)
+        scene.until(lambda: scene.leader is not old)
+        scene.network.heal()
+        scene.until(lambda: scene.machine(old).leader == scene.machine(scene.leader).replicaId)
+        scene.pass_(0.5)
+        self.assertGreater(scene.watch.counters["conflicting tails truncated"], 0)
+        old.crash()
+        old.start()
+        scene.deliver(1)
+        scene.finish()
+
     def test_aPartitionedNodeDoesNotDisruptItsLeader(self) -> None:
         scene = Scene()
         scene.open()
