@@ -230,6 +230,15 @@ class LinksInMemory(Contract, SynchronousTestCase):
     def revive(self) -> Any:
         return self.fabric.add(2)
 
+    def test_nothingOfADeadNodeArrives(self) -> None:
+        there = self.there()
+        self.here().attend(lambda node, messages: self.got.append(messages), lambda node, messages: None)
+        self.kill()
+        there.send(1, [b"a"])
+        self.assertIs(self.error(there.call(1, "m", b"", 1.0)), Unavailable)
+        self.run_(0.1)
+        self.assertEqual(self.got, [])
+
     def test_cutIsNoticedAndHealed(self) -> None:
         self.fabric.cut(2, 1)
         self.assertFalse(self.here().isUp(2))

@@ -11,11 +11,12 @@ from twisted.spread.jelly import DummySecurityOptions, InsecureJelly, SecurityOp
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.cluster.authority import Authority, foundAuthority
-from jindimail.cluster.channel import OCTETS_MAX, SILENCE_SECONDS, WAITING_OCTETS_MAX
+from jindimail.cluster.channel import MARK_OCTETS, OCTETS_MAX, SILENCE_SECONDS, WAITING_OCTETS_MAX
 from jindimail.cluster.contexts import Contexts
 from jindimail.cluster.dial import Dial
 from jindimail.cluster.door import STRANGERS_MAX
 from jindimail.cluster.hello import CONTROL, DATA, Hello, Reason, Unwelcome
+from jindimail.cluster.links import INCOMING_SILENCE_SECONDS
 from jindimail.cluster.peer import Peer
 from jindimail.errors import JindimailError, NoSuchUser, OutcomeUnknown, StorageFull, Unavailable
 from tests.cluster.wires import ARRAY_ID, CERTIFIED_AT, Array
@@ -252,6 +253,14 @@ class Sending(SynchronousTestCase):
         self.array.nodes[1].send(2, [b"a"])
         self.array.nodes[1].send(7, [b"a"])
         self.assertEqual(self.array.nodes[1].peers()[0].counters["control"]["lostMessages"], 1)
+
+    def test_octetsInFlightAreKnownSoon(self) -> None:
+        """Marks go along with the traffic, not only with the time."""
+        for _ in range(40):
+            self.array.nodes[1].send(2, [bytes(50 * KIB)])
+        self.array.run(0.2)
+        self.assertEqual(len(self.array.got), 40)
+        self.assertLessEqual(self.array.nodes[1].peers()[0].octetsInFlight, MARK_OCTETS)
 
     def test_octetsInFlightAreBounded(self) -> None:
         self.array.network.blackhole("1:1", "2:1")
@@ -568,6 +577,12 @@ class Losing(SynchronousTestCase):
         self.array.run(12)
         self.assertTrue(self.array.nodes[1].isUp(2))
         self.assertTrue(self.array.nodes[2].isUp(1))
+
+    def test_connectionsOfOthersThatFellSilentEnd(self) -> None:
+        self.array.network.blackhole("1:1", "2:1")
+        self.array.run(INCOMING_SILENCE_SECONDS + 1)
+        self.assertEqual(self.array.nodes[1]._incoming, {})
+        self.assertEqual(len(self.array.nodes[1]._doors._open), 0)
 
     def test_idleConnectionStays(self) -> None:
         self.array.run(60)

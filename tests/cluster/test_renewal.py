@@ -108,6 +108,17 @@ class Renewing(SynchronousTestCase):
         self.failureResultOf(done, NotOurs)
         self.assertEqual(self.kept, [])
 
+    def test_certificateForAnotherKeyIsNotKept(self) -> None:
+        async def issue(node: int, request: bytes) -> bytes:
+            return self.authority.issue(newRequest("n1")[0], self.identity, utc(FOUNDED))
+
+        self.nodes[3]._answerers._answerers.clear()
+        serveRenewal(self.nodes[3], issue)
+        done: Deferred[Any] = Deferred.fromCoroutine(self.renewal.renew())
+        self.run_(0.1)
+        self.failureResultOf(done, NotOurs)
+        self.assertEqual(self.kept, [])
+
     def test_stopEndsIt(self) -> None:
         self.renewal.start()
         self.renewal.stop()
