@@ -54,6 +54,10 @@ class MemoryGroups:
         """See `IGroups`."""
         return succeed(self._indexes[group])
 
+    def leadingTerm(self, group: int) -> int:
+        """See `IGroups`."""
+        return 1
+
     def listen(self, listener: Callable[[int, int, Any], None]) -> None:
         """See `IGroups`."""
         self._listeners.append(listener)
