@@ -123,8 +123,8 @@ class Directory:
 
     async def _putDomain(self, name: str, catchAll: str, postmaster: str, *, onlyNew: bool) -> Domain:
         record = DomainRecord(
-            catchAll=catchAll and canonicalAddress(catchAll),
-            postmaster=postmaster and canonicalAddress(postmaster),
+            catchAll=catchAll and await self._own(catchAll, name),
+            postmaster=postmaster and await self._own(postmaster, name),
         )
         entry = SetDomain(
             seconds=self._now(),
@@ -287,10 +287,10 @@ class Directory:
 
     # --- within ---
 
-    async def _own(self, address: str) -> str:
-        """The canonical form of an address in one of the array's domains."""
+    async def _own(self, address: str, newDomain: str = "") -> str:
+        """The canonical form of an address in one of the array's domains, or in one that is about to be."""
         address = canonicalAddress(address)
-        if domainOf(address) not in await self._resolver.domains():
+        if domainOf(address) != newDomain and domainOf(address) not in await self._resolver.domains():
             raise NoSuchDomain(domainOf(address))
         return address
 

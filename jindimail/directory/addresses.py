@@ -13,6 +13,10 @@ LOCAL_OCTETS_MAX = 64  # RFC 5321 §4.5.3.1.1
 DOMAIN_OCTETS_MAX = 255
 TAG_DELIMITER = "+"
 _PLAIN = re.compile(r"[a-z0-9.!#$%&'*/=?^_`{|}~+-]{1,64}@[a-z0-9.-]{1,255}")
+_ATEXT = "[A-Za-z0-9!#$%&'*/=?^_`{|}~+\u00a1-\U0010ffff-]+"  # RFC 6531 §3.3
+_DOTTED = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~\u00a1-\U0010ffff]|\\[ -~])+)"')
+_ESCAPED = re.compile(r"\\(.)")
 
 
 def canonicalDomain(domain: str) -> str:
@@ -39,20 +43,39 @@ def canonicalAddress(address: str) -> str:
     """
     An address as it is kept and looked up.
 
-    @raise BadAddress: no local part or no domain, too long, or with control characters.
+    @raise BadAddress: no local part or no domain, too long, or not of the form that mail could come to.
     """
     lowered = address.lower()
     if _PLAIN.fullmatch(lowered) and "xn--" not in lowered and ".." not in lowered:
         local, _, domain = lowered.rpartition("@")
-        if domain[0] not in ".-" and domain[-1] not in ".-":
+        if local[0] != "." and local[-1] != "." and domain[0] not in ".-" and domain[-1] not in ".-":
             return lowered
-    local, at, domain = address.rpartition("@")
-    local = unicodedata.normalize("NFC", local).lower()
-    if not at or not local or any(unicodedata.category(character) in ("Cc", "Cs") for character in local):
+    local, _, domain = address.rpartition("@")
+    if not local.isprintable():
         raise BadAddress
+    local = _plainest(_caseless(local))
     if len(local.encode()) > LOCAL_OCTETS_MAX:
         raise BadAddress
     return f"{local}@{canonicalDomain(domain)}"
+
+
+def _caseless(local: str) -> str:
+    """NFC in lower case; what lower case makes is not always NFC."""
+    lowered = unicodedata.normalize("NFC", local).lower()
+    return unicodedata.normalize("NFC", lowered)
+
+
+def _plainest(local: str) -> str:
+    """A local part without quotes and backslashes that it can do without (RFC 5321 §4.1.2), as SMTP gives it."""
+    if _DOTTED.fullmatch(local):
+        return local
+    quoted = _QUOTED.fullmatch(local)
+    if quoted is None:
+        raise BadAddress
+    bare = _ESCAPED.sub(r"\1", quoted[1])
+    if _DOTTED.fullmatch(bare):
+        return bare
+    return '"' + bare.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def untagged(address: str) -> str:

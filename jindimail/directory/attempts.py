@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
 
 PEER_BURST, PEER_PER_SECOND = 20, 1 / 15
 USER_BURST, USER_PER_SECOND = 60, 1 / 10
+DEBT_MAX = 256.0  # as many as can be looked at together: guessing at once is no quicker than guessing in turn
 TRACKED_MAX = 50_000
 
 
@@ -23,8 +25,8 @@ class _Buckets:
         return min(self._burst, level + (seconds - since) * self._perSecond)
 
     def take(self, name: str, seconds: float) -> None:
-        """One failure."""
-        self._levels[name] = (max(0.0, self.level(name, seconds) - 1), seconds)
+        """One failure; those that were tried at once make a debt."""
+        self._levels[name] = (max(-DEBT_MAX, self.level(name, seconds) - 1), seconds)
         self._levels.move_to_end(name)
         if len(self._levels) > TRACKED_MAX:
             self._levels.popitem(last=False)
@@ -49,4 +51,12 @@ class Attempts:
 
 def network(peer: str) -> str:
     """The network that counts as one peer: an IPv4 address, an IPv6 /64."""
-    return ":".join(peer.split(":")[:4]) if ":" in peer else peer
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if not isinstance(address, IPv6Address):
+        return peer
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return address.packed[:8].hex(":", 2)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from jindimail.directory.addresses import canonicalAddress, domainOf, untagged
-from jindimail.errors import BadAddress, JindimailError, NoSuchUser, OverQuota, RelayDenied, UserDisabled
+from jindimail.errors import (
+    BadAddress,
+    JindimailError,
+    NoSuchUser,
+    OverQuota,
+    Refusal,
+    RelayDenied,
+    UserDisabled,
+)
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.queries import Account, FindAccount, FindAddress, ListDomains, ReadSetting
 from jindimail.model import Recipient, Target, bucketOf
@@ -22,24 +30,31 @@ class Resolver:
     Looks addresses up. The domains are kept in memory and read anew when they change.
 
     `postmaster@` every domain is always accepted (RFC 5321 §4.5.1): it goes to an account or alias of that name, else to the
-    domain's postmaster, else to the array's setting `postmaster`.
+    domain's postmaster, else to the array's setting `postmaster`, also when the one before takes no mail now.
     """
 
     def __init__(self, buckets: IBuckets) -> None:
         self._buckets = buckets
         self._domains: dict[str, DomainRecord] | None = None
         self._postmaster = ""
+        self._revision = 0  # of the domains: what was read before a change is not kept
         buckets.followTopic(("domains",), self._forget)
 
     def _forget(self) -> None:
+        self._revision += 1
         self._domains = None
 
     async def domains(self) -> dict[str, DomainRecord]:
         """The array's domains by canonical name."""
-        if self._domains is None:
-            self._postmaster = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING))
-            self._domains = dict(await self._buckets.query(None, ListDomains()))
-        return self._domains
+        if self._domains is not None:
+            return self._domains
+        revision = self._revision
+        postmaster: str = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING))
+        found: dict[str, DomainRecord] = dict(await self._buckets.query(None, ListDomains()))
+        self._postmaster = postmaster
+        if revision == self._revision:
+            self._domains = found
+        return found
 
     async def find(self, address: str) -> AddressRecord | None:
         """The record of a canonical address, exactly."""
@@ -66,6 +81,15 @@ class Resolver:
         @raise UserDisabled, OverQuota: of all the accounts it leads to, none takes mail now.
         """
         canonical = await self._envelopeAddress(address)
+        try:
+            return await self._lead(address, canonical)
+        except Refusal:
+            if not self._postmaster or not untagged(canonical).startswith(POSTMASTER + "@"):
+                raise
+        return await self._lead(address, self._postmaster)
+
+    async def _lead(self, address: str, canonical: str) -> Recipient:
+        """Where an address leads, by way of aliases."""
         targets: list[Target] = []
         refusals: list[JindimailError] = []
         seen: set[str] = {canonical}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from twisted.cred.error import UnauthorizedLogin
 
@@ -22,6 +24,8 @@ from jindimail.errors import (
     UserDisabled,
 )
 from jindimail.interfaces import IAccount
+from jindimail.mailbox.entries import SetDomain
+from jindimail.mailbox.queries import ListDomains
 from tests.support.world import PASSWORD, World, now
 
 
@@ -302,3 +306,75 @@ def test_attemptsAreCountedByUserAndByNetwork() -> None:
 def test_credentialsShowNoPassword() -> None:
     assert "secret" not in repr(PeerPassword(b"a", b"secret", "192.0.2.1"))
     assert not issubclass(AuthenticationFailed, UnauthorizedLogin)
+
+
+@pytest.mark.parametrize("octets", ["J\u030c", "\u03a5\u0313", "H\u0331", "\u0391\u0342\u0399"])
+def test_lowerCaseThatIsNotNfcIsMadeSo(octets: str) -> None:
+    kept = canonicalAddress(f"{octets}@example.org")
+    assert canonicalAddress(kept) == kept
+    assert unicodedata.is_normalized("NFC", kept)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["a..b@c.d", ".a@c.d", "a.@c.d", 'o"b@c.d', "a b@c.d", "a@b@c.d", "a<b@c.d", "a\u2028b@c.d", '"a@c.d'],
+)
+def test_whatMailCannotComeToIsNoAddress(given: str) -> None:
+    with pytest.raises(BadAddress):
+        canonicalAddress(given)
+
+
+def test_quotesThatAreNotNeededAreDropped(world: World) -> None:
+    assert canonicalAddress('"a.b"@c.d') == "a.b@c.d"
+    assert canonicalAddress('"o\\"b\\a"@c.d') == '"o\\"ba"@c.d'
+    world.addUser('"a\\.b"@example.org')
+    assert targets(world, "a.b@example.org") == ["a.b@example.org"]
+
+
+def test_aShortFormOfAnAddressIsInTheSameNetwork() -> None:
+    assert network("2001:db8::1") == network("2001:db8::2") == network("2001:db8:0:0:9::1")
+    assert network("2001:db8::1") != network("2001:db8:0:1::1")
+    assert network("::ffff:192.0.2.1") == network("192.0.2.1")
+
+
+def test_whatIsTriedAtOnceCountsInFull() -> None:
+    attempts = Attempts()
+    for _ in range(PEER_BURST + 40):
+        attempts.failed("192.0.2.1", "a", 0.0)
+    assert not attempts.mayTry("192.0.2.1", "b", 20.0)
+    assert attempts.mayTry("192.0.2.1", "b", 41 * 15.0)
+
+
+def test_postmasterIsAcceptedThoughTheDomainsOwnTakesNoMail(world: World) -> None:
+    world.addUser("root@example.org")
+    world.addUser("own@example.org")
+    now(world.directory.setPostmaster("root@example.org"))
+    now(world.directory.setDomain("example.org", postmaster="own@example.org"))
+    now(world.directory.setUser("own@example.org", enabled=False))
+    assert targets(world, "postmaster@example.org") == ["root@example.org"]
+    with pytest.raises(UserDisabled):
+        now(world.delivery.resolve("own@example.org"))
+
+
+def test_catchAllAndPostmasterAreOfTheArray(world: World) -> None:
+    now(world.directory.addDomain("other.example", catchAll="a@other.example", postmaster="a@example.org"))
+    with pytest.raises(NoSuchDomain):
+        now(world.directory.setDomain("other.example", catchAll="a@elsewhere.example"))
+    with pytest.raises(NoSuchDomain):
+        now(world.directory.addDomain("third.example", postmaster="a@elsewhere.example"))
+
+
+def test_domainsReadBeforeAChangeAreNotKept(world: World) -> None:
+    now(world.directory.addDomain("b.example"))  # nothing is kept in memory now
+    real, changed = world.buckets.query, []
+
+    async def slow(bucket, query, fresh=False):
+        found = await real(bucket, query, fresh)
+        if isinstance(query, ListDomains) and not changed:
+            changed.append(query)
+            await world.directory._propose(None, SetDomain(seconds=0, name="c.example"), "")
+        return found
+
+    world.buckets.query = slow
+    now(world.resolver.domains())
+    assert "c.example" in now(world.resolver.domains())
