@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import JindimailError, MailLoop, OutcomeUnknown
+from jindimail.errors import JindimailError, MailLoop, OutcomeUnknown, Unavailable
 from jindimail.interfaces import IBuckets, IDelivery
 from jindimail.mailbox.entries import Filing
 from jindimail.mailbox.filing import deliverEntry, summaryOf
@@ -32,6 +32,7 @@ class Delivery:
     See `IDelivery`. `randomOctets(n)` gives n random octets.
 
     A recipient that leads to several accounts is filed if any of them took the message; the others' refusals are logged.
+    But what may be well when it is tried again, a bucket that does not answer, say, is told: nobody's message is lost for it.
     """
 
     log = Logger()
@@ -115,8 +116,9 @@ class Delivery:
     ) -> JindimailError | None:
         errors = [answers[(target.bucket, target.accountId)] for target in recipient.targets]
         refused = [error for error in errors if error is not None]
-        if len(refused) == len(errors):
-            return refused[0]
+        passing = [error for error in refused if isinstance(error, Unavailable)]
+        if passing or len(refused) == len(errors):
+            return (passing or refused)[0]
         for error in refused:
             self.log.warn(
                 "A target of {address} refused: {reason}",

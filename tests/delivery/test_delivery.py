@@ -121,3 +121,18 @@ def test_aBodyIsNamedByItsDelivery(world: World) -> None:
     envelope = Envelope(deliveryId=b"a" * 16, sender="", recipients=())
     with pytest.raises(ValueError, match="named"):
         now(world.delivery.deliver(envelope, Body.ofOctets(b"b" * 16, b"")))
+
+
+def test_aTargetThatCannotBeReachedNowIsTriedAgain(world: World) -> None:
+    now(world.directory.addAlias("both@example.org", ["alice@example.org", "bob@example.org"]))
+    bob = now(world.directory.user("bob@example.org"))
+    real = world.buckets.propose
+
+    async def propose(bucket, entry, body=None):
+        if bucket == bob.bucket:
+            raise Unavailable
+        return await real(bucket, entry, body)
+
+    world.buckets.propose = propose
+    assert bob.bucket != now(world.directory.user("alice@example.org")).bucket
+    assert [type(error) for error in world.deliver(MESSAGE_OCTETS, "both@example.org")] == [Unavailable]
