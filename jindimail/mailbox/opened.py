@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from zope.interface import implementer
 
-from jindimail.errors import Corrupt, MailboxGone, NotAllowed
+from jindimail.errors import Corrupt, JindimailError, MailboxGone, NotAllowed
 from jindimail.interfaces import IBuckets, IMailbox
 from jindimail.mailbox.entries import UIDS_PER_ENTRY_MAX, CopyMessages, Expunge, Ranges, StoreFlags
 from jindimail.mailbox.outcomes import Copied, Expunged, FlagsStored, Outcome, Refused
@@ -146,7 +147,10 @@ class OpenMailbox:
         )
 
     async def copy(self, uids: UidSet, targetName: str, move: bool = False) -> Copied:
-        """See `IMailbox`. A copy is all or none only up to UIDS_PER_ENTRY_MAX messages; a longer one goes in portions."""
+        """
+        See `IMailbox`. More than UIDS_PER_ENTRY_MAX messages go in portions: when one is refused, the copies made before it are
+        taken back (RFC 3501 §6.4.7), while what was moved stays moved (RFC 6851 §3.3).
+        """
         if move:
             self._mayWrite()
         target = await self._account.status(targetName)
@@ -161,7 +165,12 @@ class OpenMailbox:
                 targetId=target.mailboxId,
                 move=move,
             )
-            outcome: Any = await self._propose(entry)
+            try:
+                outcome: Any = await self._propose(entry)
+            except JindimailError:
+                if targets and not move:
+                    await self._takeBack(target.mailboxId, UidSet.ofRanges(targets))
+                raise
             sources.extend(outcome.sources.ranges)
             targets.extend(outcome.targets.ranges)
             modSeq = max(modSeq, outcome.modSeq)
@@ -171,6 +180,14 @@ class OpenMailbox:
             targets=UidSet.ofRanges(targets),
             modSeq=modSeq,
         )
+
+    async def _takeBack(self, mailboxId: int, uids: UidSet) -> None:
+        """Remove the copies of a COPY that failed, as far as that can be done now."""
+        with suppress(JindimailError):
+            for ranges in portions(uids, UIDS_PER_ENTRY_MAX):
+                await self._propose(
+                    Expunge(seconds=self._now(), mailboxId=mailboxId, ranges=ranges, onlyDeleted=False)
+                )
 
     async def expunge(self, uids: UidSet | None = None, onlyDeleted: bool = True) -> Expunged:
         """See `IMailbox`."""

@@ -156,3 +156,16 @@ def test_longSetsAreCutIntoPortions() -> None:
     uids = UidSet.ofRanges([(1, 12), (20, 20), (30, 33)])
     cut = list(portions(uids, 5))
     assert cut == [((1, 5),), ((6, 10),), ((11, 12), (20, 20), (30, 31)), ((32, 33),)]
+
+
+def test_aCopyInPortionsThatIsRefusedLeavesNothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jindimail.mailbox.opened.UIDS_PER_ENTRY_MAX", 2)
+    account = world.account(world.addUser(quotaMessages=8))
+    for _ in range(5):
+        now(account.append("INBOX", world.body(OCTETS)))
+    mailbox = now(account.open("INBOX"))
+    with pytest.raises(OverQuota):
+        now(mailbox.copy(UidSet(((1, 5),)), "Sent"))
+    assert now(account.status("Sent")).messages == 0
+    now(mailbox.expunge(UidSet(((1, 2),)), onlyDeleted=False))
+    assert str(now(mailbox.copy(UidSet(((1, 5),)), "Sent")).sources) == "3:5"
