@@ -2,6 +2,9 @@
 Multi-line responses (RFC 1939 §3): dot-stuffing, and TOP's excerpt of a message (RFC 1939 §7). Pure.
 
 Both are fed a message in pieces cut anywhere, and know the octets before a piece only by the end of the last one.
+
+A dot after a bare LF is stuffed too (APPEND takes such messages): most clients read lines up to LF, whatever stands
+before it, and would take that dot for the end, and what follows for answers.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ _LINE_END: Final = b"\r\n"
 
 def stuffed(message: bytes) -> bytes:
     """A whole message as it stands in a multi-line response, with the final line end and dot."""
-    octets = message.replace(b"\r\n.", b"\r\n..")
+    octets = message.replace(b"\n.", b"\n..")
     first = b"." if octets.startswith(b".") else b""
     if octets.endswith(_LINE_END) or not octets:
         return b"%b%b.\r\n" % (first, octets)
@@ -30,11 +33,9 @@ class Stuffer:
 
     def stuff(self, piece: bytes) -> bytes:
         """The piece with a dot before each dot that begins a line."""
-        octets = piece.replace(b"\r\n.", b"\r\n..")
-        if self._tail == _LINE_END and piece.startswith(b"."):
+        octets = piece.replace(b"\n.", b"\n..")
+        if self._tail.endswith(b"\n") and piece.startswith(b"."):
             octets = b"." + octets
-        elif self._tail.endswith(b"\r") and piece.startswith(b"\n."):
-            octets = b"\n." + octets[1:]
         self._tail = (self._tail + piece[-2:])[-2:]
         return octets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -38,7 +39,7 @@ def ended(message: bytes) -> bytes:
     return message if message.endswith(b"\r\n") or not message else message + b"\r\n"
 
 
-@given(MESSAGES)
+@given(MESSAGES.map(lambda message: re.sub(rb"(?<!\r)\n\.+", b"\n", message)))
 def test_aClientGetsBackWhatIsStored(message: bytes) -> None:
     assert unstuffed(stuffed(message)) == ended(message)
 
@@ -111,3 +112,10 @@ def test_anExcerptAsksForNoMoreThanItNeeds() -> None:
     excerpt = Excerpt(1)
     excerpt.cut(b"A: 1\r\n\r\none\r\ntw")
     assert excerpt.isComplete
+
+
+@given(MESSAGES, st.lists(st.integers(min_value=0)))
+def test_aClientThatReadsLinesUpToLfFindsTheEndWhereItIs(message: bytes, points: list[int]) -> None:
+    lines = inPieces(cuts(message, points)).split(b"\n")
+    assert lines[-2:] == [b".\r", b""]
+    assert not {b".", b".\r"} & set(lines[:-2])
