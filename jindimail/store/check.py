@@ -17,17 +17,29 @@ import lmdb
 from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows
 from jindimail.model import BUCKET_COUNT
+from jindimail.store.checkaccounts import checkAccounts
 from jindimail.store.checkbodies import checkBodies
 from jindimail.store.checkbucket import BucketCheck
 from jindimail.store.environment import NODE_KEY
 from jindimail.store.finding import Finding, Kind
 from jindimail.store.keys import (
+    ADDRESS,
     ARRAY,
+    BODY,
+    BODYREF,
+    CHANGE,
+    DELIVERY,
     DOMAIN_TAG,
     HARD,
     LOG,
+    MAILBOX,
+    MESSAGE,
     META,
+    QUEUE,
     SETTING_TAG,
+    SUMMARY,
+    USER,
+    bucketKey,
     groupKey,
     logKey,
     unpackLogKey,
@@ -35,7 +47,19 @@ from jindimail.store.keys import (
 from jindimail.store.records import DomainRecord, MetaRecord, Record, decode
 
 FINDINGS_PER_STEP_MAX = 10_000
-_LOG_ROW_OCTETS_MIN = 10
+_LOG_ROW_OCTETS_MIN = 10  # format, kind, term in eight octets (replication/durable.py)
+_BUCKET_TABLES = (
+    BODY,
+    BODYREF,
+    USER,
+    ADDRESS,
+    MAILBOX,
+    MESSAGE,
+    SUMMARY,
+    CHANGE,
+    DELIVERY,
+    QUEUE,
+)
 _LAST = b"\xff" * 16
 
 Snapshot = Callable[[], AbstractContextManager[IReadRows]]
@@ -71,9 +95,11 @@ def check(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Find
     yield from _step(snapshot, checkArray)
     report(1, total, "logs")
     yield from _step(snapshot, checkLogs)
+    yield from _step(snapshot, checkStrays)
     for bucket in range(BUCKET_COUNT):
         report(2 + 2 * bucket, total, f"bucket {bucket}: records")
         yield from _step(snapshot, lambda rows, bucket=bucket: BucketCheck(rows, bucket).run())  # type: ignore[misc]
+        yield from _step(snapshot, lambda rows, bucket=bucket: checkAccounts(rows, bucket))  # type: ignore[misc]
         report(3 + 2 * bucket, total, f"bucket {bucket}: bodies")
         yield from _checkBodiesOf(snapshot, bucket, node)
     report(total, total, "done")
@@ -130,6 +156,14 @@ def checkArray(rows: IReadRows) -> Iterator[Finding]:
             yield Finding(Kind.UNDECODABLE, ARRAY, key, f"domain or setting {where}", str(problem))
 
 
+def checkStrays(rows: IReadRows) -> Iterator[Finding]:
+    """Rows of buckets that there are not."""
+    for table in _BUCKET_TABLES:
+        for key, _ in rows.scan(table, bucketKey(BUCKET_COUNT), _LAST):
+            bucket = int.from_bytes(key[:2], "big")
+            yield Finding(Kind.ROW_STRAY, table, key, f"bucket {bucket}", f"a row of table {table}")
+
+
 def checkLogs(rows: IReadRows) -> Iterator[Finding]:
     """The replicas of this node and their logs."""
     replicas: dict[int, HardPlaces] = {}
@@ -151,7 +185,7 @@ def checkLogs(rows: IReadRows) -> Iterator[Finding]:
 
 def _checkLog(rows: IReadRows, group: int, replica: HardPlaces) -> Iterator[Finding]:
     where = f"group {group}"
-    expected = replica.baseIndex + 1
+    expected, lastTerm = replica.baseIndex + 1, replica.baseTerm
     for key, value in rows.scan(LOG, logKey(group, 0), logKey(group, (1 << 64) - 1)):
         index = unpackLogKey(key)[1]
         if index <= replica.baseIndex:
@@ -163,6 +197,12 @@ def _checkLog(rows: IReadRows, group: int, replica: HardPlaces) -> Iterator[Find
             yield Finding(Kind.LOG_GAP, LOG, logKey(group, expected), where, text)
         if len(value) < _LOG_ROW_OCTETS_MIN or value[0] != 1:
             yield Finding(Kind.UNDECODABLE, LOG, key, where, f"entry {index} is of unknown format")
+        else:
+            term = int.from_bytes(value[2:10], "big")
+            if not lastTerm <= term <= replica.term:
+                text = f"entry {index} is of term {term}, after {lastTerm}; the replica's is {replica.term}"
+                yield Finding(Kind.LOG_BROKEN, LOG, key, where, text)
+            lastTerm = term
         expected = index + 1
     needed = max(replica.applied, replica.lastIndex)
     if replica.replicaId and expected <= needed:

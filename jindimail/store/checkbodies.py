@@ -73,7 +73,9 @@ class _Walk:
             record = decode(reference, BodyrefRecord)
         except Corrupt:
             return  # found with the records
-        if self._node not in record.keepers and not body.numbers:
+        if not record.keepers:
+            self._add(Kind.KEEPERS_MISSING, bodyId, "its bodyref names no keeper", 0)
+        elif self._node not in record.keepers and not body.numbers:
             return
         wanted = chunkCount(record.size)
         missing = set(range(wanted)) - set(body.numbers)

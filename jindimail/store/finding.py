@@ -14,6 +14,7 @@ class Kind(Enum):
     CHUNK_MISSING = "chunk-missing"
     CHUNK_EXTRA = "chunk-extra"
     BODY_DAMAGED = "body-damaged"  # its octets are not those that came
+    KEEPERS_MISSING = "keepers-missing"  # no node keeps the body
     BODY_ORPHAN = "body-orphan"  # no bodyref: on its way, or left by a crash until it is swept
     REFERENCES_WRONG = "references-wrong"
     BODYREF_UNUSED = "bodyref-unused"  # no message row names the body
@@ -34,17 +35,22 @@ class Kind(Enum):
     NAME_DANGLING = "name-dangling"
     MAILBOX_NAMELESS = "mailbox-nameless"
     MAILBOX_OWNERLESS = "mailbox-ownerless"
+    MAILBOX_BROKEN = "mailbox-broken"  # UIDVALIDITY, UIDNEXT or HIGHESTMODSEQ cannot be
     ACCOUNT_MISSING = "account-missing"  # rows of an account that is not there
     ACCOUNT_WITHOUT_INBOX = "account-without-inbox"
     ADDRESS_DANGLING = "address-dangling"
+    ADDRESS_MISSING = "address-missing"  # an account that its address does not lead to
+    DOMAIN_MISSING = "domain-missing"  # an account of a domain that is not there
+    ROW_STRAY = "row-stray"  # of a bucket that there is not
+    LOG_BROKEN = "log-broken"  # its terms cannot be
     LOG_GAP = "log-gap"
     LOG_SHORT = "log-short"  # it ends before what is applied
     LOG_STRAY = "log-stray"  # rows of no replica, or from before the log's beginning
 
     @property
     def isWarning(self) -> bool:
-        """Whether a sound store may show this after a crash."""
-        return self is Kind.BODY_ORPHAN
+        """Whether a sound store may show this: after a crash; or where a domain goes while a user of it comes."""
+        return self in (Kind.BODY_ORPHAN, Kind.DOMAIN_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
