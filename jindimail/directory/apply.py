@@ -105,7 +105,7 @@ def setAccount(step: Step, entry: SetAccount) -> Outcome:
 
 
 def removeAccount(step: Step, entry: RemoveAccount) -> Outcome:
-    """Disable at once, then one mailbox's bounded step at a time; addresses are the use-case's, they may be elsewhere."""
+    """Disable at once, then one mailbox's bounded step at a time, then all else; addresses elsewhere are the use-case's."""
     bucket, accountId = step.bucket, entry.accountId
     octets = step.rows.get(USER, accountKey(bucket, accountId))
     if octets is None:
@@ -120,7 +120,20 @@ def removeAccount(step: Step, entry: RemoveAccount) -> Outcome:
     prefix = accountKey(bucket, accountId)
     for key, _ in list(step.rows.scan(USER, prefix, after(prefix))):
         step.rows.delete(USER, key)
+    for address in record.addresses:
+        _dropAddress(step, address, accountId)
     return Steps(remaining=0)
+
+
+def _dropAddress(step: Step, address: str, accountId: int) -> None:
+    """Drop an address of this bucket, if it still leads to the account."""
+    key = addressKey(step.bucket, address)
+    octets = step.rows.get(ADDRESS, key) if bucketOf(address) == step.bucket else None
+    if octets is None:
+        return
+    record = decode(octets, AddressRecord)
+    if (record.bucket, record.accountId) == (step.bucket, accountId):
+        step.rows.delete(ADDRESS, key)
 
 
 def _emptyNamed(step: Step, accountId: int, name: str, mailboxId: int) -> int:

@@ -7,7 +7,7 @@ from jindimail.mailbox.outcomes import Refused
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
 from jindimail.model import Body, digestOf
 from jindimail.store.bodies import putBody
-from jindimail.store.keys import BODY, MAILBOX, MESSAGE, USER
+from jindimail.store.keys import ADDRESS, BODY, MAILBOX, MESSAGE, USER
 from tests.support.world import World, now
 
 
@@ -86,3 +86,13 @@ def test_anAccountHalfRemovedIsFinished() -> None:
     upkeep(world)
     rows = world.rows.snapshot()
     assert not rows[MESSAGE] and not rows[MAILBOX] and not rows[USER]
+
+
+def test_theAddressOfAnAccountThatWasHalfRemovedIsFreeAgain() -> None:
+    world = World()
+    user = world.addUser()
+    fill(world, user, 0, 2500)
+    now(world.buckets.propose(user.bucket, RemoveAccount(seconds=0, accountId=user.accountId)))
+    upkeep(world)
+    assert not world.rows.snapshot()[ADDRESS]
+    assert world.addUser().accountId != user.accountId
