@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jindimail.model import KEYWORDS_MAX
 from tests.imap4.node import LOGIN, SELECTED, Node
 
 SIMPLE = b"From: a@b.example\r\nTo: anna@example.org\r\nSubject: Hello\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\n\r\nHello, Anna\r\n"
@@ -123,5 +124,20 @@ C: b3 LOGOUT
 S: * BYE see you
 S: b3 OK LOGOUT completed
 CLOSED
+"""
+    )
+
+
+def test_aMailboxWithoutRoomForKeywordsSaysSo(node: Node) -> None:
+    node.append(SIMPLE, flags=tuple(f"k{number}" for number in range(KEYWORDS_MAX - 1)))
+    node.run(
+        LOGIN
+        + r"""
+C: a1 SELECT INBOX
+S/ \* FLAGS .*
+S/ \* OK \[PERMANENTFLAGS \([^*]* k54\)\] flags that are kept
+S* a1 OK [READ-WRITE] selected
+C: a2 STORE 1 +FLAGS (another)
+S: a2 NO [LIMIT] limit reached
 """
     )

@@ -9,6 +9,7 @@ from jindimail.imap4.names import decodeName
 from jindimail.imap4.selection import Selection
 from jindimail.imap4.syntax import Cursor, Malformed
 from jindimail.imap4.verbs import Answer, Request
+from jindimail.model import KEYWORDS_MAX
 
 if TYPE_CHECKING:
     from jindimail.imap4.session import ImapSession
@@ -51,7 +52,8 @@ def _parseParameters(cursor: Cursor) -> bool:
 
 def _responses(selection: Selection) -> list[bytes]:
     view = selection.view
-    permanent = b"()" if selection.isExamined else answers.allFlags(selection.keywords, b"\\*")
+    more = (b"\\*",) if len(selection.keywords) < KEYWORDS_MAX else ()  # new keywords can be made (§7.1)
+    permanent = b"()" if selection.isExamined else answers.allFlags(selection.keywords, *more)
     lines = [
         b"* FLAGS %b\r\n" % answers.allFlags(selection.keywords),
         b"* OK [PERMANENTFLAGS %b] flags that are kept\r\n" % permanent,
