@@ -29,9 +29,20 @@ async def status(node: LiveNode, report: Report) -> dict[str, Any]:
         "uptimeSeconds": int(node.seconds()) - node.startedSeconds,
         "services": {name: list(addresses) for name, addresses in node.listening.items()},
         "sessions": {"total": len(node.sessions), **counts},
+        "groups": _groups(node),
         "storage": node.store.freeLevel.name.lower(),
         "freeOctets": _freeOctets(node.configuration.node.dataDirectory),
         "residentOctets": _residentOctets(),
+    }
+
+
+def _groups(node: LiveNode) -> dict[str, int]:
+    """How many replicas there are, how many of them lead, and how many proposals wait for their commit."""
+    found = [each for each in map(node.groups.status, node.groups.groups()) if each is not None]
+    return {
+        "total": len(found),
+        "leading": sum(each.role == "leader" for each in found),
+        "waiting": sum(each.waiting for each in found),
     }
 
 

@@ -59,7 +59,7 @@ class Argument:
             return self.default
         accepted = _ACCEPTED[self.kind](value)
         if accepted is None:
-            raise VerbRefused(f"{self.name}: {self.kind} expected", "usage")
+            raise VerbRefused(f"{self.name}: {self.kind} expected ({self.doc})", "usage")
         return accepted
 
 

@@ -9,17 +9,34 @@ from twisted.internet.defer import maybeDeferred
 from jindimail.admin.livenode import SERVING, LiveNode
 from jindimail.admin.verbs import VERBS
 from jindimail.config import read
+from jindimail.replication.status import GroupStatus
 from jindimail.store.records import MetaRecord
 from tests.support.world import World, now
 
 CONFIGURATION = "[node]\nname = one\ndata-directory = /\n"
 
 
-class NoGroups:
-    """A node that has no replicas."""
+class TwoGroups:
+    """Two replicas, one of which leads."""
 
     def groups(self) -> list[int]:
-        return []
+        return [0, 5]
+
+    def status(self, group: int) -> GroupStatus:
+        role = "follower" if group else "leader"
+        return GroupStatus(
+            group=group,
+            replicaId=1,
+            role=role,
+            leader=1,
+            term=1,
+            lastIndex=9,
+            commit=9,
+            applied=9,
+            waiting=3,
+            quiet=False,
+            members=((1, 1, True, False),),
+        )
 
 
 def liveNode(world: World) -> LiveNode:
@@ -28,7 +45,7 @@ def liveNode(world: World) -> LiveNode:
         configuration=read(CONFIGURATION, "/"),
         meta=MetaRecord(arrayId=b"a" * 16, node=1, name="one", format=1, incarnation=7),
         store=world.store,
-        groups=NoGroups(),
+        groups=TwoGroups(),
         buckets=world.buckets,
         directory=world.directory,
         sessions=world.sessions,

@@ -109,6 +109,7 @@ def test_statusSaysHowTheNodeIs(ask: Asker) -> None:
     assert status["services"] == {"smtp": ["127.0.0.1:25"]}
     assert status["sessions"] == {"total": 1, "imap": 1}
     assert status["storage"] == "plenty"
+    assert status["groups"] == {"total": 2, "leading": 1, "waiting": 6}
 
 
 def test_sessionsAreListedAndKicked(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
