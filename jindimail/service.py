@@ -15,6 +15,7 @@ import signal
 import stat
 import sys
 import time
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -39,6 +40,7 @@ from jindimail.config import Configuration, load
 from jindimail.edges import IMPLICIT_TLS, edgeFactories, limitEdges
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.mailbox.sessions import Sessions
+from jindimail.store.environment import storePath
 
 FAILED = 1  # exit status
 WATCH_SECONDS = 1.0
@@ -99,8 +101,9 @@ def _checkUser(configuration: Configuration) -> None:
 
 
 def _checkTls(configuration: Configuration) -> None:
-    if not os.path.isdir(configuration.node.dataDirectory):
-        return
+    directory = Path(configuration.node.dataDirectory)
+    if Path(configuration.tls.certificate).parent == directory and not storePath(directory).is_dir():
+        return  # it is made with the store
     contextOf(configuration.tls)
     user, key = configuration.node.user, configuration.tls.key
     if user and os.geteuid() == 0 and not mayRead(user, key):

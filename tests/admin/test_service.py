@@ -80,7 +80,8 @@ def test_emptyDataDirectoryIsRefusedWithTheCommandThatFoundsOne(tmp_path: Path, 
         (tmp_path / "data").mkdir()
     with pytest.raises(ConfigError) as caught:
         checkedConfiguration(str(path))
-    assert f"jindictl --config {path} init {tmp_path / 'data'}" in "\n".join(caught.value.problems)
+    (problem,) = caught.value.problems
+    assert f"jindictl --config {path} init {tmp_path / 'data'}" in problem
     assert not (tmp_path / "data" / "store").exists()
 
 
