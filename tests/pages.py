@@ -30,6 +30,8 @@ LAYERS = (  # top down, as in setup.cfg
     ("Messages", "jindimail/message"),
     ("Common ground", ("jindimail", ("interfaces", "model", "errors", "config", "kinds"))),
 )
+DECISIONS = ROOT / "docs" / "adr" / "README.md"
+BEGIN_DECISIONS, END_DECISIONS = "<!-- decisions: made by `make docs` -->", "<!-- end of decisions -->"
 BEGIN, END = "<!-- modules: made by `make docs` -->", "<!-- end of modules -->"
 
 
@@ -40,14 +42,29 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "node.ini.5": manual.configurationPage(),
         ROOT / "docs" / "jindictl.8": manual.commandPage(parserOf(VERBS), EXIT_CODES),
         ARCHITECTURE: architecture(ARCHITECTURE.read_text("utf-8")),
+        DECISIONS: between(DECISIONS.read_text("utf-8"), BEGIN_DECISIONS, END_DECISIONS, decisions()),
     }
 
 
 def architecture(text: str) -> str:
     """The architecture page with its lists of modules made anew."""
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    return f"{head}{BEGIN}\n\n{modules()}\n{END}{tail}"
+    return between(text, BEGIN, END, modules())
+
+
+def between(text: str, begin: str, end: str, made: str) -> str:
+    """A page with what stands between two marks made anew."""
+    head, _, rest = text.partition(begin)
+    tail = rest.partition(end)[2]
+    return f"{head}{begin}\n\n{made}\n{end}{tail}"
+
+
+def decisions() -> str:
+    """Every decision with its title, by number."""
+    lines = []
+    for path in sorted(DECISIONS.parent.glob("[0-9]*.md")):
+        title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        lines.append(f"- [{path.name[:4]}]({path.name}): {title}\n")
+    return "".join(lines)
 
 
 def modules() -> str:

@@ -115,6 +115,12 @@ def test_linksInTheDocumentationLeadSomewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_everyDecisionHasANumberOfItsOwn() -> None:
+    names = [path.name for path in (ROOT / "docs" / "adr").glob("*.md") if path.name != "README.md"]
+    assert all(re.match(r"\d{4}-", name) for name in names), names
+    assert len({name[:4] for name in names}) == len(names), sorted(names)
+
+
 def test_documentsNamedInTheCodeAreThere() -> None:
     for name, path in packageModules():
         for document in re.findall(r"docs/[\w/.-]+\.md", path.read_text("utf-8")):

@@ -22,7 +22,7 @@ def answerAll(outcomes: Sequence[Outcome], deliveryId: bytes) -> bytes:
 
     250 only if it is filed for all: nothing here could send a bounce. When it is filed for some only, the sender is asked
     to try again, whatever kept the others from it: what is permanent is then refused at RCPT, for that recipient alone
-    (docs/adr/smtp-partial-delivery.md). A loop is no such reason: where it ends, the message has been.
+    (docs/adr/0014-smtp-partial-delivery.md). A loop is no such reason: where it ends, the message has been.
     """
     errors = failures(outcomes)
     if not errors:
