@@ -271,8 +271,12 @@ class Raft:
                 self._askWhetherRemoved()
 
     def _askWhetherRemoved(self) -> None:
-        """A learner that hears nobody was removed perhaps, of which nobody tells it unasked."""
+        """
+        A learner that hears nobody was removed perhaps, of which nobody tells it unasked. It has no leader now: where its
+        promotion is not committed yet, its vote may be the one that is needed.
+        """
         self._electionElapsed = 0
+        self.leader = 0
         self._drawTimeout()
         for voter in self._voters:
             if voter != self.replicaId and not self.isRemoved and self.installing is None:

@@ -649,6 +649,18 @@ class Members(SynchronousTestCase):
         network.tick(3)
         self.assertEqual(network.state(1), (b"a", b"b", b"c"))
 
+    def test_learnerThatHearsNobodyVotesForWhoPromotesIt(self) -> None:
+        """Its promotion stands in the leader's log only, and the leader needs its vote to stand again."""
+        network = self.grown()
+        network.isolate(2)
+        self.change(network, 1, network[1].configuration.withVoter(2))
+        network.tick(60)
+        self.assertEqual(network.leaders(), [])
+        network.heal()
+        network.tick(40)
+        self.assertEqual(network.leaders(), [1])
+        self.assertEqual(network[2].configuration.voters(), (1, 2))
+
     def test_learnerThatNeverAnsweredIsNotPromoted(self) -> None:
         network = Network(1)
         network.elect(1)
