@@ -656,6 +656,7 @@ class Members(SynchronousTestCase):
         self.change(network, 1, network[1].configuration.withVoter(2))
         network.tick(60)
         self.assertEqual(network.leaders(), [])
+        self.assertEqual(network[2].leader, 0)
         network.heal()
         network.tick(40)
         self.assertEqual(network.leaders(), [1])
