@@ -33,6 +33,8 @@ from tests.simulation.workload import Client
 
 TROUBLE_SECONDS = 22.0
 CALM_SECONDS = 9.0
+SETTLE_SECONDS = 20.0
+STILL_SECONDS = 3.0  # nothing was proposed for so long: the sweeps are over
 SWEEP_SECONDS = 4.0  # after the last delivery
 PLAN_SECONDS = 0.3
 
@@ -131,7 +133,22 @@ class Array:
             client.isOver = True
         self.oldSeconds = min(self.oldSeconds, 1.0)
         self.runUntil(TROUBLE_SECONDS + CALM_SECONDS + SWEEP_SECONDS)
+        self._settle()
         self.checkEnd()
+
+    def _settle(self) -> None:
+        """A sweep of much goes on proposing: let it end, within a bound, so that what never ends is found."""
+        end, since, before = self.heap.now + SETTLE_SECONDS, self.heap.now, self._places()
+        while self.heap.now < end and self.heap.now - since < STILL_SECONDS:
+            self.runUntil(self.heap.now + 0.5)
+            places = self._places()
+            if places != before:
+                since, before = self.heap.now, places
+
+    def _places(self) -> list[tuple[int, int]]:
+        """Where all logs end, and how far they are committed."""
+        rafts = [node.raft(group) for group in self.groups for node in self.nodes.values()]
+        return [(raft.log.lastIndex, raft.log.commit) for raft in rafts if raft is not None]
 
     def runUntil(self, end: float) -> None:
         """Go on until a time, or until something is found."""
