@@ -60,7 +60,7 @@ def _freeOctets(path: str) -> int:
 
 
 def _residentOctets() -> int:
-    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    pages = Path("/proc/self/statm").read_bytes().split()[1]
     return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
