@@ -14,7 +14,7 @@ from jindimail.imap4.criteria import HEADER, MESSAGE, ROW, VIEW, Criterion, bind
 from jindimail.imap4.selection import Selection
 from jindimail.message.dates import parseDate
 from jindimail.message.headers import fieldValues, headerEnd
-from jindimail.message.search import bodyText, fieldContains, fold, headerText
+from jindimail.message.search import fieldContains, fold, foldedBody, headerText
 from jindimail.message.structure import parse
 from jindimail.model import UidSet
 from jindimail.store.records import MessageRow
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VIEW_BATCH = 5_000
 ROWS_BATCH = 500
 READ_BATCH_OCTETS = 512 * 1024  # read between pauses
+STEPS_BATCH = 8
 PIECE_OCTETS = 1024 * 1024
 MESSAGE_OCTETS_MAX = 8 * 1024 * 1024  # of one message that are looked at
 _HEADER_GUESS_OCTETS = 4096
@@ -37,7 +38,6 @@ class MessageFacts:
     __slots__ = (
         "_body",
         "_header",
-        "_octets",
         "flags",
         "internalDay",
         "level",
@@ -54,8 +54,7 @@ class MessageFacts:
         self.size = self.internalDay = 0
         self.sentDay: int | None = None
         self._header = b""
-        self._octets = b""
-        self._body: list[str] | None = None
+        self._body: list[str] = []
 
     def look(self, selection: Selection, position: int) -> None:
         """Begin with a message."""
@@ -78,9 +77,9 @@ class MessageFacts:
         self.sentDay = None if sent is None else sent.day
         self.level = HEADER
 
-    def learnMessage(self, octets: bytes) -> None:
-        """MESSAGE."""
-        self._octets, self._body = octets, None
+    def learnMessage(self, body: list[str]) -> None:
+        """MESSAGE, by the folded texts of its body."""
+        self._body = body
         self.level = MESSAGE
 
     def fieldHolds(self, name: bytes, needle: str) -> bool:
@@ -93,14 +92,12 @@ class MessageFacts:
 
     def bodyHolds(self, needle: str) -> bool:
         """See `criteria.Facts`."""
-        if self._body is None:
-            self._body = [fold(text) for text in bodyText(parse(self._octets), self._octets)]
         return any(needle in text for text in self._body)
 
     def forget(self) -> None:
         """Let go of what is large."""
-        self._header = self._octets = b""
-        self._body = None
+        self._header = b""
+        self._body = []
 
 
 async def search(session: ImapSession, selection: Selection, criterion: Criterion) -> list[int]:
@@ -149,7 +146,7 @@ async def _byReading(
         answer = criterion.test(facts)
         if answer is None:
             try:
-                readOctets += await _learn(selection, criterion, facts, row, levels)
+                readOctets += await _learn(session, selection, criterion, facts, row, levels)
                 answer = criterion.test(facts)
             except Corrupt:
                 answer = False
@@ -164,7 +161,12 @@ async def _byReading(
 
 
 async def _learn(
-    selection: Selection, criterion: Criterion, facts: MessageFacts, row: MessageRow, levels: Sequence[int]
+    session: ImapSession,
+    selection: Selection,
+    criterion: Criterion,
+    facts: MessageFacts,
+    row: MessageRow,
+    levels: Sequence[int],
 ) -> int:
     """Read the header, and then, if that decides nothing, the message; how much was read."""
     header = await _readHeader(selection, row)
@@ -172,8 +174,24 @@ async def _learn(
     if MESSAGE not in levels or criterion.test(facts) is not None:
         return len(header)
     octets = await _read(selection, row, min(row.size, MESSAGE_OCTETS_MAX))
-    facts.learnMessage(octets)
+    facts.learnMessage(await _folded(session, octets))
     return len(octets)
+
+
+async def _folded(session: ImapSession, octets: bytes) -> list[str]:
+    """The texts of a message's body, made with pauses if it is large."""
+    if len(octets) > READ_BATCH_OCTETS:
+        await session.breathe()
+    steps, count = foldedBody(parse(octets), octets), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            texts: list[str] = end.value
+            return texts
+        count += 1
+        if count % STEPS_BATCH == 0:
+            await session.breathe()
 
 
 async def _readHeader(selection: Selection, row: MessageRow) -> bytes:

@@ -24,7 +24,11 @@ def partText(part: Part, octets: bytes, octetsMax: int | None = None) -> str:
 
 
 def plainOfHtml(source: str) -> Iterator[str]:
-    """The visible text of HTML in pieces: no tags, comments or scripts, entities replaced, blocks parted by a space."""
+    """
+    The visible text of HTML in pieces: no tags, comments or scripts, entities replaced, blocks parted by a space.
+
+    There is a piece for each tag, be it empty, so that whoever takes them may pause.
+    """
     at, end = 0, len(source)
     while at < end:
         tag = source.find("<", at)
@@ -34,8 +38,7 @@ def plainOfHtml(source: str) -> Iterator[str]:
             yield _unescape(source[at:tag])
         if tag < end:
             text, at = _skipMarkup(source, tag)
-            if text:
-                yield text
+            yield text
         else:
             at = end
 

@@ -221,7 +221,7 @@ def test_aSearchOfLargeMessagesPausesBetweenThem() -> None:
     protocol.breathe = counted
     protocol.dataReceived(b"b SEARCH BODY nothing\r\n")
     node.turn()
-    assert len(pauses) == 5
+    assert len(pauses) >= 5
     assert wire.value().endswith(b"* SEARCH\r\nb OK SEARCH completed\r\n")
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jindimail.message.search import bodyContains, bodyText, fieldContains, fold, headerText, messageContains
+from jindimail.message.search import (
+    bodyContains,
+    bodyText,
+    fieldContains,
+    fold,
+    foldedBody,
+    headerText,
+    messageContains,
+)
 from jindimail.message.structure import parse
 from tests.message import samples
 
@@ -90,3 +98,28 @@ def test_anyMessageIsSearched(octets: bytes) -> None:
         text.encode("utf-8")
         fold(text)
     assert messageContains(part, octets, "") is True or not octets.strip()
+
+
+def foldedAtOnce(octets: bytes) -> tuple[list[str], int]:
+    """What the steps come to, and how many there were."""
+    steps, count = foldedBody(parse(octets), octets), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value, count
+        count += 1
+
+
+@pytest.mark.parametrize(
+    "octets", [MESSAGE, HEADER, b"", b"\r\nplain", b"\r\n" + "Gr\u00fc\u00dfe e\u0301".encode() * 9000]
+)
+def test_stepByStepComesTheSameOut(octets: bytes) -> None:
+    assert foldedAtOnce(octets)[0] == [fold(text) for text in bodyText(parse(octets), octets)]
+
+
+def test_tagsWithoutEndAreManySteps() -> None:
+    octets = b"Content-Type: text/html\r\n\r\n" + b"<b>" * 100_000 + b"x"
+    texts, steps = foldedAtOnce(octets)
+    assert texts == ["x"]
+    assert steps > 20
