@@ -1,0 +1,75 @@
+"""
+This node's share in the array, put together bottom up: groups, copies, user map, buckets.
+
+The stack of a running node and the tests of whole arrays in memory build the same one; what differs is passed in: the store, the links, time
+and chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.usermap import UserMap
+from jindimail.interfaces import ILinks, IStateMachine, IStore
+from jindimail.replication.copies import Copies
+from jindimail.replication.driver import Groups
+from jindimail.replication.nodemessages import AskBody, BodyPut, PutBody, TellBody
+from jindimail.replication.outputs import Settings
+from jindimail.replication.transfers import SnapshotPlace
+
+
+class Share:
+    """
+    What a node has of the array, and does for it.
+
+    @ivar groups: its replicas.
+    @ivar buckets: all buckets, wherever they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: IStore,
+        machine: IStateMachine,
+        links: ILinks,
+        incarnation: int,
+        draw: Callable[[int, int], int],
+        settings: Settings | None = None,
+        place: SnapshotPlace | None = None,
+    ) -> None:
+        """
+        @param draw: gives an integer between its arguments, both included.
+        @param place: where snapshots are made; without it, in memory.
+        """
+        self.links = links
+        self.userMap = UserMap(links.node)
+        self.groups = Groups(
+            clock=clock,
+            store=store,
+            machine=machine,
+            draw=draw,
+            settings=settings,
+            node=links.node,
+            incarnation=incarnation,
+            link=links.link,
+            place=place,
+        )
+        links.attend(self.groups.received, self.groups.received)
+        self.copies = Copies(clock=clock, store=store, node=links.node, send=self.groups.send)
+        self.groups.attend((PutBody, BodyPut, AskBody, TellBody), self.copies.received)
+        self.buckets = Buckets(
+            groups=self.groups, store=store, machine=machine, node=links.node, incarnation=incarnation
+        )
+
+    def start(self) -> Deferred[None]:
+        """Load the groups; the Deferred fires when what they had is applied."""
+        return self.groups.start()
+
+    def stop(self) -> Deferred[None]:
+        """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
+        return self.groups.stop()

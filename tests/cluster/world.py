@@ -1,0 +1,93 @@
+"""
+A whole array in memory: shares of several nodes on one simulated clock, with the real state machine.
+
+The first node founds all groups, as `jindictl init` does; others come in empty, as after `jindictl join`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from jindimail.cluster.memorylinks import Fabric
+from jindimail.cluster.share import Share
+from jindimail.mailbox.machine import MailMachine
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
+from jindimail.replication.durable import foundGroups
+from jindimail.store.memory import MemoryRows, MemoryStore
+from tests.simulation.clock import HeapClock, NodeClock
+
+ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
+PATIENCE_SECONDS = 60.0
+T = TypeVar("T")
+
+
+class World:
+    """
+    The nodes that run, by number.
+
+    @ivar rows: each node's disk, which outlives its processes.
+    """
+
+    def __init__(self, seed: int = 1, groups: tuple[int, ...] = ALL_GROUPS) -> None:
+        self.heap = HeapClock()
+        self.fabric = Fabric(self.heap)
+        self.chance = Random(seed)
+        self.rows: dict[int, MemoryRows] = {}
+        self.shares: dict[int, Share] = {}
+        self.incarnations: dict[int, int] = {}
+        self._clocks: dict[int, NodeClock] = {}
+        self._groups = groups
+
+    def found(self) -> Share:
+        """The first node, with all groups."""
+        self.rows[1] = MemoryRows()
+        with self.rows[1].transaction() as rows:
+            foundGroups(rows, self._groups, 1)
+        return self.start(1)
+
+    def start(self, node: int) -> Share:
+        """A node's process comes up, from its disk if it has one."""
+        rows = self.rows.setdefault(node, MemoryRows())
+        self.incarnations[node] = self.incarnations.get(node, 0) + 1
+        clock = self._clocks[node] = NodeClock(self.heap, lambda: None, 0.0)
+        share = self.shares[node] = Share(
+            clock=clock,
+            store=MemoryStore(clock, rows),
+            machine=MailMachine(),
+            links=self.fabric.add(node),
+            incarnation=self.incarnations[node],
+            draw=self.chance.randint,
+        )
+        self.result(share.start())
+        return share
+
+    def kill(self, node: int) -> None:
+        """A node's process is gone, with all that it had not committed."""
+        self._clocks.pop(node).end()
+        self.shares.pop(node)
+        self.fabric.remove(node)
+
+    def run(self, seconds: float) -> None:
+        """Time passes."""
+        self.heap.runUntil(self.heap.now + seconds)
+
+    def until(self, isSo: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> None:
+        """Time passes until it is so; it must be so in time."""
+        end = self.heap.now + seconds
+        while not isSo():
+            assert self.heap.now < end, "not in time"
+            self.run(0.05)
+
+    def result(self, waiting: Any) -> Any:
+        """What an awaitable comes to; its exception is raised."""
+        done = waiting if isinstance(waiting, Deferred) else Deferred.fromCoroutine(waiting)
+        found: list[Any] = []
+        done.addBoth(found.append)
+        self.until(lambda: found)
+        if hasattr(found[0], "raiseException"):
+            found[0].raiseException()
+        return found[0]
