@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-PROCESS_TESTS = ("tests/faults", "tests/clients", "tests/admin/test_process.py")
+PROCESS_TESTS = ("tests/faults", "tests/clients", "tests/chaos", "tests/admin/test_process.py")
 SIMULATION = ("tests/simulation/test_seeds.py",)  # uses both cores by itself
 SEEDS = "500"
 PACKAGES = ("jindimail", "twisted", "tests", "bench")

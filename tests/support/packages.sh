@@ -6,7 +6,7 @@
 set -eu
 
 clients="swaks msmtp curl mutt neomutt isync offlineimap3 getmail6 fetchmail mpop mblaze s-nail ca-certificates"
-faults="gcc libc6-dev mount procps"
+faults="gcc libc6-dev mount procps iproute2 nftables"
 bench="postfix dovecot-core dovecot-lmtpd dovecot-pop3d dovecot-imapd openssl"
 
 wanted=""
