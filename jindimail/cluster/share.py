@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.events import Events
+from jindimail.cluster.operations import Operations
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.replication.copies import Copies
@@ -28,6 +30,8 @@ class Share:
 
     @ivar groups: its replicas.
     @ivar buckets: all buckets, wherever they are.
+    @ivar events: what happened to the array, as seen here.
+    @ivar operations: what operators ask of the array.
     """
 
     def __init__(
@@ -41,12 +45,16 @@ class Share:
         draw: Callable[[int, int], int],
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included.
         @param place: where snapshots are made; without it, in memory.
+        @param seconds: the wall clock; without it, `clock` is one.
         """
         self.links = links
+        self.events = Events(node=links.node, seconds=seconds or clock.seconds)
+        self.operations = Operations()
         self.userMap = UserMap(links.node)
         self.groups = Groups(
             clock=clock,
