@@ -20,6 +20,7 @@ LAYERS = (  # top down, as in setup.cfg
     ("IMAP4", "jindimail/imap4"),
     ("IMAP4 commands", "jindimail/imap4/commands"),
     ("Administration", "jindimail/admin"),
+    ("What edges share", "jindimail/edge"),
     ("Delivery", "jindimail/delivery"),
     ("Queue", "jindimail/queue"),
     ("Mailboxes", "jindimail/mailbox"),

@@ -1,115 +1,54 @@
 """
-An IMAP connection: octets in, responses out, one command at a time.
+An IMAP connection: the edge's connection (edge/connection.py) with IMAP's reader, whose events are commands, literals and lines.
 
-Theory of operation. Octets go into the `Reader`, which is also the queue of pipelined commands: an event is taken from it only when
-the command before is answered (RFC 3501 §5.5), so that answers cannot be out of order, whatever waits for what. A command is a
-coroutine; it may ask for a `line` of its own (SASL, DONE). What commands send is collected and written in pieces. Two things hold the
-queue up: `_isBusy`, a command at work, and `_isStalled`, a client that does not read (the connection is its transport's streaming
-producer). While the queue is held up and long, the transport is not read.
+A command is a coroutine; it may ask for a `line` of its own (SASL, DONE), and while it waits for one it is not at work.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IPushProducer,
-    IReactorTime,
-    ISSLTransport,
-    ITCPTransport,
-)
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.mail import imap4
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from jindimail.edge.connection import IConnectionFactory, MailboxConnection
+from jindimail.edge.peers import Peer
 from jindimail.errors import JindimailError, ProtocolError
 from jindimail.imap4 import answers
-from jindimail.imap4.limits import Limits
 from jindimail.imap4.reader import Absurd, Broken, Command, Line, Offer, Reader
 from jindimail.mailbox.sessions import Session
 
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
-_TOO_MANY: Final = b"[UNAVAILABLE] too many connections, try later"
+_SHUTTING_DOWN: Final = b"[UNAVAILABLE] server is shutting down"
 
 
-class IConnectionFactory(Protocol):
-    """What a connection needs of its factory."""
-
-    reactor: IReactorTime
-    limits: Limits
-    hostName: bytes
-
-    def connectionEnded(self, connection: Connection) -> None:
-        """The connection is lost."""
-
-
-@implementer(IPushProducer)
-class Connection(imap4.IMAP4Server):
+class Connection(MailboxConnection, imap4.IMAP4Server):
     """The transport's side of a session; the subclass answers the commands."""
 
-    log = Logger()
-    factory: IConnectionFactory
-    transport: Any
-
-    def __init__(self, factory: IConnectionFactory, session: Session | None, peer: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.factory = factory
-        self.session = session
-        self.peer = peer
-        self.limits = factory.limits
-        self.isSecure = False
-        self.isGone = False
-        self._reader = Reader(factory.limits)
-        self._out: list[bytes] = []
-        self._outOctets = 0
-        self._isBusy = False
-        self.isStalled = False
-        self._isWorking = False
-        self._isClosing = False
-        self._leavingText = b""
-        self._isReading = True
-        self._roomWanted: Deferred[None] | None = None
+    def __init__(self, factory: IConnectionFactory, session: Session | None, peer: Peer) -> None:
+        imap4.IMAP4Server.__init__(self)
+        MailboxConnection.__init__(self, factory, session, peer)
+        self._reader: Reader = Reader(self.limits)
+        self._leavingText = _SHUTTING_DOWN
         self._lineWanted: Deferred[bytes] | None = None
-        self._badCommands = 0
 
     # --- What happens to the connection -----------------------------------------------------------------
 
-    def connectionMade(self) -> None:
-        """Greet."""
-        self.tags = {}
-        self.isSecure = ISSLTransport.providedBy(self.transport)
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-        self.transport.registerProducer(self, True)
-        self.setTimeout(self.limits.loginSeconds)
-        if self.session is None:
-            self.bye(_TOO_MANY)
-            return
-        self.session.disconnect = self.cutOff
-        self.greet()
-        self.flush()
+    def turnAway(self) -> None:
+        """RFC 3501 §7.1.5."""
+        self.bye(b"[UNAVAILABLE] too many connections, try later")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Whatever waits for the client waits no more; what is being committed goes on."""
-        self.isGone = True
-        self.setTimeout(None)
-        self._out.clear()
-        for waiting in (self._roomWanted, self._lineWanted):
-            if waiting is not None:
-                waiting.errback(Failure(ConnectionDone()))
-        self._roomWanted = self._lineWanted = None
-        self.ended()
-        if self.session is not None:
-            self.session.end()
-        self.factory.connectionEnded(self)
+        """Whoever waits for a line waits no more."""
+        waiting, self._lineWanted = self._lineWanted, None
+        MailboxConnection.connectionLost(self, reason)
+        if waiting is not None:
+            waiting.errback(Failure(ConnectionDone()))
 
     def dataReceived(self, data: bytes) -> None:
         """Queue what came in and work on it."""
@@ -117,34 +56,22 @@ class Connection(imap4.IMAP4Server):
             return
         self.resetTimeout()
         self._reader.feed(data)
-        self._work()
+        self.work()
         if self._reader.isBehindLiteral:
             self._acknowledgeAtOnce()
-
-    def pauseProducing(self) -> None:
-        """The transport is full: the client does not read as fast as we write."""
-        self.isStalled = True
-
-    def resumeProducing(self) -> None:
-        """The client has taken what was written."""
-        self.isStalled = False
-        self.resetTimeout()
-        waiting, self._roomWanted = self._roomWanted, None
-        if waiting is not None:
-            waiting.callback(None)
-        self._work()
-
-    def stopProducing(self) -> None:
-        """The transport is gone; `connectionLost` follows."""
-
-    def closeWhenIdle(self) -> None:
-        """Close the connection, once the command under way is answered; one that only waits for the client is not."""
-        self.leave(b"[UNAVAILABLE] server is shutting down")
-        self._work()
 
     def leave(self, text: bytes) -> None:
         """Close the connection after the command under way."""
         self._leavingText = text
+        self._isLeaving = True
+
+    def depart(self) -> None:
+        """RFC 3501 §7.1.5."""
+        self.bye(self._leavingText)
+
+    def tire(self) -> None:
+        """RFC 3501 §5.4."""
+        self.bye(b"Autologout; idle for too long")
 
     # --- Commands ---------------------------------------------------------------------------------------
 
@@ -156,32 +83,8 @@ class Connection(imap4.IMAP4Server):
         """Keep, stream or refuse a literal (`_reader`)."""
         raise NotImplementedError
 
-    def greet(self) -> None:
-        """Send the greeting (RFC 3501 §7.1)."""
-        raise NotImplementedError
-
-    def ended(self) -> None:
-        """The connection is lost: let go of everything."""
-        raise NotImplementedError
-
-    def _work(self) -> None:
-        """Answer what waits, as far as the commands and the client let us."""
-        if self._isWorking or self.isGone:
-            return
-        self._isWorking = True
-        while not (self.isStalled or self._isClosing or (self._isBusy and self._lineWanted is None)):
-            if self._leavingText:
-                self.bye(self._leavingText)
-                break
-            event = self._reader.next()
-            if event is None:
-                break
-            self._take(event)
-        self._isWorking = False
-        self.flush()
-        self._regulate()
-
-    def _take(self, event: Command | Offer | Broken | Line | Absurd) -> None:
+    def take(self, event: Command | Offer | Broken | Line | Absurd) -> None:
+        """Answer what the reader read, or begin to."""
         match event:
             case Command():
                 self._start(event.tag, self.perform(event))
@@ -197,6 +100,7 @@ class Connection(imap4.IMAP4Server):
     def _giveLine(self, octets: bytes) -> None:
         waiting, self._lineWanted = self._lineWanted, None
         assert waiting is not None
+        self._isBusy = True
         waiting.callback(octets)
 
     def _refuseBroken(self, event: Broken) -> None:
@@ -212,7 +116,7 @@ class Connection(imap4.IMAP4Server):
 
     def _done(self, _: None) -> None:
         self._isBusy = False
-        self._work()
+        self.work()
 
     def _failed(self, failure: Failure, tag: bytes) -> None:
         """The outermost shell: what is no error of ours is logged, and the client learns that it was not its fault."""
@@ -221,20 +125,7 @@ class Connection(imap4.IMAP4Server):
             return
         self.log.failure("command failed in session {session}", failure, session=self.sessionId)
         self.refuse(tag, JindimailError())
-        self._work()
-
-    def _regulate(self) -> None:
-        """Read on only while the queue has room."""
-        if self.isGone or self._isClosing:
-            return
-        isHeldUp = self.isStalled or (self._isBusy and self._lineWanted is None)
-        wanted = not isHeldUp or self._reader.waitingOctets <= self.limits.inputOctetsMax
-        if wanted != self._isReading:
-            self._isReading = wanted
-            if wanted:
-                self.transport.resumeProducing()
-            else:
-                self.transport.pauseProducing()
+        self.work()
 
     async def line(self) -> bytes:
         """The client's next line, which is no command; fails when the client goes away."""
@@ -243,24 +134,11 @@ class Connection(imap4.IMAP4Server):
         self.flush()
         self._reader.readLine()
         waiting = self._lineWanted = Deferred()
-        self._work()
+        self._isBusy = False
+        self.work()
         return await waiting
 
     # --- Answers ----------------------------------------------------------------------------------------
-
-    def send(self, *octets: bytes) -> None:
-        """Send octets of responses, soon."""
-        if self._isClosing:
-            return
-        self._out += octets
-        for piece in octets:
-            self._outOctets += len(piece)
-        if self._outOctets >= self.limits.outputOctets:
-            self.flush()
-
-    def sendLine(self, line: bytes) -> None:
-        """Send a line."""
-        self.send(line, b"\r\n")
 
     def untagged(self, text: bytes) -> None:
         """Send an untagged response."""
@@ -283,15 +161,6 @@ class Connection(imap4.IMAP4Server):
         """A command was understood."""
         self._badCommands = 0
 
-    async def room(self) -> None:
-        """Wait until the client has taken what was written; fails when it goes away."""
-        self.flush()
-        if self.isGone:
-            raise ConnectionDone
-        if self.isStalled:
-            self._roomWanted = Deferred()
-            await self._roomWanted
-
     async def breathe(self, seconds: float = 0) -> None:
         """Let the reactor do something else."""
         pause: Deferred[None] = Deferred()
@@ -299,12 +168,6 @@ class Connection(imap4.IMAP4Server):
         await pause
         if self.isGone:
             raise ConnectionDone
-
-    def flush(self) -> None:
-        """Write what is collected."""
-        if self._out and not self.isGone:
-            out, self._out, self._outOctets = self._out, [], 0
-            self.transport.write(b"".join(out))
 
     def _acknowledgeAtOnce(self) -> None:
         """
@@ -317,53 +180,8 @@ class Connection(imap4.IMAP4Server):
         if _QUICKACK is not None and isinstance(handle, socket.socket) and not self.isGone:
             handle.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
-    # --- The end ----------------------------------------------------------------------------------------
-
     def bye(self, text: bytes) -> None:
         """Say why, and close (RFC 3501 §7.1.5)."""
         if not self._isClosing:
             self.untagged(b"BYE " + text)
             self.close()
-
-    def close(self) -> None:
-        """Send what is written and close; whoever does not let us is cut off."""
-        if self._isClosing or self.isGone:
-            return
-        self.flush()
-        self._isClosing = True
-        self._reader.clear()
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        self.setTimeout(self.limits.goodbyeSeconds)
-
-    def cutOff(self) -> None:
-        """Drop the connection at once: the client must not take half a response for a whole one."""
-        self._isClosing = True
-        self._out.clear()
-        self.transport.abortConnection()
-
-    def timeoutConnection(self) -> None:
-        """No command, or no progress, for too long (RFC 3501 §5.4)."""
-        if self._isClosing or self.isStalled:
-            self.cutOff()
-        elif self._isBusy and self._lineWanted is None:
-            self.setTimeout(self.timeOut)
-        else:
-            self.bye(b"Autologout; idle for too long")
-
-    def callLater(self, period: float, func: Any) -> IDelayedCall:
-        """`TimeoutMixin`'s clock."""
-        return self.factory.reactor.callLater(period, func)
-
-    def setTimeout(self, period: int | None) -> None:
-        """Close the connection after so many seconds without `resetTimeout`."""
-        TimeoutMixin.setTimeout(self, period)
-
-    def resetTimeout(self) -> None:
-        """The client is alive."""
-        TimeoutMixin.resetTimeout(self)
-
-    @property
-    def sessionId(self) -> str:
-        """What logs call the session."""
-        return self.session.id if self.session is not None else "refused"

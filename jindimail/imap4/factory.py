@@ -1,92 +1,30 @@
-"""The factory of IMAP connections: what they are given, how they are bounded, how they end."""
+"""The factory of IMAP sessions."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
-from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import ServerFactory
-
 from jindimail.delivery.spool import Spool
-from jindimail.imap4.connection import Connection
+from jindimail.edge.connections import MailboxService
+from jindimail.edge.peers import Peer
 from jindimail.imap4.limits import Limits
 from jindimail.imap4.session import ImapSession
+from jindimail.interfaces import IDelivery
+from jindimail.mailbox.sessions import Session
 
 
-class ImapFactory(ServerFactory):
-    """
-    Makes IMAP sessions.
+class ImapFactory(MailboxService[ImapSession, Limits]):
+    """Makes IMAP sessions; `delivery` and `spool` are for APPEND."""
 
-    `tls` is what `startTLS` takes, or None: no STARTTLS. `plaintextPasswords` allows passwords before TLS to loopback peers.
-    Implicit TLS (imaps) is the listener's to put around it.
-    """
-
-    noisy = False
+    service = "imap4"
 
     def __init__(
-        self,
-        *,
-        portal: Portal,
-        delivery: Any,
-        spool: Spool,
-        sessions: Any,
-        reactor: IReactorTime,
-        hostName: str,
-        tls: Any = None,
-        plaintextPasswords: bool = False,
-        limits: Limits | None = None,
+        self, *, delivery: IDelivery, spool: Spool, limits: Limits | None = None, **common: Any
     ) -> None:
-        self.portal = portal
+        super().__init__(limits=limits or Limits(), **common)
         self.delivery = delivery
         self.spool = spool
-        self.sessions = sessions
-        self.reactor = reactor
-        self.hostName = hostName.encode("ascii", "replace")
-        self.tls = tls
-        self.plaintextPasswords = plaintextPasswords
-        self.limits = limits or Limits()
-        self._connections: set[Connection] = set()
-        self._idle: list[Deferred[None]] = []
-        self._isClosing = False
 
-    def buildProtocol(self, addr: IAddress | None) -> ImapSession:  # type: ignore[override]
-        """A session, or one that only says that there are too many."""
-        peer = str(getattr(addr, "host", "local"))
-        session = None if self._isClosing else self.sessions.admit("imap4", peer)
-        connection = ImapSession(self, session, peer, isLoopback(peer))
-        self._connections.add(connection)
-        return connection
-
-    def connectionEnded(self, connection: Connection) -> None:
-        """A connection is lost."""
-        self._connections.discard(connection)
-        if not self._connections:
-            idle, self._idle = self._idle, []
-            for waiting in idle:
-                waiting.callback(None)
-
-    def closeWhenIdle(self) -> Deferred[None]:
-        """End all sessions after the command under way; fires when the last connection is gone."""
-        self._isClosing = True
-        if not self._connections:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._idle.append(waiting)
-        for connection in tuple(self._connections):
-            connection.closeWhenIdle()
-        return waiting
-
-
-def isLoopback(peer: str) -> bool:
-    """Whether a peer is this machine: a loopback address, or a UNIX socket's `local`."""
-    if peer == "local":
-        return True
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    def sessionOf(self, session: Session | None, peer: Peer) -> ImapSession:
+        """An IMAP session."""
+        return ImapSession(self, session, peer)

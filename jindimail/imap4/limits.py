@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jindimail.edge.limits import ConnectionLimits
+
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(ConnectionLimits):
     """What one connection may cost."""
 
+    loginSeconds: int = 60
+    idleSeconds: int = 1_800  # RFC 3501 §5.4: at least 30 minutes
+    closeSeconds: int = 30
+    outputOctets: int = 65_536
+    badCommandsMax: int = 20
     lineOctetsMax: int = 65_536
     literalOctetsMax: int = 65_536  # of a string held in memory
     commandOctetsMax: int = 262_144  # of one command's text and its strings
     messageOctetsMax: int = 64 * MIB  # APPENDLIMIT (RFC 7889)
     discardOctetsMax: int = 256 * MIB  # of refused octets read to stay in step; beyond it the connection ends
     lineDiscardOctetsMax: int = MIB  # of a line without end
-    inputOctetsMax: int = 65_536  # waiting while a command runs; beyond it the transport is paused
-    outputOctets: int = 65_536  # written at once
-    badCommandsMax: int = 20  # in a row
-    loginFailuresMax: int = 5
-    loginSeconds: int = 60
-    idleSeconds: int = 1_800  # RFC 3501 §5.4: at least 30 minutes
-    goodbyeSeconds: int = 30  # for the last octets to leave

@@ -15,9 +15,11 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 
 from jindimail.directory.credentials import PeerPassword
+from jindimail.edge.connection import IConnectionFactory
+from jindimail.edge.peers import Peer
 from jindimail.errors import AuthenticationFailed, JindimailError, MailboxGone, ProtocolError, Unavailable
 from jindimail.imap4.commands.table import COMMANDS, UID_COMMANDS
-from jindimail.imap4.connection import Connection, IConnectionFactory
+from jindimail.imap4.connection import Connection
 from jindimail.imap4.reader import Broken, Command, Offer
 from jindimail.imap4.selection import Selection
 from jindimail.imap4.syntax import Cursor, Ranges
@@ -35,6 +37,7 @@ from jindimail.imap4.verbs import (
 )
 from jindimail.imap4.view import Spans
 from jindimail.interfaces import IAccount
+from jindimail.mailbox.sessions import Session
 
 
 class ISessionFactory(IConnectionFactory, Protocol):
@@ -52,9 +55,8 @@ class ImapSession(Connection):
 
     factory: ISessionFactory
 
-    def __init__(self, factory: ISessionFactory, session: Any, peer: str, isLoopback: bool) -> None:
+    def __init__(self, factory: ISessionFactory, session: Session | None, peer: Peer) -> None:
         super().__init__(factory, session, peer)
-        self.isLoopback = isLoopback
         self.account: Any = None
         self.selection: Selection | None = None
         self.upload: Upload | None = None
@@ -78,7 +80,7 @@ class ImapSession(Connection):
     @property
     def mayLogin(self) -> bool:
         """Whether a password may be sent now: under TLS, or where clear text was allowed on loopback."""
-        return self.isSecure or (self.factory.plaintextPasswords and self.isLoopback)
+        return self.isSecure or (self.factory.plaintextPasswords and self.peer.isLoopback)
 
     def capabilities(self) -> dict[bytes, list[bytes] | None]:
         """What is true now (RFC 3501 §6.1.1)."""
@@ -202,7 +204,7 @@ class ImapSession(Connection):
 
         @raise AuthenticationFailed, TooManyAttempts, UserDisabled, Unavailable
         """
-        credentials = PeerPassword(username, password, self.peer)
+        credentials = PeerPassword(username, password, self.peer.address)
         try:
             _, avatar, self._onLogout = await self.factory.portal.login(credentials, None, IAccount)
         except (AuthenticationFailed, UnauthorizedLogin):

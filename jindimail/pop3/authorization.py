@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 from twisted.cred.error import LoginDenied, LoginFailed
 from twisted.cred.portal import Portal
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
 
 from jindimail.directory import sasl
 from jindimail.directory.credentials import PeerPassword
+from jindimail.edge.connection import IConnectionFactory
+from jindimail.edge.peers import Peer
 from jindimail.errors import AuthenticationFailed, ProtocolError, Refusal
 from jindimail.interfaces import IAccount
 from jindimail.mailbox.sessions import Session
 from jindimail.model import INBOX
-from jindimail.pop3.connection import Connection, IConnectionFactory
+from jindimail.pop3.connection import Connection
 from jindimail.pop3.maildrop import Maildrop
 
 
@@ -51,11 +51,9 @@ class IAuthorizingFactory(IConnectionFactory, Protocol):
 class Authorization(Connection):
     """Logs a client in: an account, its exclusive lock and a snapshot of its INBOX."""
 
-    factory: IAuthorizingFactory
+    factory: IAuthorizingFactory  # type: ignore[assignment]
 
-    def __init__(
-        self, factory: IAuthorizingFactory, session: Session | None, peer: str, isLoopback: bool
-    ) -> None:
+    def __init__(self, factory: IAuthorizingFactory, session: Session | None, peer: Peer) -> None:
         super().__init__(factory, session, peer)
         self.account: Any = None
         self.mailbox: Any = None
@@ -66,7 +64,7 @@ class Authorization(Connection):
         self._modSeq = 0
         self._follower: Any = None
         self._isChanged = False
-        self._mayUseClearPassword = isLoopback and factory.plaintextPasswords
+        self._mayUseClearPassword = peer.isLoopback and factory.plaintextPasswords
 
     @property
     def mayUsePassword(self) -> bool:
@@ -83,7 +81,7 @@ class Authorization(Connection):
     def do_CAPA(self) -> None:
         """RFC 2449 §5."""
         self.successResponse(b"capabilities follow")
-        self.reply(b"\r\n".join(self.listCapabilities()), b"\r\n.\r\n")
+        self.send(b"\r\n".join(self.listCapabilities()), b"\r\n.\r\n")
 
     def listCapabilities(self) -> list[bytes]:
         """
@@ -109,7 +107,7 @@ class Authorization(Connection):
         if not self.mayStartTls:
             raise NoTls
         self.successResponse(b"begin TLS")
-        self._flush()
+        self.flush()
         self._reader.clear()
         self._userIs = None
         self.isSecure = True
@@ -136,7 +134,7 @@ class Authorization(Connection):
         self._requirePassword()
         if args is None:
             self.successResponse(b"mechanisms follow")
-            self.reply(*(b"%b\r\n" % name.encode("ascii") for name in sasl.MECHANISMS), b".\r\n")
+            self.send(*(b"%b\r\n" % name.encode("ascii") for name in sasl.MECHANISMS), b".\r\n")
             return None
         self._exchange = sasl.begin(args.decode("ascii", "replace"))
         return self._step(initial)
@@ -154,7 +152,7 @@ class Authorization(Connection):
             return self._login(step.username, step.password)
         self._exchange = exchange
         self.state = "AUTH"
-        self.reply(b"+ %b\r\n" % step.line)
+        self.send(b"+ %b\r\n" % step.line)
         return None
 
     def _requirePassword(self) -> None:
@@ -169,7 +167,7 @@ class Authorization(Connection):
         except AuthenticationFailed as error:
             self._failedLogins += 1
             self.refuse(error)
-            if self._failedLogins >= self.limits.failedLoginsMax:
+            if self._failedLogins >= self.limits.loginFailuresMax:
                 self.close()
             return
         try:
@@ -192,14 +190,13 @@ class Authorization(Connection):
 
     def closeWhenIdle(self) -> None:
         """Nothing is lost with a client that is not logged in, nor reads, nor has finished its TLS handshake."""
-        if self.account is None and self._isStalled and not self._isBusy:
+        if self.account is None and self.isStalled and not self._isBusy:
             self.cutOff()
         else:
             super().closeWhenIdle()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The lock is given back, whatever ended the connection."""
-        super().connectionLost(reason)
+    def ended(self) -> None:
+        """The lock is given back, whatever ended the connection; nothing is deleted but by QUIT (RFC 1939 §6)."""
         if self._follower is not None:
             self._follower.stop()
         logout, self._logout = self._logout, None
@@ -213,7 +210,7 @@ class Authorization(Connection):
         """The portal's answer, its refusals as ours."""
         try:
             return await self.factory.portal.login(
-                PeerPassword(username, password, self.peer), None, IAccount
+                PeerPassword(username, password, self.peer.address), None, IAccount
             )
         except (LoginFailed, LoginDenied):
             raise AuthenticationFailed from None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jindimail.edge.limits import ConnectionLimits
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(ConnectionLimits):
     """What one client may take of the server. Times in seconds, sizes in octets."""
 
     loginSeconds: int = 180
@@ -14,16 +16,11 @@ class Limits:
     idleSeconds: int = 600
     """Without a command, once logged in; RFC 1939 §3 asks for at least ten minutes."""
     closeSeconds: int = 10
-    """From our closing of the connection until it is cut off."""
+    outputOctets: int = 32_768
+    badCommandsMax: int = 50
     lineOctetsMax: int = 512
     """A command with its line end; RFC 2449 §4 asks for at least 255. AUTH's lines have a bound of their own."""
-    pendingOctetsMax: int = 65_536
-    """Commands that wait for their turn; beyond it the connection is not read."""
     wholeOctetsMax: int = 262_144
     """Messages up to this size are read and sent whole; at most 1 MiB."""
     pieceOctets: int = 131_072
     """Larger ones go in pieces of this size: a client that reads slowly holds a few of them in the server's memory."""
-    failedLoginsMax: int = 5
-    """After so many failed logins the connection is closed."""
-    badCommandsMax: int = 50
-    """After so many syntax errors in a row the connection is closed."""

@@ -26,7 +26,7 @@ class LineReader:
         """Octets dropped so far of an overlong line that has not ended."""
 
     @property
-    def pendingOctets(self) -> int:
+    def waitingOctets(self) -> int:
         """Octets fed and not yet taken."""
         return len(self._buffer) - self._start
 
@@ -60,7 +60,7 @@ class LineReader:
         self.discardedOctets = 0
 
     def _dropOverlong(self) -> None:
-        pending = self.pendingOctets
+        pending = self.waitingOctets
         if self.discardedOctets or pending > self._lineOctetsMax:
             discarded = self.discardedOctets + pending
             self.clear()

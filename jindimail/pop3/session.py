@@ -133,9 +133,9 @@ class Pop3(Authorization):
         octets = await self._firstOctets(row, row.size if isWhole else limits.pieceOctets)
         head = b"+OK %d octets\r\n" % row.size
         if len(octets) >= row.size:
-            self.reply(head, stuffed(octets))
+            self.send(head, stuffed(octets))
             return
-        self.reply(head)
+        self.send(head)
         await self._sendPieces(row, octets, None)
 
     async def _excerpt(self, argument: bytes, excerpt: Excerpt) -> None:
@@ -157,7 +157,7 @@ class Pop3(Authorization):
         try:
             while True:
                 sent += len(octets)
-                self.reply(stuffer.stuff(excerpt.cut(octets) if excerpt is not None else octets))
+                self.send(stuffer.stuff(excerpt.cut(octets) if excerpt is not None else octets))
                 if sent >= row.size or (excerpt is not None and excerpt.isComplete):
                     break
                 await self.room()
@@ -167,15 +167,15 @@ class Pop3(Authorization):
         except BaseException:
             self.cutOff()
             raise
-        self.reply(stuffer.end())
+        self.send(stuffer.end())
 
     async def _sendLines(self, text: bytes, pieces: Iterator[bytes]) -> None:
         self.successResponse(text)
         for piece in pieces:
-            self.reply(piece)
-            if self._isStalled:
+            self.send(piece)
+            if self.isStalled:
                 await self.room()
-        self.reply(b".\r\n")
+        self.send(b".\r\n")
 
     # --- Other sessions' changes, and ours --------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from jindimail.directory import sasl
+from jindimail.edge.peers import Peer
 from jindimail.errors import AuthenticationFailed, JindimailError, RelayDenied, StorageFull, TooLarge
 from jindimail.model import Body, Recipient
 from jindimail.smtp import reply, state, syntax, trace
@@ -22,7 +23,7 @@ from jindimail.smtp.filing import fileMessage
 from jindimail.smtp.login import Login
 from jindimail.smtp.outcome import answerAll, answerEach
 from jindimail.smtp.reply import replyOf
-from jindimail.smtp.surroundings import Peer, Surroundings
+from jindimail.smtp.surroundings import Surroundings
 from jindimail.smtp.transaction import Transaction
 
 Answer = bytes | Coroutine[Any, Any, bytes]

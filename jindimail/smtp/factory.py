@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import ServerFactory
 
 from jindimail.delivery.spool import Spool
+from jindimail.edge.connections import Connections
 from jindimail.interfaces import IDelivery, ISessions
 from jindimail.smtp import state
 from jindimail.smtp.limits import SmtpLimits
@@ -19,14 +18,12 @@ from jindimail.smtp.protocol import SmtpProtocol
 from jindimail.smtp.surroundings import Surroundings
 
 
-class SmtpFactory(ServerFactory):
+class SmtpFactory(Connections[SmtpProtocol]):
     """
     One of `smtp` (from other servers), `submission` (from users) and `lmtp` (from a server in front, which is trusted).
 
-    `setLimits` and `tls` take effect for connections made afterwards. For implicit TLS wrap the factory.
+    `setLimits` and `tls` take effect for connections made afterwards.
     """
-
-    noisy = False
 
     def __init__(
         self,
@@ -45,12 +42,10 @@ class SmtpFactory(ServerFactory):
         """
         `service` is a name of `state.SERVICES`; `portal` is needed for submission only; `tls` is what `startTLS` takes, or None.
         """
+        super().__init__()
         self.sessions = sessions
         self.reactor: Any = reactor
         self.tls = tls
-        self.isLeaving = False
-        self._connections: set[SmtpProtocol] = set()
-        self._gone: list[Deferred[None]] = []
         self.surroundings = Surroundings(
             service=state.SERVICES[service],
             portal=portal,
@@ -67,32 +62,8 @@ class SmtpFactory(ServerFactory):
         """A connection; whether it is admitted shows when it is made."""
         connection = SmtpProtocol(self)
         connection.factory = self
-        self._connections.add(connection)
-        return connection
+        return self.added(connection)
 
     def setLimits(self, limits: SmtpLimits) -> None:
         """Other bounds, for connections made from now on."""
         self.surroundings = replace(self.surroundings, limits=limits)
-
-    def forget(self, protocol: SmtpProtocol) -> None:
-        """A connection is gone."""
-        self._connections.discard(protocol)
-        if not self._connections:
-            gone, self._gone = self._gone, []
-            for each in gone:
-                each.callback(None)
-
-    def closeWhenIdle(self) -> Deferred[None]:
-        """
-        Let connections finish the message they are at, then end them with 421; fires when all are gone.
-
-        Stop listening first; who connects all the same is turned away.
-        """
-        self.isLeaving = True
-        if not self._connections:
-            return succeed(None)
-        gone: Deferred[None] = Deferred()
-        self._gone.append(gone)
-        for connection in tuple(self._connections):
-            connection.closeWhenIdle()
-        return gone

@@ -11,11 +11,12 @@ from twisted.logger import Logger
 from jindimail.directory.addresses import canonicalAddress, untagged
 from jindimail.directory.credentials import PeerPassword
 from jindimail.directory.sasl import Credentials
+from jindimail.edge.peers import Peer
 from jindimail.errors import AuthenticationFailed, BadAddress, JindimailError, Unavailable, UserDisabled
 from jindimail.interfaces import IAccount
 from jindimail.smtp import reply
 from jindimail.smtp.reply import replyOf
-from jindimail.smtp.surroundings import Peer, Surroundings
+from jindimail.smtp.surroundings import Surroundings
 
 
 class Login:

@@ -24,9 +24,10 @@ from twisted.mail.smtp import ESMTP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.edge.peers import peerOf
 from jindimail.smtp import reply
 from jindimail.smtp.dialogue import CLOSE, NOTHING, Answer, Dialogue
-from jindimail.smtp.surroundings import Surroundings, peerOf
+from jindimail.smtp.surroundings import Surroundings
 
 
 class IServing(Protocol):
@@ -38,8 +39,8 @@ class IServing(Protocol):
     reactor: Any
     isLeaving: bool
 
-    def forget(self, protocol: SmtpProtocol) -> None:
-        """The connection is gone."""
+    def connectionEnded(self, connection: SmtpProtocol) -> None:
+        """The connection is lost."""
         ...
 
 
@@ -114,7 +115,7 @@ class SmtpProtocol(ESMTP):
             self._dialogue.end()
         if self._session is not None:
             self._session.end()
-        self._serving.forget(self)
+        self._serving.connectionEnded(self)
 
     def closeWhenIdle(self) -> None:
         """Finish what is under way, then say 421 and close."""

@@ -113,7 +113,7 @@ def test_theCheckerLearnsThePeer() -> None:
 
 
 def test_tooManyFailedLoginsEndTheConnection() -> None:
-    protocol, wire = Bed(limits=Limits(failedLoginsMax=2)).connect()
+    protocol, wire = Bed(limits=Limits(loginFailuresMax=2)).connect()
     protocol.dataReceived(b"USER anna\r\nPASS a\r\nAUTH PLAIN " + b64encode(b"\0anna\0b") + b"\r\nNOOP\r\n")
     assert wire.value().count(b"-ERR") == 2
     assert wire.disconnecting

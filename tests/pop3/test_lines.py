@@ -19,7 +19,7 @@ def linesOf(pieces: list[bytes], lineOctetsMax: int) -> list[bytes]:
         reader.feed(piece)
         while (line := reader.next()) is not None:
             lines.append(line)
-        assert reader.pendingOctets <= lineOctetsMax
+        assert reader.waitingOctets <= lineOctetsMax
     return lines
 
 
@@ -38,7 +38,7 @@ def test_linesWaitInTheReaderUntilTaken(octets: bytes) -> None:
     reader = LineReader(1000)
     for at in range(len(octets)):
         reader.feed(octets[at : at + 1])
-    assert reader.pendingOctets == len(octets)
+    assert reader.waitingOctets == len(octets)
     lines = iter(reader.next, None)
     assert list(lines) == [line.removesuffix(b"\r") for line in octets.split(b"\n")[:-1]]
 

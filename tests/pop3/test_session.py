@@ -423,7 +423,7 @@ def test_aLineWithoutEndIsGivenUpInConstantMemory() -> None:
     block = b"x" * 65536
     for _ in range(20):
         protocol.dataReceived(block)
-        assert protocol._reader.pendingOctets == 0
+        assert protocol._reader.waitingOctets == 0
     assert wire.value() == b"-ERR line too long\r\n"
     assert wire.disconnecting
 
@@ -438,7 +438,7 @@ def test_commandsWaitInABoundedQueue() -> None:
             break
         protocol.dataReceived(b"NOOP\r\n" * 100)
     assert wire.producerState == "paused"
-    assert protocol._reader.pendingOctets < 70_000
+    assert protocol._reader.waitingOctets < 70_000
     bed.store.release()
     assert wire.producerState == "producing"
     assert wire.value().count(b"+OK\r\n") > 10_000

@@ -1,0 +1,1 @@
+"""What the edges share: connections, their factories, who is at the other end."""
