@@ -23,12 +23,12 @@ from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from jindimail.admin.certificates import ReloadableCertificate, contextOf
 from jindimail.admin.control import ControlFactory
+from jindimail.admin.eagertls import TlsFromTheStart
 from jindimail.admin.endpoints import checkEndpoints, serverEndpoints
 from jindimail.admin.listening import Listening
 from jindimail.admin.livenode import SERVING, STOPPING, LiveNode
@@ -227,7 +227,7 @@ class NodeService(Service):
 
     def _wrapped(self, service: str, factory: Any) -> Any:
         if service in IMPLICIT_TLS:
-            return TLSMemoryBIOFactory(self.certificate, False, factory)
+            return TlsFromTheStart(factory, self.certificate)
         return factory
 
     # --- while it runs

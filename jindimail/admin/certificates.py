@@ -34,7 +34,7 @@ class ReloadableCertificate(ContextFactory):
     """
     Makes server connections with the certificate as it was last read.
 
-    It serves both `startTLS` and TLSMemoryBIOFactory, so one `reload` is enough for all services; connections under
+    It serves STARTTLS and implicit TLS, so one `reload` is enough for all services; connections under
     way keep what they began with.
     """
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
@@ -65,3 +66,42 @@ class EagerTls(TLSMemoryBIOProtocol):
 def tlsFactory(context: Any) -> TLSMemoryBIOFactory:
     """The factory of all server connections with a context (IOpenSSLServerConnectionCreator, IOpenSSLContextFactory)."""
     return TLSMemoryBIOFactory(context, False, Factory())
+
+
+class TlsFromTheStart(Factory):
+    """
+    Implicit TLS around a factory (RFC 8314 §3): the same `startTLS` that STARTTLS ends in, before the protocol has a transport.
+    """
+
+    noisy = False
+
+    def __init__(self, inner: Any, context: Any) -> None:
+        self.inner = inner
+        self._context = context
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
+        """The inner factory's protocol, behind TLS."""
+        protocol = self.inner.buildProtocol(addr)
+        return None if protocol is None else _Opening(protocol, self._context)
+
+    def doStart(self) -> None:
+        """The inner factory begins."""
+        self.inner.doStart()
+
+    def doStop(self) -> None:
+        """The inner factory ends."""
+        self.inner.doStop()
+
+
+class _Opening(Protocol):
+    """Stands for a protocol until its connection is made."""
+
+    def __init__(self, protocol: Any, context: Any) -> None:
+        self._protocol = protocol
+        self._context = context
+
+    def makeConnection(self, transport: Any) -> None:
+        """Put TLS between the connection and its protocol, and connect that."""
+        transport.protocol = self._protocol
+        transport.startTLS(self._context)
+        self._protocol.makeConnection(transport)

@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from jindimail.admin.certificates import ReloadableCertificate, selfSigned
 from jindimail.admin.eager import EagerServer, makeEager
+from jindimail.admin.eagertls import TlsFromTheStart
 from jindimail.config import Tls
 
 ANSWER_OCTETS = 200_000
@@ -42,6 +43,7 @@ class Server(Protocol):
 
     def connectionMade(self) -> None:
         """Produce, as all of our protocols do."""
+        self.hasBegunSecure = ISSLTransport.providedBy(self.transport)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -101,6 +103,10 @@ class Client:
         self.context.maximum_version = maximum
         self.plain.sendall(b"T")
         assert self.plain.recv(2) == b"go"
+        return self.begin()
+
+    def begin(self) -> ssl.SSLSocket:
+        """Start TLS without asking."""
         return self.context.wrap_socket(self.plain)
 
 
@@ -115,7 +121,7 @@ def read(secure: ssl.SSLSocket, octets: int) -> bytes:
 class EagerTlsTests(TestCase):
     """A server that starts TLS, and a client that speaks it."""
 
-    async def converse(self, talk: Callable[[Client], None]) -> Server:
+    async def converse(self, talk: Callable[[Client], None], *, isImplicit: bool = False) -> Server:
         """Let a client talk to a server; the server, when the connection has ended."""
         certificate, key = selfSigned("mail.test", datetime.now(UTC))
         folder = Path(self.mktemp())
@@ -131,7 +137,10 @@ class EagerTlsTests(TestCase):
             servers.append(Server(reloadable))
             return servers[0]
 
-        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(build))
+        factory = Factory.forProtocol(build)
+        if isImplicit:
+            factory = TlsFromTheStart(factory, reloadable)
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
         self.addCleanup(port.stopListening)
         makeEager(port)
         await deferToThread(lambda: talk(Client(port.getHost().port)))
@@ -161,6 +170,26 @@ class EagerTlsTests(TestCase):
             secure.close()
 
         await self.converse(talk)
+
+    async def test_implicitTlsIsTheSameLayerFromTheFirstOctetOn(self) -> None:
+        def talk(client: Client) -> None:
+            secure = client.begin()
+            secure.sendall(b"sb")
+            assert read(secure, ANSWER_OCTETS + 4) == b"word" + b"x" * ANSWER_OCTETS
+            secure.sendall(b"q")
+            assert read(secure, 100) == b"bye"
+            secure.close()
+
+        server = await self.converse(talk, isImplicit=True)
+        assert server.hasBegunSecure
+
+    async def test_implicitTlsWithACleartextClientEndsTheConnection(self) -> None:
+        def talk(client: Client) -> None:
+            client.plain.sendall(b"EHLO example.org\r\n" * 3)
+            while client.plain.recv(100):
+                pass
+
+        await self.converse(talk, isImplicit=True)
 
     async def test_aClientThatDoesNotReadStopsTheAnswersToWhatItSentAtOnce(self) -> None:
         def talk(client: Client) -> None:
