@@ -1,32 +1,40 @@
 """
-Which nodes shall have which group's replicas: a plan from the nodes and the wishes so far (design §9). Pure.
+Which nodes shall have which group's replicas, and which shall lead: a plan from the nodes and the wishes so far (design §9). Pure.
 
-Replicas follow weights; a group's replicas stand on different hosts where there are any; what stands well stays. A node that
-joins takes about its share, and nothing else moves: only the most and the least loaded exchange replicas, a few a round, and only if
-they differ by more than one replica from their shares (the hysteresis).
+Replicas and leaders follow weights; a group's replicas stand on different hosts where there are any; what stands well stays. A node that
+joins takes about its share, and nothing else moves: replicas move from more to less loaded nodes, a few a round, and only if
+they differ enough (`electing.unequal`: the hysteresis). `electing` chooses the leaders, which move first, since that costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jindimail.cluster.arrayrecords import DOWN, JOINING, UP, WishRecord
+from jindimail.cluster.arrayrecords import DOWN, GONE, JOINING, UP, WishRecord
+from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
 
 ARRAY_VOTERS_MAX = 5
 MOVES_MAX = 8  # replicas that move only for balance, in one round
-HYSTERESIS = 1.0  # replicas beyond the share
+PEERS_MAX = 8  # nodes that share buckets with a node, where that can be: heartbeats cost by the pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedNode:
-    """What the plan needs to know of a node."""
+    """
+    What the plan needs to know of a node.
 
-    weight: int  # 0: a witness
+    @ivar weight: 0 for a witness.
+    @ivar leaderShare: the part of its weight with which it leads: less for one that is loaded above the others, 0 for one that
+        should lead nothing (its disk is full or stuck).
+    """
+
+    weight: int
     host: str
     state: str
     downSeconds: float = 0.0
+    leaderShare: float = 1.0
 
 
 @dataclass(slots=True)
@@ -34,6 +42,7 @@ class _Plan:
     nodes: Mapping[int, PlannedNode]
     repairSeconds: float
     counts: dict[int, int] = field(default_factory=dict)
+    peers: dict[int, dict[int, int]] = field(default_factory=dict)  # node → peer → groups shared
 
     def isKept(self, node: int) -> bool:
         """Whether a replica there is left where it is: a node that is down for a moment comes back."""
@@ -41,6 +50,15 @@ class _Plan:
         return known is not None and (
             known.state in (UP, JOINING) or (known.state == DOWN and known.downSeconds < self.repairSeconds)
         )
+
+    def isStale(self, node: int) -> bool:
+        """Whether a node is down for so long that another takes its place, if there is one."""
+        known = self.nodes.get(node)
+        return known is not None and known.state == DOWN and not self.isKept(node)
+
+    def isFull(self, node: int) -> bool:
+        """Whether a node may keep bodies."""
+        return self.nodes[node].weight > 0
 
     def share(self, node: int) -> float:
         """Replicas by weight: the measure that is made equal."""
@@ -50,6 +68,27 @@ class _Plan:
         """The nodes that new replicas may go to."""
         return [node for node, known in self.nodes.items() if known.state == UP and known.weight > 0]
 
+    def witness(self) -> int | None:
+        """A node that may vote beside two full ones."""
+        return next((node for node in self.nodes if not self.isFull(node) and self.isKept(node)), None)
+
+    def put(self, node: int, others: Iterable[int], change: int = 1) -> None:
+        """A replica comes to a node (or, -1, goes), beside these others."""
+        self.counts[node] = self.counts.get(node, 0) + change
+        for other in others:
+            for one, two in ((node, other), (other, node)):
+                shared = self.peers.setdefault(one, {})
+                shared[two] = shared.get(two, 0) + change
+                if not shared[two]:
+                    del shared[two]
+
+    def strangers(self, node: int, others: Collection[int]) -> int:
+        """How many peers beyond the bound a replica at a node would make, beside these others."""
+        peers = self.peers.get(node, {})
+        fresh = [other for other in others if other not in peers]
+        mine = max(0, len(peers) + len(fresh) - PEERS_MAX) if fresh else 0
+        return mine + sum(len(self.peers.get(other, {})) >= PEERS_MAX for other in fresh)
+
     def best(self, taken: Collection[int]) -> int | None:
         """The least loaded node for one more replica, on a host of its own if there is one."""
         hosts = {self.nodes[node].host for node in taken if node in self.nodes}
@@ -58,6 +97,7 @@ class _Plan:
             free,
             key=lambda node: (
                 self.nodes[node].host in hosts,
+                self.strangers(node, taken),
                 (self.counts.get(node, 0) + 1) / self.nodes[node].weight,
                 node,
             ),
@@ -72,89 +112,151 @@ def plan(
     *,
     replicas: int,
     repairSeconds: float = 60.0,
+    movesMax: int = MOVES_MAX,
+    leaders: Mapping[int, int] | None = None,
 ) -> dict[int, WishRecord]:
     """
     The wishes that differ from those so far, by group; empty when all is well.
 
     Where no full node is left, nothing is wished: there is nowhere to go.
+
+    @param movesMax: how many replicas may be moved for balance only.
+    @param leaders: who leads which group now, as far as is known: kept where a new leader has to be wished for.
     """
     made = _Plan(nodes, repairSeconds)
     if not made.full():
         return {}
-    placed = {group: _kept(made, wishes.get(group)) for group in groups}
+    buckets = [group for group in groups if group != ARRAY_GROUP]
+    placed = {group: _kept(made, wishes.get(group)) for group in buckets}
     for members in placed.values():
-        for node in members:
-            made.counts[node] = made.counts.get(node, 0) + 1
-    for group in groups:
-        _fill(made, placed[group], ARRAY_VOTERS_MAX if group == ARRAY_GROUP else replicas)
-    _balance(made, placed)
+        for place, node in enumerate(members):
+            made.put(node, members[:place])
+    for group in buckets:
+        _fill(made, placed[group], wishes.get(group), replicas)
+    _balance(made, placed, movesMax)
     wished = {group: _wish(made, members) for group, members in placed.items()}
+    wished = electLeaders(nodes, wishes, wished, leaders or {})
+    if ARRAY_GROUP in groups:
+        wished[ARRAY_GROUP] = _arrayWish(made, wishes.get(ARRAY_GROUP))
     return {group: wish for group, wish in wished.items() if not _isSame(wish, wishes.get(group))}
 
 
 def _kept(made: _Plan, wish: WishRecord | None) -> list[int]:
-    if wish is None:
-        return []
-    full = (node for node in (*wish.voters, *wish.learners) if made.isKept(node))
-    return [node for node in full if made.nodes[node].weight > 0]
+    members = () if wish is None else (*wish.voters, *wish.learners)
+    return [node for node in members if made.isKept(node) and made.isFull(node)]
 
 
-def _fill(made: _Plan, members: list[int], replicas: int) -> None:
+def _fill(made: _Plan, members: list[int], wish: WishRecord | None, replicas: int) -> None:
+    """As many members as there shall be; those that are down for long stay only where nobody can take their place."""
     while len(members) > replicas:
         surplus = max(members, key=lambda node: (made.share(node), node))
         members.remove(surplus)
-        made.counts[surplus] -= 1
+        made.put(surplus, members, -1)
     while len(members) < replicas:
         node = made.best(members)
         if node is None:
-            return
+            break
+        made.put(node, members)
         members.append(node)
-        made.counts[node] = made.counts.get(node, 0) + 1
+    stale = [] if wish is None else [node for node in wish.voters if made.isStale(node) and made.isFull(node)]
+    for node in stale[: replicas - len(members)]:
+        made.put(node, members)
+        members.append(node)
 
 
-def _balance(made: _Plan, placed: Mapping[int, list[int]]) -> None:
-    """Move replicas of buckets from the most to the least loaded, while that makes them more alike."""
-    for _ in range(MOVES_MAX):
-        full = made.full()
-        heavy, light = max(full, key=made.share), min(full, key=made.share)
-        total = sum(made.nodes[node].weight for node in full)
-        held = sum(made.counts.get(node, 0) for node in full)
-        ideal = {node: held * made.nodes[node].weight / total for node in (heavy, light)}
-        over = made.counts.get(heavy, 0) - ideal[heavy]
-        under = ideal[light] - made.counts.get(light, 0)
-        if over <= HYSTERESIS or under <= HYSTERESIS or not _move(made, placed, heavy, light):
+def _balance(made: _Plan, placed: Mapping[int, list[int]], movesMax: int) -> None:
+    """Move replicas of buckets from the more to the less loaded, while that makes them more alike."""
+    full = made.full()
+    held = sum(made.counts.get(node, 0) for node in full)
+    shares = _shares({node: made.nodes[node].weight for node in full}, held, len(placed))
+    for _ in range(movesMax):
+        over = {node: made.counts.get(node, 0) - shares[node] for node in full}
+        if not any(_move(made, placed, heavy, light) for heavy, light in unequal(over)):
             return
+
+
+def _shares(weights: Mapping[int, int], held: int, groups: int) -> dict[int, float]:
+    """How many of the replicas each node should have by its weight; none more than one of each group."""
+    shares: dict[int, float] = {}
+    rest = dict(weights)
+    while rest:
+        each = (held - len(shares) * groups) / sum(rest.values())
+        capped = [node for node, weight in rest.items() if weight * each >= groups]
+        if not capped:
+            return shares | {node: weight * each for node, weight in rest.items()}
+        for node in capped:
+            shares[node] = float(groups)
+            del rest[node]
+    return shares
 
 
 def _move(made: _Plan, placed: Mapping[int, list[int]], heavy: int, light: int) -> bool:
-    for group, members in placed.items():
-        if group == ARRAY_GROUP or heavy not in members or light in members:
+    """Move one replica, of the group that makes the fewest new peers; whether there was any that may."""
+    best: tuple[int, list[int]] | None = None
+    for members in placed.values():
+        if heavy not in members or light in members:
             continue
-        others = {made.nodes[node].host for node in members if node != heavy}
-        isWorse = made.nodes[light].host in others and made.nodes[heavy].host not in others
-        if not isWorse:
-            members[members.index(heavy)] = light
-            made.counts[heavy] -= 1
-            made.counts[light] = made.counts.get(light, 0) + 1
-            return True
-    return False
+        others = [node for node in members if node != heavy]
+        hosts = {made.nodes[node].host for node in others}
+        if made.nodes[light].host in hosts and made.nodes[heavy].host not in hosts:
+            continue
+        cost = made.strangers(light, others)
+        if best is None or cost < best[0]:
+            best = cost, members
+        if not cost:
+            break
+    if best is None:
+        return False
+    members = best[1]
+    others = [node for node in members if node != heavy]
+    members[members.index(heavy)] = light
+    made.put(heavy, others, -1)
+    made.put(light, others)
+    return True
 
 
 def _wish(made: _Plan, members: list[int]) -> WishRecord:
     """An odd number of voters; two full nodes vote together only with a witness, else the second one learns."""
     if len(members) % 2:
         return WishRecord(voters=tuple(members))
-    witness = next(
-        (node for node, known in made.nodes.items() if known.weight == 0 and made.isKept(node)), None
-    )
+    witness = made.witness()
     if witness is not None:
         return WishRecord(voters=(*members, witness))
     return WishRecord(voters=tuple(members[:-1]), learners=tuple(members[-1:]))
 
 
+def _arrayWish(made: _Plan, before: WishRecord | None) -> WishRecord:
+    """
+    The array's own group: an odd number of voters, at most five, the weightiest on hosts of their own, and everybody else learns.
+
+    What it leads to stays, too: a voter is replaced only when it is down for long, or to go.
+    """
+    nodes = made.nodes
+    voters = _kept(made, None if before is None else WishRecord(voters=before.voters))
+    voters = [node for node in voters if nodes[node].state != JOINING][:ARRAY_VOTERS_MAX]
+    while len(voters) < ARRAY_VOTERS_MAX:
+        hosts = {nodes[node].host for node in voters}
+        free = [node for node in made.full() if node not in voters]
+        if not free:
+            break
+        voters.append(min(free, key=lambda node: (nodes[node].host in hosts, -nodes[node].weight, node)))
+    stale = () if before is None else before.voters
+    voters += [node for node in stale if made.isStale(node) and made.isFull(node)][
+        : ARRAY_VOTERS_MAX - len(voters)
+    ]
+    wish = _wish(made, voters)
+    voters = list(wish.voters)
+    voters.sort(
+        key=lambda node: nodes[node].state != UP or not made.isFull(node)
+    )  # stable: who leads stays in front
+    others = [node for node, known in nodes.items() if known.state != GONE and node not in voters]
+    return WishRecord(voters=tuple(voters), learners=tuple(sorted(others)))
+
+
 def _isSame(wish: WishRecord, before: WishRecord | None) -> bool:
     return (
         before is not None
+        and wish.voters[0] == before.voters[0]
         and set(wish.voters) == set(before.voters)
         and set(wish.learners) == set(before.learners)
     )

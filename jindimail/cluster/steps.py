@@ -94,28 +94,30 @@ def _removal(
     leader: int,
     caughtUp: Set[int],
 ) -> Remove | HandOver | None:
-    wished = {*wish.voters, *wish.learners}
-    if any(not members[node].voter for node in wish.voters):
-        return _learnersToRemove(configuration, wished)
-    for member in configuration.members:
-        mayStay = member.node in wish.voters or (member.node in wish.learners and not member.voter)
-        if mayStay:
+    """
+    Those that do not answer go first, and none whose vote the rest would need: what remains must be able to agree.
+
+    While voters are still missing, only learners that nobody wishes for go.
+    """
+    isComplete = all(members[node].voter for node in wish.voters)
+    going = [member for member in configuration.members if not _mayStay(member, wish)]
+    for member in sorted(going, key=lambda member: member.replicaId in caughtUp):
+        if member.replicaId == leader or (member.voter and not isComplete):
             continue
-        if member.replicaId != leader:
+        if not member.voter or _canAgree(configuration.without(member.replicaId), caughtUp):
             return Remove(member.replicaId)
-    successor = next(
-        (node for node in wish.voters if members[node].replicaId in caughtUp and not members[node].witness),
-        None,
-    )
-    isLeaderToGo = all(
-        member.replicaId != leader or member.node not in wish.voters for member in configuration.members
-    )
-    return HandOver(successor) if isLeaderToGo and successor is not None else None
+    if not isComplete or all(member.replicaId != leader for member in going):
+        return None
+    successors = (node for node in wish.voters if members[node].replicaId in caughtUp)
+    successor = next((node for node in successors if not members[node].witness), None)
+    return None if successor is None else HandOver(successor)
 
 
-def _learnersToRemove(configuration: Configuration, wished: Set[int]) -> Remove | None:
-    """While voters are still missing, only learners that nobody wishes for go."""
-    for member in configuration.members:
-        if member.node not in wished and not member.voter:
-            return Remove(member.replicaId)
-    return None
+def _mayStay(member: Member, wish: WishRecord) -> bool:
+    """Whether a member stands where it is wished for; one that shall learn and votes comes again as a learner."""
+    return member.node in wish.voters or (member.node in wish.learners and not member.voter)
+
+
+def _canAgree(configuration: Configuration, caughtUp: Set[int]) -> bool:
+    voters = configuration.voters()
+    return 2 * sum(voter in caughtUp for voter in voters) > len(voters)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord, WishRecord
+from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP, NodeRecord, WishRecord
+from jindimail.cluster.settings import ArraySettings
 from jindimail.model import bucketGroup
 
 Listener = Callable[[], object]
@@ -21,19 +22,27 @@ class UserMap:
 
     @ivar node: this node's number.
     @ivar nodes: all nodes there ever were, by number.
+    @ivar settings: what the array goes by.
     """
 
     def __init__(self, node: int) -> None:
         self.node = node
         self.nodes: Mapping[int, NodeRecord] = {}
+        self.settings = ArraySettings()
         self._wishes: Mapping[int, WishRecord] = {}
         self._listeners: list[Listener] = []
 
-    def update(self, nodes: Mapping[int, NodeRecord], wishes: Mapping[int, WishRecord]) -> None:
+    def update(
+        self,
+        nodes: Mapping[int, NodeRecord],
+        wishes: Mapping[int, WishRecord],
+        settings: ArraySettings | None = None,
+    ) -> None:
         """The array's rows as they are now; who listens is told if they differ from those before."""
-        if (nodes, wishes) == (self.nodes, self._wishes):
+        settings = settings or self.settings
+        if (nodes, wishes, settings) == (self.nodes, self._wishes, self.settings):
             return
-        self.nodes, self._wishes = nodes, wishes
+        self.nodes, self._wishes, self.settings = nodes, wishes, settings
         for listener in self._listeners:
             listener()
 
@@ -66,6 +75,11 @@ class UserMap:
         """Whether a node keeps bodies and serves clients: it is there, and no witness."""
         record = self.nodes.get(node)
         return record is not None and record.state != GONE and record.weight > 0
+
+    def isLeaving(self, node: int) -> bool:
+        """Whether what a node has must be had elsewhere: it is being emptied, or gone."""
+        record = self.nodes.get(node)
+        return record is None or record.state in (DRAINING, GONE)
 
     def isAway(self, node: int) -> bool:
         """Whether the array has agreed that a node is down, or gone."""

@@ -37,7 +37,7 @@ from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
 from jindimail.replication.replica import Asked, Replica, Waiter
 from jindimail.replication.restoring import RETRY_SECONDS, Restoring
-from jindimail.replication.status import GroupStatus, SnapshotInstalled, statusOf
+from jindimail.replication.status import GroupStatus, SnapshotInstalled, caughtUp, statusOf
 from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.transfers import SnapshotPlace, Transfers
 from jindimail.replication.turn import Applied, Before, Superseded, Work
@@ -321,7 +321,24 @@ class Groups:
             return None
         return replica.nodeOf(replica.raft.leader)
 
+    def configurationOf(self, group: int) -> Configuration | None:
+        """The members of a group as its replica here has them, committed or not, if there is one."""
+        replica = self._replicas.get(group)
+        return None if replica is None else replica.raft.configuration
+
+    def caughtUp(self, group: int) -> frozenset[int]:
+        """The replica ids that answer and lack little of the log, the leader's own among them; empty where another node leads."""
+        replica = self._replicas.get(group)
+        if replica is None:
+            return frozenset()
+        near = caughtUp(replica.raft, self._settings.promotionLagMax)
+        return frozenset(each for each in near if not self._neighbours.isSilent(replica.nodeOf(each) or 0))
+
     # --- other nodes
+
+    def silenceSeconds(self, node: int) -> float:
+        """For how long nothing has been heard of a node; infinite if it never was."""
+        return self._neighbours.silenceSeconds(node, self._clock.seconds())
 
     def received(self, node: int, frames: list[bytes]) -> None:
         """Frames that another node's `INodeLink.send` was given came in, in order."""

@@ -9,6 +9,7 @@ unfinished commit is too old counts as silent, since its disk is stuck (design Â
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 
 from jindimail.errors import Corrupt
 from jindimail.interfaces import INodeLink
@@ -138,6 +139,11 @@ class Neighbours:
         """Whether a node is known to be silent."""
         neighbour = self._neighbours.get(node)
         return neighbour is not None and neighbour.isSilent
+
+    def silenceSeconds(self, node: int, now: float) -> float:
+        """For how long nothing has been heard of a node."""
+        neighbour = self._neighbours.get(node)
+        return inf if neighbour is None else now - neighbour.heardAt
 
     def heard(self, node: int, frames: list[bytes], now: float) -> list[AnyTraffic]:
         """Frames came in; their messages. What does not decode is dropped with its frame."""

@@ -116,3 +116,19 @@ def test_aWitnessIsAddedAsOneAndLeadsNothing() -> None:
     wish = WishRecord(voters=(1, 2, WITNESS))
     step = nextStep(configuration, wish, leader=1, caughtUp={1, 2}, witnesses={WITNESS})
     assert step == AddLearner(WITNESS, witness=True)
+
+
+def test_aDeadVoterGoesBeforeALivingOne() -> None:
+    configuration = begun([1, 2, 3], 3)
+    wish = WishRecord(voters=(1,), learners=(2,))
+    step = nextStep(configuration, wish, leader=1, caughtUp={1, 2}, witnesses=set())
+    assert step == Remove(3)
+    step = nextStep(configuration.without(3), wish, leader=1, caughtUp={1, 2}, witnesses=set())
+    assert step == Remove(2)
+
+
+def test_nobodyGoesWhoseVoteTheRestWouldNeed() -> None:
+    configuration = begun([1, 2, 3, 4, 5], 5)
+    wish = WishRecord(voters=(1, 4, 5))
+    assert nextStep(configuration, wish, leader=1, caughtUp={1, 2, 3}, witnesses=set()) is None
+    assert nextStep(configuration, wish, leader=1, caughtUp={1, 2, 3, 4}, witnesses=set()) == Remove(2)
