@@ -82,6 +82,14 @@ class OverQuota(Refusal):
     pop3Text = "quota exceeded"
 
 
+class LargerThanQuota(OverQuota):
+    """The message alone is larger than the account's whole quota: it will never fit."""
+
+    smtpCode = 552
+    smtpEnhanced = "5.2.3"
+    smtpText = "message larger than the recipient's mailbox may be"
+
+
 class MailLoop(Refusal):
     """The message has passed here too often."""
 

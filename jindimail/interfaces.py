@@ -199,6 +199,9 @@ class IAccount(Interface):
     def mayAppend(octets: int) -> Any:
         """Refuse early what `append` of so many octets would refuse: OverQuota, StorageFull."""
 
+    def owns(address: str) -> Any:
+        """Whether an address (a sender's, say), or the one before its `+tag`, belongs to the account and to nobody else."""
+
     def quota() -> Any:
         """`(UsageRecord, quotaOctets, quotaMessages)`."""
 
@@ -264,11 +267,11 @@ class IMailbox(Interface):
 class IDelivery(Interface):
     """What the server promises for mail that comes in (design §7). Methods are awaitable."""
 
-    def resolve(address: str) -> Any:
+    def resolve(address: str, octets: int = 0) -> Any:
         """
-        The `model.Recipient` of an envelope address (str; UTF-8 allowed).
+        The `model.Recipient` of an envelope address (str; UTF-8 allowed), of a message of so many octets (0: unknown).
 
-        @raise RelayDenied, NoSuchUser, UserDisabled, OverQuota, Unavailable
+        @raise RelayDenied, NoSuchUser, UserDisabled, OverQuota, LargerThanQuota, Unavailable
         """
 
     def newDeliveryId() -> bytes:

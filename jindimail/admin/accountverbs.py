@@ -93,6 +93,18 @@ async def removeDomain(node: LiveNode, report: Report, *, domain: str) -> dict[s
     return {"removed": domain}
 
 
+@verb(
+    "postmaster",
+    Argument(name="address", doc="who shall read it", option=True),
+    examples=("jindictl postmaster", "jindictl postmaster --address ada@example.org"),
+)
+async def postmaster(node: LiveNode, report: Report, *, address: str | None = None) -> dict[str, Any]:
+    """Who reads postmaster@ of all domains that have none of their own; with --address, from now on that address."""
+    if address is not None:
+        await node.directory.setPostmaster(address)
+    return {"postmaster": await node.directory.postmaster()}
+
+
 # --- users -------------------------------------------------------------------------------------------------
 
 

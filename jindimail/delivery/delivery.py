@@ -50,9 +50,9 @@ class Delivery:
         self._seconds = seconds
         self._randomOctets = randomOctets
 
-    def resolve(self, address: str) -> Any:
+    def resolve(self, address: str, octets: int = 0) -> Any:
         """See `IDelivery`."""
-        return self._resolver.resolve(address)
+        return self._resolver.resolve(address, octets)
 
     def maySpool(self) -> bool:
         """Whether there is room for new messages."""

@@ -13,7 +13,7 @@ from typing import Any
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import POSTMASTER_SETTING, Resolver
-from jindimail.errors import AddressTaken, NoSuchAlias, NoSuchDomain, NoSuchUser, NotAllowed
+from jindimail.errors import AddressTaken, NoSuchAlias, NoSuchDomain, NoSuchUser, NotAllowed, Refusal
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.entries import (
     CreateAccount,
@@ -57,6 +57,7 @@ class Alias:
 
     address: str
     targets: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,12 @@ class Directory:
 
     async def setPostmaster(self, address: str) -> None:
         """Who reads postmaster@ of all domains that have none of their own."""
-        entry = SetSetting(seconds=self._now(), name=POSTMASTER_SETTING, value=canonicalAddress(address))
+        address = await self._own(address)
+        try:
+            await self._resolver.resolve(address)
+        except Refusal as refusal:
+            raise NotAllowed(f"{address}: {refusal.smtpText}") from None
+        entry = SetSetting(seconds=self._now(), name=POSTMASTER_SETTING, value=address)
         await self._propose(None, entry, address)
 
     async def postmaster(self) -> str:
@@ -212,6 +218,8 @@ class Directory:
     ) -> User:
         """Change an account; None leaves what it has, a quota of 0 is no limit."""
         bucket, account = await self._find(address)
+        if enabled is False:
+            await self._keepPostmaster(bucket, account)
         entry = SetAccount(
             seconds=self._now(),
             accountId=account.accountId,
@@ -232,6 +240,7 @@ class Directory:
     async def removeUser(self, address: str, onProgress: Callable[[int], None] | None = None) -> None:
         """Remove an account with all its mail and addresses. It is disabled at once; the rest goes step by step."""
         bucket, account = await self._find(address)
+        await self._keepPostmaster(bucket, account)
         remaining = 1
         while remaining:
             entry = RemoveAccount(seconds=self._now(), accountId=account.accountId)
@@ -241,6 +250,18 @@ class Directory:
                 onProgress(remaining)
         for one in account.record.addresses:
             await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
+
+    async def _keepPostmaster(self, bucket: int, account: Account) -> None:
+        """Somebody must read postmaster@ (RFC 5321 §4.5.1): the last one who does can neither go nor be disabled."""
+        postmaster = await self.postmaster()
+        if not postmaster:
+            return
+        try:
+            readers = (await self._resolver.resolve(postmaster)).targets
+        except Refusal:
+            return
+        if all((reader.bucket, reader.accountId) == (bucket, account.accountId) for reader in readers):
+            raise NotAllowed(f"postmaster@ leads to {postmaster}: name another first (jindictl postmaster)")
 
     # --- aliases ---
 
@@ -276,7 +297,17 @@ class Directory:
             raise NotAllowed("an alias leads to 1 to 500 other addresses")
         entry = SetAddress(seconds=self._now(), address=address, targets=own, onlyNew=onlyNew)
         await self._propose(bucketOf(address), entry, address)
-        return Alias(address=address, targets=own)
+        return Alias(address=address, targets=own, warnings=await self._unheard(own))
+
+    async def _unheard(self, targets: Sequence[str]) -> tuple[str, ...]:
+        """What is told of an alias's targets that take no mail now; they may come to be later."""
+        found = []
+        for target in targets:
+            try:
+                await self._resolver.resolve(target)
+            except Refusal as refusal:
+                found.append(f"{target}: {refusal.smtpText}")
+        return tuple(found)
 
     async def removeAlias(self, address: str) -> None:
         """Drop an alias."""

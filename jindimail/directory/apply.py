@@ -63,8 +63,9 @@ def createAccount(step: Step, entry: CreateAccount) -> Outcome:
     if any(rows.get(ADDRESS, addressKey(bucket, address)) is not None for address in here):
         return Refused("exists")
     wanted = ((INBOX, ""), *entry.mailboxes)
+    validity = max(entry.uidValidity, step.uidValidityFloor() + 1)
     made = [
-        putNew(step, accountId, ordinal, name, use, entry.uidValidity + ordinal)
+        putNew(step, accountId, ordinal, name, use, validity + ordinal)
         for ordinal, (name, use) in enumerate(wanted)
     ]
     for name, _ in wanted:
@@ -78,7 +79,7 @@ def createAccount(step: Step, entry: CreateAccount) -> Outcome:
             quotaOctets=entry.quotaOctets,
             quotaMessages=entry.quotaMessages,
             inboxId=made[0],
-            uidValidityLast=entry.uidValidity + len(made) - 1,
+            uidValidityLast=validity + len(made) - 1,
             createdSeconds=entry.seconds,
             mayAdminister=entry.mayAdminister,
         ),
@@ -122,6 +123,7 @@ def removeAccount(step: Step, entry: RemoveAccount) -> Outcome:
         step.rows.delete(USER, key)
     for address in record.addresses:
         _dropAddress(step, address, accountId)
+    step.raiseUidValidityFloor(record.uidValidityLast)
     return Steps(remaining=0)
 
 

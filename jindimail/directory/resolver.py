@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jindimail.directory.addresses import canonicalAddress, domainOf, untagged
 from jindimail.errors import (
     BadAddress,
     JindimailError,
+    LargerThanQuota,
     NoSuchUser,
     OverQuota,
     Refusal,
@@ -73,22 +72,22 @@ class Resolver:
         )
         return None if found is None else (record.bucket, found)
 
-    async def resolve(self, address: str) -> Recipient:
+    async def resolve(self, address: str, octets: int = 0) -> Recipient:
         """
-        An envelope recipient.
+        An envelope recipient, of a message of so many octets (0: unknown).
 
         @raise BadAddress, RelayDenied, NoSuchUser: there is no such recipient.
-        @raise UserDisabled, OverQuota: of all the accounts it leads to, none takes mail now.
+        @raise UserDisabled, OverQuota, LargerThanQuota: of all the accounts it leads to, none takes the message now.
         """
         canonical = await self._envelopeAddress(address)
         try:
-            return await self._lead(address, canonical)
+            return await self._lead(address, canonical, octets)
         except Refusal:
             if not self._postmaster or not untagged(canonical).startswith(POSTMASTER + "@"):
                 raise
-        return await self._lead(address, self._postmaster)
+        return await self._lead(address, self._postmaster, octets)
 
-    async def _lead(self, address: str, canonical: str) -> Recipient:
+    async def _lead(self, address: str, canonical: str, octets: int) -> Recipient:
         """Where an address leads, by way of aliases."""
         targets: list[Target] = []
         refusals: list[JindimailError] = []
@@ -97,7 +96,7 @@ class Resolver:
         for _ in range(ALIAS_DEPTH_MAX):
             further: list[str] = []
             for one in level:
-                await self._follow(one, targets, refusals, further)
+                await self._follow(one, octets, targets, refusals, further)
             level = [one for one in dict.fromkeys(further) if one not in seen]
             seen.update(level)
             if not level or len(seen) > TARGETS_MAX:
@@ -121,7 +120,12 @@ class Resolver:
         return canonical
 
     async def _follow(
-        self, address: str, targets: list[Target], refusals: list[JindimailError], further: list[str]
+        self,
+        address: str,
+        octets: int,
+        targets: list[Target],
+        refusals: list[JindimailError],
+        further: list[str],
     ) -> None:
         """Add what one address leads to: a target, a refusal, or addresses to follow further."""
         domain = (await self.domains()).get(domainOf(address))
@@ -139,7 +143,7 @@ class Resolver:
             found: Account | None = await self._buckets.query(
                 record.bucket, FindAccount(accountId=record.accountId)
             )
-            refusal = _refusal(found)
+            refusal = _refusal(found, octets)
             if refusal is not None or found is None:
                 refusals.append(refusal or NoSuchUser())
             else:
@@ -158,14 +162,16 @@ class Resolver:
         return domain.catchAll or None
 
 
-def _refusal(account: Any) -> JindimailError | None:
-    """Why an account takes no mail now."""
+def _refusal(account: Account | None, octets: int) -> JindimailError | None:
+    """Why an account takes no message of so many octets now; a lone full mailbox is full for an empty one too."""
     if account is None:
         return NoSuchUser()
     record, usage = account.record, account.usage
     if not record.enabled:
         return UserDisabled()
-    isFull = (record.quotaOctets and usage.octets >= record.quotaOctets) or (
+    if 0 < record.quotaOctets < octets:
+        return LargerThanQuota()
+    isFull = (record.quotaOctets and usage.octets + max(1, octets) > record.quotaOctets) or (
         record.quotaMessages and usage.messages >= record.quotaMessages
     )
     return OverQuota() if isFull else None

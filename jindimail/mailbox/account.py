@@ -8,7 +8,16 @@ from weakref import WeakSet
 
 from zope.interface import implementer
 
-from jindimail.errors import MailboxExists, NoSuchMailbox, NoSuchUser, NotAllowed, OverQuota, StorageFull
+from jindimail.directory.addresses import canonicalAddress, untagged
+from jindimail.errors import (
+    BadAddress,
+    MailboxExists,
+    NoSuchMailbox,
+    NoSuchUser,
+    NotAllowed,
+    OverQuota,
+    StorageFull,
+)
 from jindimail.interfaces import IAccount, IBuckets
 from jindimail.mailbox.entries import (
     CreateMailbox,
@@ -23,9 +32,9 @@ from jindimail.mailbox.opened import OpenMailbox
 from jindimail.mailbox.outcomes import REFUSALS, MailboxMade, Outcome, Refused
 from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.queries import Account as AccountAnswer
-from jindimail.mailbox.queries import FindAccount, FindMailbox, ListMailboxes, Mailboxes
-from jindimail.model import INBOX, Body, MailboxSummary, UidSet
-from jindimail.store.records import UsageRecord
+from jindimail.mailbox.queries import FindAccount, FindAddress, FindMailbox, ListMailboxes, Mailboxes
+from jindimail.model import INBOX, Body, MailboxSummary, UidSet, bucketOf
+from jindimail.store.records import AddressRecord, UsageRecord
 
 
 @implementer(IAccount)
@@ -170,6 +179,21 @@ class Account:
             raise OverQuota
         if quotaMessages and usage.messages + 1 > quotaMessages:
             raise OverQuota
+
+    async def owns(self, address: str) -> bool:
+        """See `IAccount`."""
+        try:
+            address = canonicalAddress(address)
+        except BadAddress:
+            return False
+        if address in self.addresses:
+            return True
+        if untagged(address) not in self.addresses:
+            return False
+        taken: AddressRecord | None = await self._buckets.query(
+            bucketOf(address), FindAddress(address=address)
+        )
+        return taken is None or (taken.bucket, taken.accountId) == (self.bucket, self.accountId)
 
     async def quota(self) -> tuple[UsageRecord, int, int]:
         """See `IAccount`."""

@@ -20,7 +20,7 @@ from jindimail.mailbox.entries import (
     VoidDelivery,
 )
 from jindimail.mailbox.outcomes import Copied, Done, Expunged, Filed, FlagsStored, Outcome, Refused
-from jindimail.mailbox.step import Step, counted, flagBits, flagNames
+from jindimail.mailbox.step import Step, counted, fittingBits, flagBits, flagNames
 from jindimail.model import DELETED, KEYWORDS_SHIFT, UidSet
 from jindimail.store.bodies import deleteBody
 from jindimail.store.keys import BODYREF, DELIVERY, SUMMARY, bodyrefKey, deliveryKey, prefixKey, summaryKey
@@ -79,6 +79,8 @@ def _file(step: Step, entry: Deliver, filing: Filing, prefixes: dict[bytes, int]
         return FiledRecord(accountId=accountId, refused="disabled")
     size = entry.size + len(filing.prefix)
     if account.quotaOctets or account.quotaMessages:
+        if 0 < account.quotaOctets < size:
+            return FiledRecord(accountId=accountId, refused="tooLarge")
         usage = step.usage(accountId)
         if (account.quotaOctets and usage.octets + size > account.quotaOctets) or (
             account.quotaMessages and usage.messages + 1 > account.quotaMessages
@@ -88,10 +90,9 @@ def _file(step: Step, entry: Deliver, filing: Filing, prefixes: dict[bytes, int]
     mailbox = step.mailbox(mailboxId)
     if mailbox is None or mailbox.owner != accountId:
         return FiledRecord(accountId=accountId, refused="noMailbox")
-    known = flagBits(mailbox.keywords, filing.flags, create=True) if filing.flags else (0, mailbox.keywords)
-    if known is None or mailbox.uidNext > UID_MAX:
+    if mailbox.uidNext > UID_MAX:
         return FiledRecord(accountId=accountId, refused="limit")
-    bits, keywords = known
+    bits, keywords = fittingBits(mailbox.keywords, filing.flags) if filing.flags else (0, mailbox.keywords)
     uid = mailbox.uidNext
     row = MessageRow(
         uid=uid,
@@ -194,10 +195,7 @@ def copyMessages(step: Step, entry: CopyMessages) -> Outcome:
         step, target.owner, octets, len(found), moved=entry.move and source.owner == target.owner
     ):
         return Refused("overQuota")
-    mapped = _mappedFlags(source, target, found)
-    if mapped is None:
-        return Refused("limit")
-    flags, keywords = mapped
+    flags, keywords = _mappedFlags(source, target, found)
     first = target.uidNext
     copies = [
         replace(
@@ -236,18 +234,15 @@ def _hasRoom(step: Step, accountId: int, octets: int, messages: int, *, moved: b
 
 def _mappedFlags(
     source: MailboxRecord, target: MailboxRecord, rows: Sequence[MessageRow]
-) -> tuple[dict[int, int], tuple[str, ...]] | None:
-    """The target's bits for each value of flags in these rows; keywords go by name."""
+) -> tuple[dict[int, int], tuple[str, ...]]:
+    """The target's bits for each value of flags in these rows; keywords go by name, those without room get lost."""
     flags: dict[int, int] = {}
     keywords = target.keywords
-    for value in {row.flags for row in rows}:
+    for value in sorted({row.flags for row in rows}):
         if value < 1 << KEYWORDS_SHIFT:
             flags[value] = value
             continue
-        known = flagBits(keywords, flagNames(source.keywords, value), create=True)
-        if known is None:
-            return None
-        flags[value], keywords = known
+        flags[value], keywords = fittingBits(keywords, flagNames(source.keywords, value))
     return flags, keywords
 
 

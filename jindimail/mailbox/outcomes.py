@@ -12,6 +12,7 @@ import msgspec
 
 from jindimail.errors import (
     JindimailError,
+    LargerThanQuota,
     LimitReached,
     MailboxExists,
     MailboxGone,
@@ -31,6 +32,7 @@ REFUSALS: dict[str, type[JindimailError]] = {
     "noAccount": NoSuchUser,
     "disabled": UserDisabled,
     "overQuota": OverQuota,
+    "tooLarge": LargerThanQuota,
     "noMailbox": NoSuchMailbox,
     "gone": MailboxGone,
     "exists": MailboxExists,

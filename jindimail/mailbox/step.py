@@ -32,12 +32,14 @@ from jindimail.store.keys import (
     messageKey,
     prefixKey,
     summaryKey,
+    uidValidityFloorKey,
     usageKey,
 )
 from jindimail.store.records import (
     AccountRecord,
     BodyrefRecord,
     ChangeRecord,
+    FloorRecord,
     MailboxRecord,
     MessageRow,
     UsageRecord,
@@ -85,6 +87,18 @@ class Step:
         was = self.usage(accountId)
         now = UsageRecord(octets=was.octets + octets, messages=was.messages + messages)
         self.rows.put(USER, usageKey(self.bucket, accountId), encode(now))
+
+    def uidValidityFloor(self) -> int:
+        """The highest UIDVALIDITY that any removed account of this bucket had."""
+        octets = self.rows.get(USER, uidValidityFloorKey(self.bucket))
+        return 0 if octets is None else decode(octets, FloorRecord).uidValidity
+
+    def raiseUidValidityFloor(self, uidValidity: int) -> None:
+        """An account that had this UIDVALIDITY is removed."""
+        if uidValidity > self.uidValidityFloor():
+            self.rows.put(
+                USER, uidValidityFloorKey(self.bucket), encode(FloorRecord(uidValidity=uidValidity))
+            )
 
     # --- mailboxes ---
 
@@ -203,6 +217,16 @@ def flagBits(
             position = positions[name.lower()] = len(keywords)
             keywords = (*keywords, name)
         bits |= 1 << (KEYWORDS_SHIFT + position)
+    return bits, keywords
+
+
+def fittingBits(keywords: tuple[str, ...], names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
+    """Like `flagBits`, but keywords that there is no room for are left out (RFC 9051 §6.4.7: flags SHOULD be kept)."""
+    bits = 0
+    for name in names:
+        known = flagBits(keywords, (name,), create=True)
+        if known is not None:
+            bits, keywords = bits | known[0], known[1]
     return bits, keywords
 
 

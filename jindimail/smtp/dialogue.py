@@ -296,7 +296,7 @@ class Dialogue:
 
     # --- the envelope ------------------------------------------------------------------------------------
 
-    def mail(self, rest: str) -> bytes:
+    def mail(self, rest: str) -> Answer:
         """MAIL."""
         around = self._surroundings
         if around.service.needsLogin and self._login.account is None:
@@ -306,8 +306,19 @@ class Dialogue:
             return replyOf(TooLarge)
         if not around.delivery.maySpool():
             return replyOf(StorageFull)
-        if self._login.account is not None and mail.sender and not self._login.owns(mail.sender):
-            return reply.NOT_YOURS
+        if self._login.account is not None and mail.sender:
+            return self._ownMail(mail)
+        return self._begin(mail)
+
+    async def _ownMail(self, mail: syntax.Mail) -> bytes:
+        """Mail of a login: from its own addresses only (RFC 6409 §6.1)."""
+        try:
+            isOwn = await self._login.account.owns(mail.sender)
+        except JindimailError as error:
+            return replyOf(error)
+        return self._begin(mail) if isOwn else reply.NOT_YOURS
+
+    def _begin(self, mail: syntax.Mail) -> bytes:
         self._transaction = Transaction(mail)
         self._state = state.MAIL
         return reply.SENDER_OK
@@ -323,7 +334,9 @@ class Dialogue:
 
     async def _resolve(self, transaction: Transaction, address: str) -> bytes:
         try:
-            recipient: Recipient = await self._surroundings.delivery.resolve(address)
+            recipient: Recipient = await self._surroundings.delivery.resolve(
+                address, transaction.mail.sizeOctets
+            )
         except JindimailError as error:
             return self._refuseRecipient(error)
         transaction.recipients.append(recipient)

@@ -8,11 +8,10 @@ from typing import Any
 from twisted.cred.error import UnauthorizedLogin
 from twisted.logger import Logger
 
-from jindimail.directory.addresses import canonicalAddress, untagged
 from jindimail.directory.credentials import PeerPassword
 from jindimail.directory.sasl import Credentials
 from jindimail.edge.peers import Peer
-from jindimail.errors import AuthenticationFailed, BadAddress, JindimailError, Unavailable, UserDisabled
+from jindimail.errors import AuthenticationFailed, JindimailError, Unavailable, UserDisabled
 from jindimail.interfaces import IAccount
 from jindimail.smtp import reply
 from jindimail.smtp.reply import replyOf
@@ -37,14 +36,6 @@ class Login:
     def isExhausted(self) -> bool:
         """Whether it was tried in vain too often."""
         return self._failures >= self._surroundings.limits.failedLoginsMax
-
-    def owns(self, sender: str) -> bool:
-        """Whether a sender address, or the one before its `+tag`, belongs to the login."""
-        try:
-            address = canonicalAddress(sender)
-        except BadAddress:
-            return False
-        return address in self.account.addresses or untagged(address) in self.account.addresses
 
     async def attempt(self, credentials: Credentials) -> bytes:
         """The answer to a user name and password."""

@@ -21,6 +21,7 @@ from jindimail.store.keys import (
     BODYREF,
     CHANGE,
     DELIVERY,
+    FLOOR_TAG,
     HARD,
     MAILBOX,
     MESSAGE,
@@ -50,6 +51,7 @@ from jindimail.store.records import (
     BodyrefRecord,
     ChangeRecord,
     DeliveryRecord,
+    FloorRecord,
     MailboxRecord,
     MessageRow,
     PopLockRecord,
@@ -133,6 +135,9 @@ class BucketCheck:
         elif tag == POP_LOCK_TAG:
             lock = self._decoded(USER, key, value, PopLockRecord)
             return lock if isinstance(lock, Finding) else None
+        elif tag == FLOOR_TAG and not accountId:
+            floor = self._decoded(USER, key, value, FloorRecord)
+            return floor if isinstance(floor, Finding) else None
         elif tag != SUBSCRIPTION_TAG:
             return self._finding(Kind.UNDECODABLE, USER, key, self._who(accountId), "a row of unknown form")
         return None

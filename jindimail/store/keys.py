@@ -59,6 +59,7 @@ USAGE_TAG = b"\x01"
 NAME_TAG = b"\x02"
 SUBSCRIPTION_TAG = b"\x03"
 POP_LOCK_TAG = b"\x04"
+FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"
@@ -104,6 +105,11 @@ def subscriptionKey(bucket: int, accountId: int, name: str) -> bytes:
 def popLockKey(bucket: int, accountId: int) -> bytes:
     """The POP3 lock of an account."""
     return accountKey(bucket, accountId) + POP_LOCK_TAG
+
+
+def uidValidityFloorKey(bucket: int) -> bytes:
+    """The highest UIDVALIDITY that any account had which is no longer there."""
+    return accountKey(bucket, 0) + FLOOR_TAG
 
 
 def addressKey(bucket: int, address: str) -> bytes:

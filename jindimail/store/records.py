@@ -43,6 +43,12 @@ class UsageRecord(Record, frozen=True, kw_only=True):
     messages: int
 
 
+class FloorRecord(Record, frozen=True, kw_only=True):
+    """The highest UIDVALIDITY of the accounts that were removed from a bucket: those made anew begin above it."""
+
+    uidValidity: int
+
+
 class PopLockRecord(Record, frozen=True, kw_only=True):
     """Who holds an account's POP3 lock; void when the node's incarnation is over."""
 

@@ -174,6 +174,41 @@ def test_aDomainMayHaveItsOwnPostmaster(world: World) -> None:
     assert targets(world, "postmaster@example.org") == ["postmaster@example.org"]
 
 
+def test_theLastReaderOfPostmasterCanNeitherGoNorBeDisabled(world: World) -> None:
+    world.addUser("root@example.org")
+    world.addUser("next@example.org")
+    now(world.directory.addAlias("admins@example.org", ["root@example.org"]))
+    now(world.directory.setPostmaster("admins@example.org"))
+    with pytest.raises(NotAllowed):
+        now(world.directory.removeUser("root@example.org"))
+    with pytest.raises(NotAllowed):
+        now(world.directory.setUser("root@example.org", enabled=False))
+    now(world.directory.setAlias("admins@example.org", ["root@example.org", "next@example.org"]))
+    now(world.directory.removeUser("root@example.org"))
+    assert targets(world, "postmaster@example.org") == ["next@example.org"]
+    with pytest.raises(NotAllowed):
+        now(world.directory.setPostmaster("nobody@example.org"))
+
+
+def test_aliasesToldOfTargetsThatTakeNoMail(world: World) -> None:
+    world.addUser("a@example.org")
+    made = now(world.directory.addAlias("x@example.org", ["a@example.org", "ghost@example.org"]))
+    assert made.warnings == ("ghost@example.org: no such user here",)
+    world.addUser("ghost@example.org")
+    assert now(world.directory.setAlias("x@example.org", ["ghost@example.org"])).warnings == ()
+
+
+def test_aTaggedAddressOfSomebodyElseIsNotTheLoginsOwn(world: World) -> None:
+    account = world.account(world.addUser("x@example.org"))
+    assert now(account.owns("X+anything@Example.org"))
+    assert not now(account.owns("y@example.org"))
+    assert not now(account.owns("no address"))
+    world.addUser("x+y@example.org")
+    assert not now(account.owns("x+y@example.org"))
+    now(world.directory.addAlias("x+z@example.org", ["y@example.org"]))
+    assert not now(account.owns("x+z@example.org"))
+
+
 def test_disabledAndFullAreToldAtOnce(world: World) -> None:
     world.addUser("a@example.org", quotaMessages=1)
     assert world.deliver(b"s: t\r\n\r\nx\r\n", "a@example.org") == [None]

@@ -18,7 +18,17 @@ from jindimail.mailbox.queries import FindAccount, ListMailboxes, ReadChanges, R
 from jindimail.mailbox.step import CHANGES_KEPT, flagNames
 from jindimail.model import DELETED, SEEN, UidSet, Vanished, bucketOf, digestOf
 from jindimail.store.bodies import putBody
-from jindimail.store.keys import BODY, BODYREF, CHANGE, DELIVERY, MAILBOX, MESSAGE, SUMMARY, USER
+from jindimail.store.keys import (
+    BODY,
+    BODYREF,
+    CHANGE,
+    DELIVERY,
+    MAILBOX,
+    MESSAGE,
+    SUMMARY,
+    USER,
+    uidValidityFloorKey,
+)
 from jindimail.store.memory import MemoryRows
 
 ADDRESS = "alice@example.org"
@@ -376,7 +386,42 @@ def test_removingAnAccountLeavesNothing(log: Log) -> None:
         steps += 1
         assert log.ask(FindAccount(accountId=ACCOUNT)) is None
     assert steps > 2
-    assert [log.count(t) for t in (USER, MAILBOX, MESSAGE, BODY, BODYREF, SUMMARY, CHANGE)] == [0] * 7
+    assert [log.count(t) for t in (MAILBOX, MESSAGE, BODY, BODYREF, SUMMARY, CHANGE)] == [0] * 6
+    assert list(log.rows.snapshot()[USER]) == [uidValidityFloorKey(BUCKET)]
+
+
+def test_anAccountMadeAgainBeginsAboveAllUidValiditiesThatWere(log: Log) -> None:
+    log.apply(e.CreateMailbox(seconds=NOW, accountId=ACCOUNT, name="a/b", specialUse="", uidValidity=NOW))
+    highest = log.mailbox("a/b").uidValidity
+    while log.apply(e.RemoveAccount(seconds=NOW, accountId=ACCOUNT)).remaining:
+        pass
+    assert log.createAccount(accountId=ACCOUNT + 1) == Done()
+    made = log.ask(ListMailboxes(accountId=ACCOUNT + 1)).mailboxes
+    assert min(mailbox.uidValidity for mailbox in made) > highest
+
+
+def test_copiesAndDeliveriesLoseTheKeywordsThatThereIsNoRoomFor(log: Log) -> None:
+    log.deliver(1)
+    inbox, trash = log.mailbox("INBOX").mailboxId, log.mailbox("Trash").mailboxId
+    log.apply(e.CopyMessages(seconds=NOW, sourceId=inbox, ranges=((1, 1),), targetId=trash))
+    full = tuple(f"k{number}" for number in range(56))
+    log.apply(e.StoreFlags(seconds=NOW, mailboxId=trash, ranges=((1, 1),), action=e.ADD, flags=full))
+    mixed = ("k7", "new", "\\Flagged")
+    log.apply(e.StoreFlags(seconds=NOW, mailboxId=inbox, ranges=((1, 1),), action=e.ADD, flags=mixed))
+    copied = log.apply(
+        e.CopyMessages(seconds=NOW, sourceId=inbox, ranges=((1, 1),), targetId=trash, move=True)
+    )
+    assert copied.targets == UidSet(((2, 2),))
+    log.deliver(2, filings=(e.Filing(accountId=ACCOUNT, mailboxId=trash, flags=mixed),))
+    for row in log.messages("Trash")[1:]:
+        assert flagNames(log.mailbox("Trash").keywords, row.flags) == ("\\Flagged", "k7")
+
+
+def test_aMessageLargerThanTheWholeQuotaIsNotJustTooMuchNow(log: Log) -> None:
+    log.apply(e.SetAccount(seconds=NOW, accountId=ACCOUNT, quotaOctets=40))
+    assert log.deliver(1, b"x" * 40).filings[0].refused == "tooLarge"
+    assert not log.deliver(2, b"x" * 34).filings[0].refused
+    assert log.deliver(3, b"x" * 34).filings[0].refused == "overQuota"
 
 
 @dataclass

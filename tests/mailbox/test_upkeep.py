@@ -7,7 +7,7 @@ from jindimail.mailbox.outcomes import Refused
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
 from jindimail.model import Body, digestOf
 from jindimail.store.bodies import putBody
-from jindimail.store.keys import ADDRESS, BODY, MAILBOX, MESSAGE, USER
+from jindimail.store.keys import ADDRESS, BODY, MAILBOX, MESSAGE, USER, uidValidityFloorKey
 from tests.support.world import World, now
 
 
@@ -85,7 +85,8 @@ def test_anAccountHalfRemovedIsFinished() -> None:
     now(world.buckets.propose(user.bucket, RemoveAccount(seconds=0, accountId=user.accountId)))
     upkeep(world)
     rows = world.rows.snapshot()
-    assert not rows[MESSAGE] and not rows[MAILBOX] and not rows[USER]
+    assert not rows[MESSAGE] and not rows[MAILBOX]
+    assert list(rows[USER]) == [uidValidityFloorKey(user.bucket)]
 
 
 def test_theAddressOfAnAccountThatWasHalfRemovedIsFreeAgain() -> None:

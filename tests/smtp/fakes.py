@@ -39,6 +39,7 @@ class FakeDelivery:
         self.outcomes: dict[str, JindimailError] = {}
         self.refusals: dict[str, Exception] = {}
         self.deliveries = 0
+        self.sizes: list[int] = []
 
     def maySpool(self) -> bool:
         return not self.isFull
@@ -47,8 +48,9 @@ class FakeDelivery:
         self.deliveries += 1
         return self.deliveries.to_bytes(16, "big")
 
-    async def resolve(self, address: str) -> Recipient:
+    async def resolve(self, address: str, octets: int = 0) -> Recipient:
         await self.turn()
+        self.sizes.append(octets)
         if address in self.refusals:
             raise self.refusals[address]
         if address.startswith("nobody"):
@@ -81,6 +83,9 @@ class FakeDelivery:
 class FakeAccount:
     name = "joe@example.org"
     addresses = ("joe@example.org", "joseph@example.org")
+
+    async def owns(self, address: str) -> bool:
+        return address.lower().replace("+tag", "") in self.addresses
 
 
 class FakePortal:

@@ -126,9 +126,21 @@ def test_lmtpWithOneRecipientOverQuota(world: World, tmp_path: Path) -> None:
     client = Client(world, tmp_path, "lmtp")
     envelope = (b"MAIL FROM:<>", b"RCPT TO:<full@example.org>", b"RCPT TO:<bob@example.org>", b"DATA")
     assert client.ask(b"LHLO a", *envelope)[-3:] == ["250 2.1.5", "250 2.1.5", "354"]
-    assert client.say(STUFFED + b".\r\n") == ["452 4.2.2", "250 2.0.0"]
+    assert client.say(STUFFED + b".\r\n") == ["552 5.2.3", "250 2.0.0"]
     assert len(messages(world, "bob@example.org")) == 1
     assert messages(world, "full@example.org") == []
+
+
+def test_rcptKnowsTheQuotaAndTheSizeThatMailTold(world: World, tmp_path: Path) -> None:
+    world.addUser("small@example.org", quotaOctets=1000)
+    client = Client(world, tmp_path, "smtp")
+    client.ask(b"EHLO a", b"MAIL FROM:<> SIZE=1001")
+    assert client.ask(b"RCPT TO:<small@example.org>", b"RSET") == ["552 5.2.3", "250 2.0.0"]
+    client.ask(b"MAIL FROM:<> SIZE=400")
+    assert client.ask(b"RCPT TO:<small@example.org>", b"DATA") == ["250 2.1.5", "354"]
+    client.say(b"S: x\r\n\r\n" + b"y" * 380 + b"\r\n.\r\n")
+    client.ask(b"MAIL FROM:<> SIZE=700")
+    assert client.ask(b"RCPT TO:<small@example.org>") == ["452 4.2.2"]
 
 
 def test_aLoopEnds(world: World, tmp_path: Path) -> None:

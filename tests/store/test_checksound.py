@@ -11,7 +11,7 @@ from jindimail.mailbox import entries
 from jindimail.mailbox.outcomes import Filed, MailboxMade, Steps
 from jindimail.store.check import check
 from jindimail.store.environment import NODE_KEY
-from jindimail.store.keys import ARRAY, CHANGE, DELIVERY, HARD, LOG, MESSAGE, META
+from jindimail.store.keys import ARRAY, CHANGE, DELIVERY, HARD, LOG, MESSAGE, META, USER
 from jindimail.store.memory import MemoryRows
 from jindimail.store.records import MetaRecord, encode
 from tests.store.sound import ACCOUNT_ID, ADDRESS, BUCKET, NODE, Array
@@ -154,7 +154,7 @@ class SoundLivesTests(SynchronousTestCase):
                 if outcome == Steps(remaining=0):
                     break
             left = {table for table, values in rows.snapshot().items() if values}
-            self.assertEqual(left, {META, HARD, LOG, DELIVERY, ARRAY}, f"seed {seed}")
+            self.assertEqual(left, {META, HARD, LOG, DELIVERY, ARRAY, USER}, f"seed {seed}")
 
     def verify(self, rows: MemoryRows, seed: int) -> None:
         found = [str(finding) for finding in check(lambda: nullcontext(rows))]
