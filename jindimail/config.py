@@ -18,6 +18,7 @@ from typing import Any
 
 from jindimail.errors import ConfigError
 from jindimail.kinds import (
+    ADDRESS,
     CONTROL,
     ENDPOINTS,
     HOST,
@@ -27,6 +28,7 @@ from jindimail.kinds import (
     TEXT,
     Kind,
     choice,
+    endpointParts,
     number,
     octets,
     quoted,
@@ -112,6 +114,18 @@ class Listen:
     pop3s: tuple[str, ...] = _key(ENDPOINTS, "POP3 over implicit TLS.", (), example="tcp:995")
     imap: tuple[str, ...] = _key(ENDPOINTS, "IMAP4rev1 (RFC 3501), with STARTTLS.", (), example="tcp:143")
     imaps: tuple[str, ...] = _key(ENDPOINTS, "IMAP4rev1 over implicit TLS.", (), example="tcp:993")
+    cluster: tuple[str, ...] = _key(
+        ENDPOINTS,
+        "The other nodes of the array (TLS of the array's own authority). Without it the node stays alone.",
+        (),
+        example="tcp:7400",
+    )
+    web: tuple[str, ...] = _key(
+        NEAR_ENDPOINTS,
+        "The web console, metrics (`/metrics`), `/health` and `/ready`.",
+        (),
+        example="tcp:8080",
+    )
     control: tuple[str, ...] = _key(
         CONTROL, "The control socket, which jindictl talks to.", (), otherwise="unix:DATA-DIRECTORY/control"
     )
@@ -190,6 +204,26 @@ class Limits:
 class Cluster:
     """The node's place in the array. All else of the array is replicated and changed through it, not here."""
 
+    address: str = _key(
+        ADDRESS,
+        "Where the other nodes reach this node's cluster endpoint.",
+        "",
+        otherwise="the node's host name, with the port of the first cluster endpoint",
+        example="node1.example.org:7400",
+    )
+    host: str = _key(
+        TEXT,
+        "The machine, rack or site that fails as one with this node: copies go to different hosts where there are any.",
+        "",
+        otherwise="the node's name",
+        example="rack1",
+    )
+    weight: int = _key(
+        number(0, 10_000),
+        "The node's share of the array's mail, beside the others'; 0 makes it a witness, which keeps no mail. "
+        "Used when it joins; later `jindictl cluster weight` changes it.",
+        100,
+    )
     waitingEntries: int = _key(
         number(64, 1_000_000),
         "Changes of one bucket that may wait for their commit; clients with more are asked to try again.",
@@ -346,6 +380,7 @@ def _settled(read: Configuration, problems: list[str]) -> Configuration:
     _findClashes(listen, problems)
     return replace(
         read,
+        cluster=_settledCluster(read, problems),
         node=replace(node, hostName=node.hostName or node.name),
         listen=replace(
             listen, control=control, manholeKeys=listen.manholeKeys or str(inData("manhole-keys"))
@@ -356,6 +391,17 @@ def _settled(read: Configuration, problems: list[str]) -> Configuration:
             key=tls.key or str(inData("key.pem")),
         ),
     )
+
+
+def _settledCluster(read: Configuration, problems: list[str]) -> Cluster:
+    cluster, node = read.cluster, read.node
+    address = cluster.address
+    if read.listen.cluster and not address:
+        what, *rest = endpointParts(read.listen.cluster[0])
+        address = f"{node.hostName or node.name}:{rest[0].removeprefix('port=')}"
+        if what not in ("tcp", "tcp6") or address.endswith(":0"):
+            problems.append("cluster.address: must be given, since the endpoint names no port")
+    return replace(cluster, address=address, host=cluster.host or node.name)
 
 
 def _findClashes(listen: Listen, problems: list[str]) -> None:

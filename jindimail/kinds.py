@@ -29,6 +29,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]")
 _OCTETS = re.compile(r"(\d{1,18})\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,9})\s*([smhd]?)")
 _OCTET_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -48,6 +49,15 @@ def _readName(text: str, base: str) -> str:
 def _readHost(text: str, base: str) -> str:
     if not _HOST.fullmatch(text):
         raise ValueError(f"{text!r} is not a host name")
+    return text
+
+
+def readAddress(text: str, base: str = "") -> str:
+    """A place on the network, `host:port`; an IPv6 address stands in brackets."""
+    host, _, port = text.rpartition(":")
+    isPort = port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) <= 65535
+    if not isPort or not (_HOST.fullmatch(host) or _BRACKETED.fullmatch(host)):
+        raise ValueError(f"{text!r} is not host:port")
     return text
 
 
@@ -200,6 +210,7 @@ def _ownersOnly(endpoint: str) -> str:
 TEXT = Kind("text", _readText)
 NAME = Kind("name", _readName)
 HOST = Kind("host name", _readHost)
+ADDRESS = Kind("host:port", readAddress)
 PATH = Kind("path, relative to this file", _readPath)
 NEAR_ENDPOINTS = Kind("endpoints, on loopback unless they name an interface", _readNear, " ".join)
 ENDPOINTS = Kind("endpoints, separated by blanks", _readEndpoints, " ".join)

@@ -196,6 +196,8 @@ class NodeService(Service):
             meta=stack.meta,
             store=stack.store,
             groups=stack.groups,
+            share=stack.share,
+            links=stack.links,
             buckets=stack.buckets,
             directory=stack.directory,
             sessions=sessions,
@@ -205,16 +207,16 @@ class NodeService(Service):
             fromThread=self._reactor.callFromThread,
         )
         await stack.start()
-        if not self.running:
-            return
+        self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")
-        self._edges = edgeFactories(stack, configuration, sessions, self.certificate, self._reactor)
-        self._edges["control"] = ControlFactory(node=node, verbs=VERBS, reactor=self._reactor)
+        self._accept({"control": ControlFactory(node=node, verbs=VERBS, reactor=self._reactor)})
+        await stack.ready()
+        if not self.running or self._hasFailed:
+            return
+        edges = edgeFactories(stack, configuration, sessions, self.certificate, self._reactor)
         if configuration.listen.manhole:
-            self._edges["manhole"] = manholeFactory(node, VERBS)
-        for service, factory in self._edges.items():
-            self._listening.accept(service, self._wrapped(service, factory))
-        node.listening = self._listening.addresses()
+            edges["manhole"] = manholeFactory(node, VERBS)
+        self._accept(edges)
         node.state = SERVING
         self._watch.start(WATCH_SECONDS, now=False)
         self._upkeep.start(UPKEEP_SECONDS)
@@ -224,6 +226,14 @@ class NodeService(Service):
             incarnation=stack.meta.incarnation,
             services=", ".join(f"{service} {' '.join(at)}" for service, at in node.listening.items()),
         )
+
+    def _accept(self, edges: dict[str, Any]) -> None:
+        """Serve these from now on."""
+        self._edges |= edges
+        for service, factory in edges.items():
+            self._listening.accept(service, self._wrapped(service, factory))
+        assert self._node is not None
+        self._node.listening = self._listening.addresses()
 
     def _wrapped(self, service: str, factory: Any) -> Any:
         if service in IMPLICIT_TLS:
@@ -315,6 +325,8 @@ class NodeService(Service):
         if self._node is not None:
             self._node.state = STOPPING
         self._stopLoops()
+        if self._stack is not None and not self._hasFailed:
+            await self._stack.handOver()
         await self._listening.stop()
         await self._endSessions(self.configuration.limits.stopDeadline)
         closed = ensureDeferred(self._stack.close()) if self._stack is not None else succeed(None)

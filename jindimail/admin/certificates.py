@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +24,7 @@ from zope.interface import implementer
 
 from jindimail.config import Tls
 from jindimail.errors import ConfigError
+from jindimail.store.environment import syncDirectory
 
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"
 MINIMUM_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -145,3 +147,12 @@ def writePrivately(path: str, octets: bytes, mode: int = 0o600) -> None:
         file.write(octets)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replacePrivately(path: Path, octets: bytes) -> None:
+    """Write a file that nobody else may read, whole and durably, in place of any before."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    writePrivately(str(new), octets)
+    new.rename(path)
+    syncDirectory(path.parent)

@@ -119,9 +119,8 @@ async def foundNode(
     made: Deferred[None] = store.write(make)
     await made
     await store.close()
-    if first.domain:
-        report("making the first domain")
-        await _makeFirst(configuration, first, reactor)
+    report("making the array")
+    await _makeFirst(configuration, first, reactor)
     giveAway(configuration)
 
 
@@ -149,7 +148,9 @@ async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -
     stack = Stack(configuration, reactor=reactor, seconds=time.time, chance=SystemRandom())
     try:
         await stack.start()
-        await stack.directory.addDomain(first.domain)
+        await stack.ready()
+        if first.domain:
+            await stack.directory.addDomain(first.domain)
         if first.user:
             await stack.directory.addUser(first.user, first.password)
             await stack.directory.setPostmaster(first.user)

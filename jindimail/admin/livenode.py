@@ -20,6 +20,8 @@ class LiveNode:
     meta: Any  # store.records.MetaRecord
     store: Any  # IStore
     groups: Any  # IGroups
+    share: Any  # cluster.share.Share
+    links: Any  # cluster.links.Links
     buckets: Any  # IBuckets
     directory: Any  # directory.accounts.Directory
     sessions: Sessions

@@ -1,5 +1,5 @@
 """
-A node below its edges: store, groups, buckets, directory, delivery, realm, put together bottom up.
+A node below its edges: store, links, its share in the array, directory, delivery, realm, put together bottom up.
 
 The service stands its edges on it; `jindictl init` opens it for as long as it takes to make the first domain and user,
 so that these come into being by proposals like everything else.
@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryFile
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
+from jindimail.admin.identity import credentialsFor, introduce
+from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
+from jindimail.cluster.arrayrecords import GONE
+from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.hello import LIFE_OCTETS, Hello
+from jindimail.cluster.inviter import Inviter
+from jindimail.cluster.links import Links
+from jindimail.cluster.peer import Peer
+from jindimail.cluster.renewal import Renewal, serveRenewal
+from jindimail.cluster.share import Share
 from jindimail.config import Configuration
 from jindimail.delivery.delivery import Delivery
 from jindimail.delivery.spool import Spool
@@ -27,18 +42,23 @@ from jindimail.directory.attempts import Attempts
 from jindimail.directory.checker import PasswordChecker
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import ConfigError
+from jindimail.errors import ConfigError, JindimailError
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
-from jindimail.replication.driver import Groups
 from jindimail.replication.outputs import Settings
+from jindimail.replication.transfers import SnapshotPlace
 from jindimail.store.environment import storePath
 from jindimail.store.opening import openStore
 
 ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
 PAUSE_SECONDS = 0.02
+LOOK_SECONDS = 0.1  # between looks at a group that does not answer yet
+PATIENCE_SECONDS = 15.0  # for groups without a leader; then the node serves what it can
+INTRODUCE_SECONDS = 5.0  # between attempts
+CONNECT_SECONDS = 5.0
+HAND_OVER_SECONDS = 1.0
 _ACCOUNT_ID_BITS = 63
 
 
@@ -84,8 +104,11 @@ class Stack:
     """
     The opened node.
 
-    `seconds` is the wall clock; `chance` gives all that is random. Opening writes nothing but the incarnation.
+    `seconds` is the wall clock; `chance` gives all that is random. Opening writes nothing but the incarnation, and credentials
+    where there are none.
     """
+
+    _log = Logger()
 
     def __init__(
         self, configuration: Configuration, *, reactor: Any, seconds: Callable[[], float], chance: Random
@@ -96,36 +119,79 @@ class Stack:
         @raise ConfigError: there is none, it is another node's, or another process has it.
         """
         requireFounded(configuration)
+        self._configuration = configuration
+        self._directory = Path(configuration.node.dataDirectory)
         self._reactor = reactor
-        self.store = openStore(Path(configuration.node.dataDirectory), reactor=reactor)
+        self._seconds = seconds
+        self._isOpen = True
+        self.store = openStore(self._directory, reactor=reactor)
         self.meta = self.store.environment.meta
-        if self.meta.name != configuration.node.name:
-            self.store.close()
-            raise ConfigError((f"node.name: the store is of node {self.meta.name}",))
+        try:
+            if self.meta.name != configuration.node.name:
+                raise ConfigError((f"node.name: the store is of node {self.meta.name}",))
+            with self.store.read() as rows:
+                credentials = credentialsFor(self._directory, self.meta, rows, utc(seconds()))
+            self._firstPeers = readPeers(self._directory)
+        except BaseException:
+            self.store.environment.close()
+            raise
+        self._linkUp(credentials, chance)
+        self._share(chance)
+        self._layAbove(chance)
+
+    def _linkUp(self, credentials: Credentials, chance: Random) -> None:
+        self.links = Links(
+            clock=self._reactor,
+            mine=Hello(
+                arrayId=self.meta.arrayId,
+                node=self.meta.node,
+                incarnation=self.meta.incarnation,
+                life=chance.randbytes(LIFE_OCTETS),
+            ),
+            credentials=credentials,
+            endpoint=self._endpoint,
+            draw=chance.randint,
+            joining=Inviter(self._reactor, lambda applicant: self.operations.admit(applicant)),
+        )
+        self._renewal = Renewal(
+            clock=self._reactor,
+            seconds=self._seconds,
+            links=self.links,
+            credentials=credentials,
+            ask=lambda: (self.meta.node, *filter(self.links.isUp, self.share.userMap.living())),
+            keep=self._keepCredentials,
+        )
+
+    def _share(self, chance: Random) -> None:
+        cluster = self._configuration.cluster
+        environment = self.store.environment
         self._machine = MailMachine()
-        cluster = configuration.cluster
-        self.groups = Groups(
-            clock=reactor,
+        self.share = Share(
+            clock=self._reactor,
             store=self.store,
             machine=self._machine,
+            links=self.links,
+            incarnation=self.meta.incarnation,
             draw=chance.randint,
             settings=Settings(
                 uncommittedEntriesMax=cluster.waitingEntries, memoryOctetsMax=cluster.logMemory
             ),
+            place=SnapshotPlace(
+                read=environment.snapshot,
+                inThread=self.inThread,
+                newFile=self._newFile,
+            ),
+            seconds=self._seconds,
+            arrayId=self.meta.arrayId,
         )
-        self._layAbove(configuration, reactor, seconds, chance)
+        self.groups = self.share.groups
+        self.buckets: Buckets = self.share.buckets
+        self.operations = self.share.operations
+        serveRenewal(self.links, self.operations.issue)
+        self.share.userMap.listen(self._nodesChanged)
 
-    def _layAbove(
-        self, configuration: Configuration, reactor: Any, seconds: Callable[[], float], chance: Random
-    ) -> None:
-        self.buckets = Buckets(
-            groups=self.groups,
-            store=self.store,
-            machine=self._machine,
-            node=self.meta.node,
-            incarnation=self.meta.incarnation,
-        )
-
+    def _layAbove(self, chance: Random) -> None:
+        seconds = self._seconds
         resolver = Resolver(self.buckets)
         passwords = Passwords(inThread=self.inThread, key=os.urandom(32))
         self.directory = Directory(
@@ -138,33 +204,113 @@ class Stack:
         self.delivery = Delivery(
             buckets=self.buckets, resolver=resolver, seconds=seconds, randomOctets=chance.randbytes
         )
-        self.spool = Spool(os.path.join(configuration.node.dataDirectory, "spool"))
+        self.spool = Spool(str(self._directory / "spool"))
         checker = PasswordChecker(
             resolver=resolver, passwords=passwords, attempts=Attempts(), seconds=seconds
         )
-        unhurried: Any = Unhurried(self.buckets, reactor)
+        unhurried: Any = Unhurried(self.buckets, self._reactor)
         self._upkeep = Upkeep(buckets=unhurried, seconds=seconds)
         self._sweptSeconds = 0
-        self._seconds = seconds
-        self.portal = Portal(MailRealm(buckets=self.buckets, clock=reactor, seconds=seconds), [checker])
+        self.portal = Portal(MailRealm(buckets=self.buckets, clock=self._reactor, seconds=seconds), [checker])
 
     def inThread(self, job: Callable[[], Any]) -> Deferred[Any]:
         """A Deferred of a job's result, run in the reactor's thread pool."""
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
 
+    def _newFile(self) -> Any:
+        return TemporaryFile(dir=self._directory)
+
+    # --- the beginning
+
     async def start(self) -> None:
         """
-        Load the groups, apply what was committed but not applied, and wait until all of them can be read.
+        Load the groups, apply what was committed but not applied, and look for the other nodes.
 
         @raise ConfigError: the founding was not finished.
         """
-        await self.groups.start()
-        if len(self.groups.groups()) < len(ALL_GROUPS):
+        await self.share.start()
+        if not self.groups.groups() and not self._firstPeers:
             raise ConfigError(
                 ("node.data-directory: its founding was not finished; remove it and found it again",)
             )
-        for group in ALL_GROUPS:
+        self._nodesChanged()
+        self.links.start()
+        self._renewal.start()
+
+    async def ready(self) -> None:
+        """
+        Wait until the array's own group has come here and knows this node, and until the groups that are here can be read;
+        for what has no leader, not for long.
+        """
+        until = self._reactor.seconds() + PATIENCE_SECONDS
+        while self._isOpen and not await self._isReadable(ARRAY_GROUP):
+            if self._reactor.seconds() >= until and ARRAY_GROUP in self.groups.groups():
+                break
+            await deferLater(self._reactor, LOOK_SECONDS)
+        await self._introduce()
+        for group in self.groups.groups():
+            while self._isOpen and self._reactor.seconds() < until and not await self._isReadable(group):
+                await deferLater(self._reactor, LOOK_SECONDS)
+
+    async def _isReadable(self, group: int) -> bool:
+        try:
             await self.groups.readIndex(group)
+        except JindimailError:
+            return False
+        return True
+
+    async def _introduce(self) -> None:
+        """Tell the array of this node; again and again until it is done."""
+        try:
+            await introduce(
+                self._configuration,
+                buckets=self.buckets,
+                store=self.store,
+                credentials=self._renewal.credentials,
+                seconds=int(self._seconds()),
+            )
+        except JindimailError:
+            if self._isOpen:
+                again = deferLater(self._reactor, INTRODUCE_SECONDS, self._introduceLater)
+                again.addErrback(lambda failure: self._log.failure("not introduced", failure))
+
+    def _introduceLater(self) -> Deferred[None]:
+        return ensureDeferred(self._introduce())
+
+    # --- the other nodes
+
+    def _endpoint(self, address: str) -> IStreamClientEndpoint:
+        host, _, port = address.rpartition(":")
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(
+            self._reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
+        )
+        return endpoint
+
+    def _nodesChanged(self) -> None:
+        """
+        Link up with the nodes that the array has. Those that this node was told of when it joined count until its rows say
+        otherwise: rows that are behind must not cut off the node that they come from.
+        """
+        nodes = self.share.userMap.nodes
+        peers = {peer.node: peer for peer in self._firstPeers}
+        for number, record in nodes.items():
+            peers[number] = Peer(node=number, name=record.name, addresses=record.addresses)
+        living = [
+            peer
+            for number, peer in sorted(peers.items())
+            if number != self.meta.node and (number not in nodes or nodes[number].state != GONE)
+        ]
+        self.links.setPeers(living)
+        if tuple(living) != self._firstPeers:
+            self._firstPeers = tuple(living)
+            kept = self.inThread(partial(writePeers, self._directory, self._firstPeers))
+            kept.addErrback(lambda failure: self._log.failure("the peers are not remembered", failure))
+
+    async def _keepCredentials(self, credentials: Credentials) -> None:
+        await self.inThread(partial(writeCredentials, self._directory, credentials))
+        self.links.renew(credentials)
+
+    # --- while it runs
 
     async def keepUp(self) -> None:
         """Finish what crashes and refusals left half done since the last time; for a quiet moment, again and again."""
@@ -172,7 +318,37 @@ class Stack:
         await self._upkeep.sweep(self._sweptSeconds)
         self._sweptSeconds = began - 2 * GRACE_SECONDS
 
+    # --- the end
+
+    async def handOver(self) -> None:
+        """Let other nodes lead what this one leads, where they can; within a bound."""
+        until = self._reactor.seconds() + HAND_OVER_SECONDS
+        leading = [group for group in self.groups.groups() if self._askToLead(group)]
+        while leading and self._reactor.seconds() < until:
+            await deferLater(self._reactor, PAUSE_SECONDS)
+            leading = [group for group in leading if self.groups.leadingTerm(group)]
+
+    def _askToLead(self, group: int) -> bool:
+        """Whether another node was asked to lead a group that this one leads."""
+        status = self.groups.status(group) if self.groups.leadingTerm(group) else None
+        if status is None:
+            return False
+        wish = self.share.userMap.wish(group)
+        preferred = wish.voters if wish is not None else ()
+        able = [
+            node
+            for _, node, isVoter, isWitness in status.members
+            if isVoter and not isWitness and node != self.meta.node and self.links.isUp(node)
+        ]
+        if not able:
+            return False
+        self.groups.transfer(group, min(able, key=lambda node: (node not in preferred[:1], node)))
+        return True
+
     async def close(self) -> None:
         """Finish what was proposed, commit it, and leave a clean store."""
-        await self.groups.stop()
+        self._isOpen = False
+        self._renewal.stop()
+        await self.share.stop()
+        self.links.stop()
         await self.store.close()

@@ -33,7 +33,9 @@ class AddInvite(ArrayEntry, frozen=True, kw_only=True, tag=61):
 class AdmitNode(ArrayEntry, frozen=True, kw_only=True, tag=62):
     """
     A node joins under a name that no node ever had. It is given the next number, and spends an invitation; the
-    founding node, the first of all, needs none. The same node asking again with the same invitation gets the same answer.
+    founding node, the first of all, needs none. An invitation admits one key: whoever asks again with it gets the same answer.
+
+    @ivar requestHash: of the key that the node's certificate is for.
     """
 
     secretHash: bytes
@@ -42,6 +44,7 @@ class AdmitNode(ArrayEntry, frozen=True, kw_only=True, tag=62):
     host: str
     weight: int
     level: int
+    requestHash: bytes = b""
 
 
 class SetNode(ArrayEntry, frozen=True, kw_only=True, tag=63):

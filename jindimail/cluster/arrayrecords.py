@@ -46,6 +46,7 @@ class InviteRecord(Record, frozen=True, kw_only=True):
 
     expiresSeconds: int
     usedBy: int = 0  # a node number: it is spent
+    requestHash: bytes = b""  # of the key that it admitted
 
 
 class AuthorityRecord(Record, frozen=True, kw_only=True):

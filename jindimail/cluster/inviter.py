@@ -50,6 +50,7 @@ class Applicant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     addresses: tuple[str, ...]
     labels: dict[str, str]
+    level: int = 1  # the highest that it speaks
 
 
 Admit = Callable[[Applicant], Awaitable[Admission]]
@@ -169,4 +170,5 @@ def _applicant(octets: bytes) -> Applicant:
         name=asked.name,
         addresses=asked.addresses,
         labels=asked.labels,
+        level=asked.levels[1],
     )

@@ -74,7 +74,7 @@ class Links:
         credentials: Credentials,
         endpoint: Callable[[str], IStreamClientEndpoint],
         draw: Callable[[int, int], int],
-        joining: Callable[[Door], Protocol] | None = None,
+        joining: Callable[[Door], Protocol | None] | None = None,
     ) -> None:
         """
         @param mine: this node's hello (array, number, incarnation, a life drawn anew).

@@ -39,6 +39,11 @@ from jindimail.store.records import decode, encode
 NODES_MAX = 1_000
 INVITES_MAX = 100
 
+# why a node is not admitted
+UNKNOWN_INVITE = "the invitation is unknown or over"
+SPENT_INVITE = "the invitation is spent"
+NAME_TAKEN = "a node had this name"
+
 
 class Agreed(msgspec.Struct, frozen=True, tag=True):
     """It is so now."""
@@ -96,16 +101,18 @@ def _addInvite(rows: IRows, entry: AddInvite) -> Answer:
 
 def _admitNode(rows: IRows, entry: AdmitNode) -> Answer:
     nodes = dict(readNodes(rows))
+    invite: InviteRecord | None = None
     same = next((number for number, node in nodes.items() if node.name == entry.name), 0)
     if nodes:
         octets = rows.get(ARRAY, inviteKey(entry.secretHash))
         invite = None if octets is None else decode(octets, InviteRecord)
         if invite is None or invite.expiresSeconds < entry.seconds:
-            return Declined("the invitation is unknown or over")
+            return Declined(UNKNOWN_INVITE)
         if invite.usedBy:
-            return Admitted(same) if invite.usedBy == same else Declined("the invitation is spent")
+            isRepeated = (invite.usedBy, invite.requestHash) == (same, entry.requestHash)
+            return Admitted(same) if isRepeated else Declined(SPENT_INVITE)
     if same:
-        return Declined("a node had this name")
+        return Declined(NAME_TAKEN)
     if len(nodes) >= NODES_MAX:
         return Declined("there are too many nodes")
     number = max(nodes, default=0) + 1
@@ -120,7 +127,8 @@ def _admitNode(rows: IRows, entry: AdmitNode) -> Answer:
     )
     rows.put(ARRAY, nodeKey(number), encode(record))
     if nodes:
-        spent = InviteRecord(expiresSeconds=invite.expiresSeconds, usedBy=number)  # type: ignore[union-attr]
+        assert invite is not None
+        spent = replace(invite, usedBy=number, requestHash=entry.requestHash)
         rows.put(ARRAY, inviteKey(entry.secretHash), encode(spent))
     return Admitted(number)
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jindimail.cluster.inviter import Applicant
-from jindimail.cluster.joining import Admission
-
-INVITE_SECONDS = 3600
+from jindimail.cluster.entrance import Entrance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +26,7 @@ class Loss:
     nodes: tuple[int, ...]
 
 
-class Operations:
+class Operations(Entrance):
     """
     `share.operations`.
 
@@ -54,22 +51,6 @@ class Operations:
 
     async def setSetting(self, name: str, value: int) -> None:
         """One of `settings.ArraySettings`."""
-        raise NotImplementedError
-
-    async def invite(self, expiresSeconds: int = INVITE_SECONDS) -> str:
-        """A join token, good for one node and so many seconds."""
-        raise NotImplementedError
-
-    async def admit(self, applicant: Applicant) -> Admission:
-        """
-        Let a node in (`Inviter(admit=...)`); the same one asking again gets the same number.
-
-        @raise JoinRefused: the token, the name or the request is not good.
-        """
-        raise NotImplementedError
-
-    async def issue(self, node: int, request: bytes) -> bytes:
-        """A new certificate for a node of the array (`renewal.serveRenewal`), PEM."""
         raise NotImplementedError
 
     async def foreseen(self, lost: tuple[int, ...]) -> Loss:

@@ -8,6 +8,7 @@ and chance.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -46,6 +47,7 @@ class Share:
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
         seconds: Callable[[], float] | None = None,
+        arrayId: bytes = bytes(16),
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included.
@@ -54,7 +56,6 @@ class Share:
         """
         self.links = links
         self.events = Events(node=links.node, seconds=seconds or clock.seconds)
-        self.operations = Operations()
         self.userMap = UserMap(links.node)
         self.groups = Groups(
             clock=clock,
@@ -72,6 +73,14 @@ class Share:
         self.groups.attend((PutBody, BodyPut, AskBody, TellBody), self.copies.received)
         self.buckets = Buckets(
             groups=self.groups, store=store, machine=machine, node=links.node, incarnation=incarnation
+        )
+        self.operations = Operations(
+            node=links.node,
+            arrayId=arrayId,
+            propose=partial(self.buckets.propose, None),
+            read=store.read,
+            seconds=seconds or clock.seconds,
+            draw=draw,
         )
 
     def start(self) -> Deferred[None]:

@@ -28,6 +28,7 @@ from jindimail.store.keys import (
     BODY,
     BODYREF,
     CHANGE,
+    CLUSTER_TAGS,
     DELIVERY,
     DOMAIN_TAG,
     HARD,
@@ -144,16 +145,18 @@ def checkArray(rows: IReadRows) -> Iterator[Finding]:
     except Corrupt as problem:
         yield Finding(Kind.UNDECODABLE, META, NODE_KEY, "the node", str(problem))
     for key, value in rows.scan(ARRAY, b"\x00", _LAST):
-        where = f"{key[1:].decode('utf-8', 'replace')}"
+        where = repr(key)[2:-1]
         try:
             if key[:1] == DOMAIN_TAG:
                 decode(value, DomainRecord)
             elif key[:1] == SETTING_TAG:
                 value.decode()
+            elif key[:1] in CLUSTER_TAGS:
+                decode(value, Record)
             else:
                 raise Corrupt("a row of unknown form")
         except (Corrupt, UnicodeDecodeError) as problem:
-            yield Finding(Kind.UNDECODABLE, ARRAY, key, f"domain or setting {where}", str(problem))
+            yield Finding(Kind.UNDECODABLE, ARRAY, key, f"the array's {where}", str(problem))
 
 
 def checkStrays(rows: IReadRows) -> Iterator[Finding]:

@@ -63,6 +63,7 @@ FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"
+CLUSTER_TAGS = (b"n", b"w", b"i", b"a")  # nodes, wishes, invitations, the authority: cluster/arrayrecords.py
 
 bucketKey = _BUCKET.pack
 groupKey = _BUCKET.pack

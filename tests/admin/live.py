@@ -46,6 +46,8 @@ def liveNode(world: World) -> LiveNode:
         meta=MetaRecord(arrayId=b"a" * 16, node=1, name="one", format=1, incarnation=7),
         store=world.store,
         groups=TwoGroups(),
+        share=None,
+        links=None,
         buckets=world.buckets,
         directory=world.directory,
         sessions=world.sessions,

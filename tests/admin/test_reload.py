@@ -21,5 +21,10 @@ def test_liveKeysAreTakenOverAndTheOthersAreNot() -> None:
 
 def test_changedKeysAreNamed() -> None:
     assert changedKeys(OLD, NEW, live=True) == ["tls.minimum-version", "limits.sessions"]
-    assert changedKeys(OLD, NEW, live=False) == ["node.name", "node.host-name", "listen.smtp"]
+    assert changedKeys(OLD, NEW, live=False) == [
+        "node.name",
+        "node.host-name",
+        "listen.smtp",
+        "cluster.host",
+    ]
     assert changedKeys(OLD, OLD, live=True) == []

@@ -17,7 +17,7 @@ from jindimail.cluster.arrayrecords import (
     readNodes,
     readWishes,
 )
-from jindimail.cluster.membership import INVITES_MAX, Admitted, Agreed, Declined
+from jindimail.cluster.membership import INVITES_MAX, SPENT_INVITE, Admitted, Agreed, Declined
 from jindimail.mailbox.entries import decodeEntry, encodeEntry
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Refused
@@ -48,7 +48,9 @@ class Array:
         """Invite a node."""
         return self.apply(AddInvite(seconds=NOW, secretHash=secretHash, expiresSeconds=expires))
 
-    def admit(self, name: str, secretHash: bytes = SECRET, seconds: int = NOW) -> Any:
+    def admit(
+        self, name: str, secretHash: bytes = SECRET, seconds: int = NOW, requestHash: bytes = b"k"
+    ) -> Any:
         """Let a node join."""
         entry = AdmitNode(
             seconds=seconds,
@@ -58,6 +60,7 @@ class Array:
             host=name,
             weight=100,
             level=1,
+            requestHash=requestHash,
         )
         return self.apply(entry)
 
@@ -84,6 +87,13 @@ def test_anInvitationIsForOneNode(array: Array) -> None:
     assert isinstance(array.admit("three"), Declined)
     assert array.admit("two") == Admitted(2), "the same node, asking again, gets the same answer"
     assert len(dict(readNodes(array.rows))) == 2
+
+
+def test_aSpentInvitationIsNoUseToAnotherKey(array: Array) -> None:
+    array.invite()
+    assert array.admit("two", requestHash=b"mine") == Admitted(2)
+    assert array.admit("two", requestHash=b"thief's") == Declined(SPENT_INVITE)
+    assert array.admit("two", requestHash=b"mine") == Admitted(2)
 
 
 def test_anInvitationEnds(array: Array) -> None:
