@@ -43,6 +43,7 @@ from jindimail.directory.checker import PasswordChecker
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
 from jindimail.errors import ConfigError, JindimailError
+from jindimail.mailbox import wire
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
@@ -173,6 +174,7 @@ class Stack:
             links=self.links,
             incarnation=self.meta.incarnation,
             draw=chance.randint,
+            wire=wire,
             settings=Settings(
                 uncommittedEntriesMax=cluster.waitingEntries, memoryOctetsMax=cluster.logMemory
             ),

@@ -14,8 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.counters import BucketCounters
+from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
 from jindimail.cluster.operations import Operations
+from jindimail.cluster.router import Router
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.replication.copies import Copies
@@ -32,6 +35,7 @@ class Share:
     @ivar groups: its replicas.
     @ivar buckets: all buckets, wherever they are.
     @ivar events: what happened to the array, as seen here.
+    @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
     """
 
@@ -44,6 +48,7 @@ class Share:
         links: ILinks,
         incarnation: int,
         draw: Callable[[int, int], int],
+        wire: IWire,
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
         seconds: Callable[[], float] | None = None,
@@ -51,11 +56,13 @@ class Share:
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included.
+        @param wire: entries, queries, answers and outcomes as octets (`jindimail.mailbox.wire`).
         @param place: where snapshots are made; without it, in memory.
         @param seconds: the wall clock; without it, `clock` is one.
         """
         self.links = links
         self.events = Events(node=links.node, seconds=seconds or clock.seconds)
+        self.counters = BucketCounters()
         self.userMap = UserMap(links.node)
         self.groups = Groups(
             clock=clock,
@@ -68,11 +75,32 @@ class Share:
             link=links.link,
             place=place,
         )
-        links.attend(self.groups.received, self.groups.received)
+        links.attend(self.groups.received, self.groups.receivedBulk)
         self.copies = Copies(clock=clock, store=store, node=links.node, send=self.groups.send)
         self.groups.attend((PutBody, BodyPut, AskBody, TellBody), self.copies.received)
+        self.router = Router(
+            links=links,
+            groups=self.groups,
+            clock=clock,
+            membersOf=self.userMap.membersOf,
+            counters=self.counters,
+        )
+        elsewhere = Elsewhere(
+            router=self.router,
+            groups=self.groups,
+            store=store,
+            machine=machine,
+            wire=wire,
+            clock=clock,
+            incarnation=incarnation,
+        )
         self.buckets = Buckets(
-            groups=self.groups, store=store, machine=machine, node=links.node, incarnation=incarnation
+            groups=self.groups,
+            store=store,
+            machine=machine,
+            node=links.node,
+            incarnation=incarnation,
+            elsewhere=elsewhere,
         )
         self.operations = Operations(
             node=links.node,
@@ -89,4 +117,5 @@ class Share:
 
     def stop(self) -> Deferred[None]:
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
+        self.router.stop()
         return self.groups.stop()
