@@ -87,6 +87,15 @@ def requireFounded(configuration: Configuration) -> None:
     )
 
 
+def endpointOf(reactor: Any, address: str) -> IStreamClientEndpoint:
+    """What connects to an address, `host:port`."""
+    host, _, port = address.rpartition(":")
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(
+        reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
+    )
+    return endpoint
+
+
 class Unhurried:
     """Buckets as work sees them that has time: clients come first between any two of its queries."""
 
@@ -150,7 +159,7 @@ class Stack:
                 life=chance.randbytes(LIFE_OCTETS),
             ),
             credentials=credentials,
-            endpoint=self._endpoint,
+            endpoint=partial(endpointOf, self._reactor),
             draw=chance.randint,
             joining=Inviter(self._reactor, lambda applicant: self.operations.admit(applicant)),
         )
@@ -280,13 +289,6 @@ class Stack:
         return ensureDeferred(self._introduce())
 
     # --- the other nodes
-
-    def _endpoint(self, address: str) -> IStreamClientEndpoint:
-        host, _, port = address.rpartition(":")
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            self._reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
-        )
-        return endpoint
 
     def _nodesChanged(self) -> None:
         """
