@@ -126,6 +126,12 @@ class Listen:
         (),
         example="tcp:8080",
     )
+    webs: tuple[str, ...] = _key(
+        ENDPOINTS,
+        "The same over TLS. From other machines an administrator can log in here only.",
+        (),
+        example="tcp:8443",
+    )
     control: tuple[str, ...] = _key(
         CONTROL, "The control socket, which jindictl talks to.", (), otherwise="unix:DATA-DIRECTORY/control"
     )

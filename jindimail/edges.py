@@ -7,6 +7,7 @@ from typing import Any
 from jindimail.admin.certificates import ReloadableCertificate
 from jindimail.admin.stack import Stack
 from jindimail.config import Configuration, Limits
+from jindimail.delivery.counted import CountedDelivery
 from jindimail.imap4.factory import ImapFactory
 from jindimail.imap4.limits import Limits as ImapLimits
 from jindimail.mailbox.sessions import Sessions
@@ -15,7 +16,13 @@ from jindimail.pop3.limits import Limits as Pop3Limits
 from jindimail.smtp.factory import SmtpFactory
 from jindimail.smtp.limits import SmtpLimits
 
-IMPLICIT_TLS = frozenset({"submissions", "pop3s", "imaps"})
+IMPLICIT_TLS = frozenset({"submissions", "pop3s", "imaps", "webs"})
+SMTP_KINDS = ("smtp", "submission", "lmtp")
+
+
+def countedDeliveries(stack: Stack, reactor: Any) -> dict[str, CountedDelivery]:
+    """What each kind of SMTP delivers through."""
+    return {kind: CountedDelivery(stack.delivery, reactor.seconds) for kind in SMTP_KINDS}
 
 
 def edgeFactories(
@@ -24,6 +31,7 @@ def edgeFactories(
     sessions: Sessions,
     certificate: ReloadableCertificate,
     reactor: Any,
+    deliveries: dict[str, CountedDelivery],
 ) -> dict[str, Any]:
     """The factories of all mail services; those of IMPLICIT_TLS are still to be wrapped in TLS."""
     common: dict[str, Any] = {
@@ -34,18 +42,24 @@ def edgeFactories(
         "tls": certificate,
     }
     login: dict[str, Any] = {"plaintextPasswords": configuration.tls.plaintextPasswords == "loopback"}
-    spooling: dict[str, Any] = {"delivery": stack.delivery, "spool": stack.spool}
     limits = configuration.limits
     factories: dict[str, Any] = {}
-    for service in ("smtp", "submission", "lmtp", "submissions"):
+    for service in (*SMTP_KINDS, "submissions"):
         kind = service.removesuffix("s") if service == "submissions" else service
         factories[service] = SmtpFactory(
-            service=kind, limits=smtpLimits(limits), **common, **spooling, **login
+            service=kind,
+            limits=smtpLimits(limits),
+            delivery=deliveries[kind],
+            spool=stack.spool,
+            **common,
+            **login,
         )
     for service in ("pop3", "pop3s"):
         factories[service] = Pop3Factory(limits=pop3Limits(limits), **common, **login)
     for service in ("imap", "imaps"):
-        factories[service] = ImapFactory(limits=imapLimits(limits), **common, **spooling, **login)
+        factories[service] = ImapFactory(
+            limits=imapLimits(limits), delivery=stack.delivery, spool=stack.spool, **common, **login
+        )
     return factories
 
 

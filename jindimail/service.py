@@ -36,8 +36,9 @@ from jindimail.admin.manhole import manholeFactory
 from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack, requireFounded
 from jindimail.admin.verbs import VERBS
+from jindimail.admin.web import webFactory
 from jindimail.config import Configuration, load
-from jindimail.edges import IMPLICIT_TLS, edgeFactories, limitEdges
+from jindimail.edges import IMPLICIT_TLS, countedDeliveries, edgeFactories, limitEdges
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.mailbox.sessions import Sessions
 from jindimail.store.environment import storePath
@@ -205,15 +206,26 @@ class NodeService(Service):
             startedSeconds=int(time.time()),
             inThread=stack.inThread,
             fromThread=self._reactor.callFromThread,
+            checker=stack.checker,
+            deliveries=countedDeliveries(stack, self._reactor),
+            octets=self._listening.octets,
         )
         await stack.start()
         self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")
-        self._accept({"control": ControlFactory(node=node, verbs=VERBS, reactor=self._reactor)})
+        self._accept(
+            {
+                "control": ControlFactory(node=node, verbs=VERBS, reactor=self._reactor),
+                "web": webFactory(node, reactor=self._reactor),
+                "webs": webFactory(node, reactor=self._reactor),
+            }
+        )
         await stack.ready()
         if not self.running or self._hasFailed:
             return
-        edges = edgeFactories(stack, configuration, sessions, self.certificate, self._reactor)
+        edges = edgeFactories(
+            stack, configuration, sessions, self.certificate, self._reactor, node.deliveries
+        )
         if configuration.listen.manhole:
             edges["manhole"] = manholeFactory(node, VERBS)
         self._accept(edges)

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from jindimail.admin import manual
+from jindimail.admin import manual, webmetrics
 from jindimail.admin.commands import EXIT_CODES, parserOf
 from jindimail.admin.verbs import VERBS
 
@@ -29,7 +29,7 @@ LAYERS = (  # top down, as in setup.cfg
     ("Replication", "jindimail/replication"),
     ("Store", "jindimail/store"),
     ("Messages", "jindimail/message"),
-    ("Common ground", ("jindimail", ("interfaces", "model", "errors", "config", "kinds"))),
+    ("Common ground", ("jindimail", ("interfaces", "model", "errors", "config", "kinds", "counts"))),
 )
 DECISIONS = ROOT / "docs" / "adr" / "README.md"
 BEGIN_DECISIONS, END_DECISIONS = "<!-- decisions: made by `make docs` -->", "<!-- end of decisions -->"
@@ -42,6 +42,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "node.ini.example": manual.exampleFile(),
         ROOT / "docs" / "node.ini.5": manual.configurationPage(),
         ROOT / "docs" / "jindictl.8": manual.commandPage(parserOf(VERBS), EXIT_CODES),
+        ROOT / "docs" / "metrics.md": webmetrics.page(),
         ARCHITECTURE: architecture(ARCHITECTURE.read_text("utf-8")),
         DECISIONS: between(DECISIONS.read_text("utf-8"), BEGIN_DECISIONS, END_DECISIONS, decisions()),
     }

@@ -24,7 +24,10 @@ class EagerServer(tcp.Server):
 
     With a pull producer there is no short cut: it is asked for more only after a write that the reactor has done. A streaming
     producer is paused when what the kernel does not take fills the buffer, and resumed by the reactor, as ever.
+    Its port counts the octets (`receivedOctets`, `sentOctets`).
     """
+
+    server: Any  # its port
 
     def write(self, data: bytes) -> None:
         """See `ITransport.write`; under TLS the octets go through that layer, and nowhere else."""
@@ -32,6 +35,18 @@ class EagerServer(tcp.Server):
             tcp.Server.write(self, data)
         else:
             _writeBeneath(self, data)
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """Send what the kernel takes; see `FileDescriptor.writeSomeData`."""
+        sent = tcp.Server.writeSomeData(self, data)
+        if isinstance(sent, int):
+            self.server.sentOctets += sent
+        return sent
+
+    def _dataReceived(self, data: bytes | None) -> Any:
+        if data:
+            self.server.receivedOctets += len(data)
+        return tcp.Server._dataReceived(self, data)
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
         """See `ITLSTransport.startTLS`; a client's side of TLS is Twisted's own."""
@@ -112,4 +127,6 @@ def _writeBeneath(connection: EagerServer, data: bytes) -> None:
 def makeEager(port: Any) -> None:
     """Let a listening port accept eager connections, if it is one of plain TCP; UNIX ports are a kind of TCP ports."""
     if isinstance(port, tcp.Port) and port.transport is tcp.Server:
-        port.transport = EagerServer
+        counting: Any = port
+        counting.transport = EagerServer
+        counting.receivedOctets = counting.sentOctets = 0

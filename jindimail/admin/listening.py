@@ -68,6 +68,16 @@ class Listening:
             for service, ports in self._ports.items()
         }
 
+    def octets(self) -> dict[str, tuple[int, int]]:
+        """Octets received and sent by service over TCP, TLS included; UNIX sockets are not counted."""
+        return {
+            service: (
+                sum(getattr(port, "receivedOctets", 0) for port in ports),
+                sum(getattr(port, "sentOctets", 0) for port in ports),
+            )
+            for service, ports in self._ports.items()
+        }
+
     async def stop(self) -> None:
         """Accept nothing more, and give the ports back."""
         ports: list[IListeningPort] = [port for each in self._ports.values() for port in each]

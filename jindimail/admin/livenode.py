@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jindimail.config import Configuration
+from jindimail.delivery.counted import CountedDelivery
 from jindimail.mailbox.sessions import Sessions
 
 STARTING, SERVING, STOPPING = "starting", "serving", "stopping"
@@ -29,6 +30,9 @@ class LiveNode:
     startedSeconds: int
     inThread: Callable[[Callable[[], Any]], Any]  # awaitable result of a job, run in the thread pool
     fromThread: Callable[..., Any]  # has the reactor call a function
+    checker: Any = None  # directory.checker.PasswordChecker
+    deliveries: dict[str, CountedDelivery] = field(default_factory=dict)  # by kind: smtp, submission, lmtp
+    octets: Callable[[], dict[str, tuple[int, int]]] = dict  # received and sent, by service
     state: str = STARTING
     longWork: str = ""  # the backup or check that is under way
     listening: dict[str, tuple[str, ...]] = field(default_factory=dict)  # service: addresses

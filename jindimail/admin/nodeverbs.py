@@ -32,7 +32,7 @@ async def status(node: LiveNode, report: Report) -> dict[str, Any]:
         "groups": _groups(node),
         "storage": node.store.freeLevel.name.lower(),
         "freeOctets": _freeOctets(node.configuration.node.dataDirectory),
-        "residentOctets": _residentOctets(),
+        "residentOctets": residentOctets(),
     }
 
 
@@ -59,7 +59,8 @@ def _freeOctets(path: str) -> int:
     return space.f_bavail * space.f_frsize
 
 
-def _residentOctets() -> int:
+def residentOctets() -> int:
+    """Memory that the process holds."""
     pages = Path("/proc/self/statm").read_bytes().split()[1]
     return int(pages) * os.sysconf("SC_PAGESIZE")
 

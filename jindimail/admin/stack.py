@@ -216,13 +216,15 @@ class Stack:
             buckets=self.buckets, resolver=resolver, seconds=seconds, randomOctets=chance.randbytes
         )
         self.spool = Spool(str(self._directory / "spool"))
-        checker = PasswordChecker(
+        self.checker = PasswordChecker(
             resolver=resolver, passwords=passwords, attempts=Attempts(), seconds=seconds
         )
         unhurried: Any = Unhurried(self.buckets, self._reactor)
         self._upkeep = Upkeep(buckets=unhurried, seconds=seconds)
         self._sweptSeconds = 0
-        self.portal = Portal(MailRealm(buckets=self.buckets, clock=self._reactor, seconds=seconds), [checker])
+        self.portal = Portal(
+            MailRealm(buckets=self.buckets, clock=self._reactor, seconds=seconds), [self.checker]
+        )
 
     def inThread(self, job: Callable[[], Any]) -> Deferred[Any]:
         """A Deferred of a job's result, run in the reactor's thread pool."""

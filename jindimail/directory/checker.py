@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,13 @@ from jindimail.directory.attempts import Attempts
 from jindimail.directory.credentials import IPeerPassword, PeerPassword
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import AuthenticationFailed, BadAddress, TooManyAttempts, UserDisabled
+from jindimail.errors import (
+    AuthenticationFailed,
+    BadAddress,
+    JindimailError,
+    TooManyAttempts,
+    UserDisabled,
+)
 
 
 @implementer(ICredentialsChecker)
@@ -24,6 +31,8 @@ class PasswordChecker:
     Checks a `PeerPassword`; the avatar id is `(bucket, account id, addresses)`.
 
     An unknown user and a wrong password take the same time and give the same answer.
+
+    @ivar outcomes: logins by what became of them: `ok`, or the name of the error they were refused with.
     """
 
     log = Logger()
@@ -36,10 +45,20 @@ class PasswordChecker:
         self._passwords = passwords
         self._attempts = attempts
         self._seconds = seconds
+        self.outcomes: Counter[str] = Counter()
 
     def requestAvatarId(self, credentials: Any) -> Any:
         """See `ICredentialsChecker`; fails with the refusals of `errors`."""
-        return Deferred.fromCoroutine(self._check(credentials))
+        return Deferred.fromCoroutine(self._counted(credentials))
+
+    async def _counted(self, credentials: PeerPassword) -> tuple[int, int, tuple[str, ...]]:
+        try:
+            found = await self._check(credentials)
+        except JindimailError as error:
+            self.outcomes[type(error).__name__] += 1
+            raise
+        self.outcomes["ok"] += 1
+        return found
 
     async def _check(self, credentials: PeerPassword) -> tuple[int, int, tuple[str, ...]]:
         found = None

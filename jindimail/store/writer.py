@@ -29,6 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.counts import Histogram
 from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IReadRows, IRows, IStore
 from jindimail.store.environment import Environment
@@ -82,6 +83,8 @@ class Writer:
         self.space = space
         self.commits = 0
         self.jobs = 0
+        self.rowsWritten = 0  # put or deleted
+        self.commitSeconds = Histogram()
         self._reactor = reactor
         self._limits = limits or WriterLimits()
         self._records: deque[_Waiting] = deque()
@@ -109,6 +112,16 @@ class Writer:
     def commitAgeSeconds(self) -> float:
         """For how long the transaction in flight has been under way; 0 if there is none."""
         return 0.0 if self._commitSince is None else float(self._reactor.seconds()) - self._commitSince
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their transaction."""
+        return len(self._records) + len(self._bodies)
+
+    @property
+    def isBroken(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._reason is not None
 
     def write(self, job: Callable[[IRows], T], bodyOctets: int = 0) -> Deferred[T]:
         """
@@ -157,7 +170,7 @@ class Writer:
     def _refusal(self, bodyOctets: int) -> Exception | None:
         if self._closing is not None or self._reason is not None:
             return Unavailable("the store is closed")
-        if len(self._records) + len(self._bodies) >= self._limits.jobsWaitingMax:
+        if self.waiting >= self._limits.jobsWaitingMax:
             return Unavailable("too many writes wait")
         if bodyOctets and self.freeLevel < Level.PLENTY:
             return StorageFull("no room for bodies")
@@ -190,6 +203,7 @@ class Writer:
         if changes:
             self._group, self._groupOctets = group, rows.octets
             self._commitSince = self._reactor.seconds()
+            self.rowsWritten += sum(len(puts) + len(deletes) for _, puts, deletes in changes)
             self._handover.put(changes)
         else:
             self._deliver(group)
@@ -224,9 +238,11 @@ class Writer:
     def _committed(self, problem: Exception | None) -> None:
         """The writer thread is done with the group in flight."""
         group, self._group = self._group, []
+        seconds = self.commitAgeSeconds()
         self._commitSince = None
         if problem is None:
             self.commits += 1
+            self.commitSeconds.observe(seconds)
             self._octetsSinceRefresh += self._groupOctets
             if self._octetsSinceRefresh > self.space.freeOctets >> 3:
                 self._octetsSinceRefresh = 0

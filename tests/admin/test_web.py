@@ -1,0 +1,232 @@
+"""The web listener over real loopback connections: what machines ask, and what hostile clients get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from jindimail.admin import webmetrics
+from jindimail.admin.livenode import STOPPING, LiveNode
+from jindimail.admin.web import CONNECTIONS_PER_PEER_MAX, WebSite, webFactory
+from jindimail.admin.webrequest import BODY_OCTETS_MAX, HEADER_OCTETS_MAX, REQUEST_SECONDS
+from tests.admin.live import liveNode
+from tests.support.world import World
+
+
+class Address:
+    host = "192.0.2.7"
+
+
+class Client:
+    """One connection to a site, in memory."""
+
+    def __init__(self, site: WebSite) -> None:
+        channel = site.buildProtocol(Address())  # type: ignore[arg-type]
+        assert channel is not None
+        self.channel = channel
+        self.transport: Any = StringTransport(peerAddress=Address())  # type: ignore[arg-type]
+        channel.makeConnection(self.transport)
+
+    def send(self, octets: bytes) -> bytes:
+        """Send octets; what has been answered so far."""
+        self.channel.dataReceived(octets)
+        return self.answered
+
+    @property
+    def answered(self) -> bytes:
+        return bytes(self.transport.value())
+
+    @property
+    def isClosed(self) -> bool:
+        return bool(self.transport.disconnecting or self.transport.disconnected)
+
+
+class Fixture:
+    def __init__(self) -> None:
+        self.world = World()
+        self.node: LiveNode = liveNode(self.world)
+        self.clock = Clock()
+        self.site = webFactory(self.node, reactor=self.clock)
+
+    def get(self, path: str, headers: str = "") -> bytes:
+        return Client(self.site).send(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+
+
+@pytest.fixture
+def web() -> Iterator[Fixture]:
+    yield Fixture()
+
+
+def test_healthIsToldWhateverTheNodeDoes(web: Fixture) -> None:
+    web.node.state = STOPPING
+    answer = web.get("/health")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'{"state": "stopping"}' in answer
+
+
+def test_nodeThatServesIsReady(web: Fixture) -> None:
+    answer = web.get("/ready")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"ready": true' in answer
+
+
+def test_nodeThatStopsIsNotReadyAndSaysWhy(web: Fixture) -> None:
+    web.node.state = STOPPING
+    answer = web.get("/ready")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'{"ready": false, "reason": "stopping"}' in answer
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "reason"),
+    [
+        ("store", "isBroken", True, b"store"),
+        ("store", "commitAgeSeconds", lambda: 6.0, b"disk"),
+        ("groups", "failure", RuntimeError("no"), b"groups"),
+        ("groups", "groups", list, b"leaderless"),
+    ],
+)
+def test_nodeThatCannotServeIsNotReady(web: Fixture, part: str, name: str, value: Any, reason: bytes) -> None:
+    setattr(getattr(web.node, part), name, value)
+    assert b'"reason": "%s"' % reason in web.get("/ready")
+
+
+def test_everyMetricIsExportedUnderItsDocumentedName(web: Fixture) -> None:
+    exported = {
+        line.split()[2] for line in web.get("/metrics").decode().splitlines() if line.startswith("# TYPE ")
+    }
+    documented = {
+        row.split("`")[1] for row in webmetrics.page().splitlines() if row.startswith("| `jindimail_")
+    }
+    assert exported == documented
+    assert len(documented) == len(webmetrics.METRICS) > 30
+
+
+def test_metricsCarryWhatTheNodeCounted(web: Fixture) -> None:
+    web.node.sessions.admit("imap4", "192.0.2.1")
+    text = web.get("/metrics").decode()
+    assert 'jindimail_sessions{protocol="imap4"} 1.0' in text
+    assert "jindimail_incarnation 7.0" in text
+    assert "jindimail_groups_leading 1.0" in text
+    assert "jindimail_proposals_waiting 6.0" in text
+
+
+def test_metricNamesKeepPrometheusRules() -> None:
+    for metric in webmetrics.METRICS:
+        assert (metric.kind == webmetrics.COUNTER) == metric.name.endswith("_total"), metric.name
+        assert metric.doc.endswith("."), metric.name
+
+
+def test_unknownPathsAreNotFoundAndOtherMethodsNotAllowed(web: Fixture) -> None:
+    assert web.get("/nothing").startswith(b"HTTP/1.1 404 ")
+    assert web.get("/health/more").startswith(b"HTTP/1.1 404 ")
+    answer = Client(web.site).send(b"DELETE /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405 ")
+
+
+def test_headIsAGetWithoutABody(web: Fixture) -> None:
+    answer = Client(web.site).send(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_everyAnswerForbidsWhatABrowserCouldBeMisusedFor(web: Fixture) -> None:
+    for path in ("/health", "/nothing"):
+        answer = web.get(path)
+        assert b"Content-Security-Policy: default-src 'none'; script-src 'self'" in answer
+        assert b"X-Content-Type-Options: nosniff" in answer
+        assert b"TwistedWeb" not in answer
+
+
+# --- hostile clients ---------------------------------------------------------------------------------------
+
+
+def test_headerThatIsTooLongIsRefused(web: Fixture) -> None:
+    client = Client(web.site)
+    line = b"X-Long: " + b"x" * 1000 + b"\r\n"
+    client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n" + line * (HEADER_OCTETS_MAX // 1000 + 1))
+    assert client.isClosed
+    assert b" 200 " not in client.answered
+
+
+def test_lineWithoutAnEndIsRefused(web: Fixture) -> None:
+    client = Client(web.site)
+    client.send(b"GET /" + b"x" * 20_000)
+    assert client.isClosed
+
+
+def test_manyHeadersAreRefused(web: Fixture) -> None:
+    client = Client(web.site)
+    client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200)
+    assert client.isClosed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 100000000\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"1000\r\n"
+        + b"x" * 4096
+        + b"\r\n1000\r\n"
+        + b"x" * 4096
+        + b"\r\n10\r\n"
+        + b"x" * 16
+        + b"\r\n",
+    ],
+    ids=["declared", "chunked"],
+)
+def test_bodyThatIsTooLargeIsRefusedAndNotKept(web: Fixture, body: bytes) -> None:
+    client = Client(web.site)
+    answer = client.send(b"POST /login HTTP/1.1\r\nHost: x\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert client.isClosed
+    client.channel.dataReceived(b"x" * 100_000)
+    assert client.channel.requests[0].content.tell() <= BODY_OCTETS_MAX
+
+
+def test_clientThatSendsOctetByOctetHasNoMoreTimeThanOthers(web: Fixture) -> None:
+    client = Client(web.site)
+    for octet in b"GET /health HTTP/1.1\r\nX":
+        client.send(bytes([octet]))
+        web.clock.advance(1)
+    assert not client.isClosed
+    web.clock.advance(REQUEST_SECONDS)
+    assert client.isClosed
+
+
+def test_clientThatSaysNothingIsDisconnected(web: Fixture) -> None:
+    client = Client(web.site)
+    web.clock.advance(REQUEST_SECONDS + 1)
+    assert client.isClosed
+
+
+def test_connectionThatIsUsedStaysOpen(web: Fixture) -> None:
+    client = Client(web.site)
+    for _ in range(5):
+        client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        web.clock.advance(REQUEST_SECONDS - 1)
+    assert not client.isClosed
+    assert client.answered.count(b"HTTP/1.1 200 ") == 5
+
+
+def test_onePeerHasSoManyConnectionsAndNoMore(web: Fixture) -> None:
+    clients = [Client(web.site) for _ in range(CONNECTIONS_PER_PEER_MAX)]
+    assert web.site.buildProtocol(Address()) is None  # type: ignore[arg-type]
+    clients[0].channel.connectionLost()
+    assert web.site.buildProtocol(Address()) is not None  # type: ignore[arg-type]
+
+
+def test_siteThatCloses(web: Fixture) -> None:
+    client = Client(web.site)
+    gone: list[None] = []
+    web.site.closeWhenIdle().addCallback(gone.append)
+    assert client.isClosed
+    assert gone == []
+    client.channel.connectionLost()
+    assert gone == [None]
+    assert web.site.buildProtocol(Address()) is None  # type: ignore[arg-type]
