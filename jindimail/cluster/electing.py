@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from jindimail.cluster.arrayrecords import UP, WishRecord
 
 LEADERS_MOVED_MAX = 32  # in one round, for balance only
-HYSTERESIS = 2.0  # by so much two nodes must differ in what they have beyond their shares
+HYSTERESIS = (
+    1.5  # by more than this two nodes must differ in what they have beyond their shares; a move takes 2
+)
 PAIRS_TRIED = 4
 
 

@@ -75,10 +75,10 @@ class Conversation:
 
     # --- in
 
-    def received(self, node: int, frames: list[bytes], now: float, *, bulk: bool = False) -> None:
-        """Frames of another node came in, on one of the two channels."""
+    def received(self, node: int, frames: list[bytes], now: float) -> None:
+        """Frames of another node came in."""
         neighbour = self._neighbours.at(node, now)
-        for message in self._neighbours.heard(neighbour, frames, now, bulk=bulk):
+        for message in self._neighbours.heard(node, frames, now):
             if isinstance(message, Message):
                 self._stepSafely(node, message)
             elif isinstance(message, NodeBeat):

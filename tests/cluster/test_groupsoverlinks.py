@@ -48,7 +48,7 @@ class GroupsOverLinks(SynchronousTestCase):
             incarnation=self.array.incarnations[node],
             link=links.link,
         )
-        links.attend(groups.received, groups.receivedBulk)
+        links.attend(groups.received, lambda node, messages: None)
         groups.start()
 
     def kill(self, node: int) -> None:

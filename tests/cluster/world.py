@@ -6,20 +6,20 @@ The first node founds all groups, as `jindictl init` does; others come in empty,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from jindimail.cluster.arrayrecords import DOWN, UP, NodeRecord, WishRecord
+from jindimail.cluster.arrayentries import AddInvite, AdmitNode
+from jindimail.cluster.arrayrecords import UP
+from jindimail.cluster.membership import Admitted
 from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.share import Share
-from jindimail.mailbox import wire
+from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.machine import MailMachine
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
-from jindimail.replication.configuration import Configuration
 from jindimail.replication.durable import foundGroups
 from jindimail.store.memory import MemoryRows, MemoryStore
 from tests.simulation.clock import HeapClock, NodeClock
@@ -53,6 +53,67 @@ class World:
             foundGroups(rows, self._groups, 1)
         return self.start(1)
 
+    def foundArray(self, **labels: Any) -> Share:
+        """The first node of an array that tends itself, as `jindictl init` makes it."""
+        share = self.found()
+        assert self._admit(share, b"", labels) == 1
+        return share
+
+    def join(self, **labels: Any) -> Share:
+        """Another node is admitted, as by `jindictl join`, and comes up empty."""
+        share = next(iter(self.shares.values()))
+        secretHash = self.chance.randbytes(32)
+        invite = AddInvite(seconds=self.seconds, secretHash=secretHash, expiresSeconds=self.seconds + 60)
+        self.result(share.buckets.propose(None, invite))
+        return self.start(self._admit(share, secretHash, labels))
+
+    def _admit(self, share: Share, secretHash: bytes, labels: dict[str, Any]) -> int:
+        name = f"n{len(self.rows)}" if secretHash else "n0"
+        given = {"host": name, "weight": 100, "level": 1} | labels
+        entry = AdmitNode(
+            seconds=self.seconds, secretHash=secretHash, name=name, addresses=(f"{name}:1",), **given
+        )
+        admitted = self.result(share.buckets.propose(None, entry))
+        assert isinstance(admitted, Admitted), admitted
+        return admitted.node
+
+    @property
+    def seconds(self) -> int:
+        """The wall clock of all nodes."""
+        return int(self.heap.now)
+
+    def grow(self, nodes: int, seconds: float = PATIENCE_SECONDS) -> None:
+        """An array of so many nodes, settled."""
+        self.foundArray()
+        for _ in range(nodes - 1):
+            self.join()
+        first = self.shares[1]
+        self.until(lambda: all(record.state == UP for record in first.userMap.nodes.values()), seconds)
+        self.settle(seconds)
+
+    def settle(self, seconds: float = PATIENCE_SECONDS) -> None:
+        """What is planned now is carried out."""
+        self.run(4.0)
+        self.until(self.isSettled, seconds)
+
+    def isSettled(self) -> bool:
+        """Whether every group has the members and the leader that are wished for, and nodes to put them on."""
+        userMap = next(iter(self.shares.values())).userMap
+        return all(self._isSettled(userMap, group) for group in self._groups)
+
+    def _isSettled(self, userMap: UserMap, group: int) -> bool:
+        wish = userMap.wish(group)
+        if wish is None:
+            return False
+        leader = self.shares.get(wish.voters[0])
+        if leader is None or not leader.groups.leadingTerm(group):
+            return False
+        configuration = leader.groups.configurationOf(group)
+        assert configuration is not None
+        return {m.node for m in configuration.members if m.voter} == set(wish.voters) and {
+            m.node for m in configuration.members if not m.voter
+        } == set(wish.learners)
+
     def start(self, node: int) -> Share:
         """A node's process comes up, from its disk if it has one."""
         rows = self.rows.setdefault(node, MemoryRows())
@@ -65,7 +126,7 @@ class World:
             links=self.fabric.add(node),
             incarnation=self.incarnations[node],
             draw=self.chance.randint,
-            wire=wire,
+            numbers=self._groups,
         )
         self.result(share.start())
         return share
@@ -75,61 +136,6 @@ class World:
         self._clocks.pop(node).end()
         self.shares.pop(node)
         self.fabric.remove(node)
-
-    def spread(self, voters: Iterable[int], groups: Iterable[int], others: Iterable[int] = ()) -> None:
-        """
-        All groups get replicas, that vote, at these nodes; the first founded them. Everybody knows where they are.
-
-        @param others: nodes that serve, too, without replicas.
-        """
-        voters, groups = tuple(voters), tuple(groups)
-        for node in (*voters, *others):
-            if node not in self.shares:
-                self.start(node)
-        for group in groups:
-            for node in voters[1:]:
-                self.grow(group, node)
-        self.know(voters, groups, others)
-
-    def grow(self, group: int, node: int) -> None:
-        """A group gets one more voter."""
-        leader = self.leader(group)
-        self.result(self.shares[leader].groups.change(group, partial(Configuration.withLearner, node=node)))
-        self.until(lambda: self.shares[node].groups.appliedIndex(group))
-        status = self.shares[leader].groups.status(group)
-        assert status is not None
-        learner = next(each[0] for each in status.members if each[1] == node)
-        self.result(
-            self.shares[leader].groups.change(group, partial(Configuration.withVoter, replicaId=learner))
-        )
-
-    def know(
-        self,
-        voters: Iterable[int],
-        groups: Iterable[int],
-        others: Iterable[int] = (),
-        down: Iterable[int] = (),
-    ) -> None:
-        """What group 0 would say of nodes and groups, as everybody's user map has it."""
-        voters, groups, down = tuple(voters), tuple(groups), tuple(down)
-        nodes = {
-            node: NodeRecord(
-                name=f"n{node}", addresses=(), host=f"h{node}", state=DOWN if node in down else UP
-            )
-            for node in (*voters, *others)
-        }
-        wishes = {group: WishRecord(voters=voters) for group in groups}
-        for share in self.shares.values():
-            share.userMap.update(nodes, wishes)
-
-    def leader(self, group: int) -> int:
-        """The node that leads a group, when one does and can answer reads."""
-
-        def leading() -> list[int]:
-            return [node for node, share in self.shares.items() if share.groups.leadingTerm(group)]
-
-        self.until(leading)
-        return leading()[-1]
 
     def run(self, seconds: float) -> None:
         """Time passes."""

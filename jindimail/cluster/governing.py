@@ -1,0 +1,165 @@
+"""
+What the leader of the array's own group does: it says who is up, and wishes for replicas and leaders (design §9).
+
+`liveness` and `planner` decide; here they are asked, and what they decide is proposed. Whoever does not lead forgets everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from twisted.internet.defer import DeferredList
+from twisted.internet.interfaces import IReactorTime
+
+from jindimail.cluster.arrayentries import ArrayEntry, SetNode, SetWish
+from jindimail.cluster.arrayrecords import DOWN, GONE
+from jindimail.cluster.events import Events
+from jindimail.cluster.liveness import Liveness
+from jindimail.cluster.planner import MOVES_MAX, PlannedNode, plan
+from jindimail.cluster.pulse import Pulse
+from jindimail.cluster.usermap import UserMap
+from jindimail.interfaces import IStateMachine
+from jindimail.model import ARRAY_GROUP
+from jindimail.replication.driver import Groups
+
+LOOK_SECONDS = 0.25
+PLAN_SECONDS = 3.0  # between plans of an array that did not change
+
+
+class Governing:
+    """One node's part in it."""
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        groups: Groups,
+        machine: IStateMachine,
+        userMap: UserMap,
+        events: Events,
+        refresh: Callable[[], None],
+        seconds: Callable[[], float],
+        numbers: Collection[int],
+        underWay: Callable[[], int],
+        leaderShare: Callable[[int], float],
+    ) -> None:
+        """
+        @param refresh: brings the user map up to what is applied here.
+        @param seconds: the wall clock.
+        @param numbers: of all groups of the array.
+        @param underWay: how many groups are being moved, in the whole array.
+        @param leaderShare: the part of its weight with which a node should lead (`PlannedNode.leaderShare`).
+        """
+        self._clock = clock
+        self._groups = groups
+        self._machine = machine
+        self._userMap = userMap
+        self._events = events
+        self._refresh = refresh
+        self._seconds = seconds
+        self._numbers = tuple(numbers)
+        self._underWay = underWay
+        self._leaderShare = leaderShare
+        self._liveness = Liveness()
+        self._term = 0
+        self._planAt = 0.0
+        self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
+        userMap.listen(self.planSoon)
+
+    def start(self) -> None:
+        """Begin."""
+        self._pulse.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._pulse.stop()
+
+    def planSoon(self) -> None:
+        """Something changed that the plan may depend on."""
+        self._planAt = 0.0
+
+    async def _look(self) -> None:
+        term = self._groups.leadingTerm(ARRAY_GROUP)
+        if not term:
+            self._term = 0
+            self._liveness.reset()
+            return
+        if term != self._term:
+            await self._groups.readIndex(ARRAY_GROUP)  # the rows are those of all earlier leaders, too
+            self._term = term
+            self._planAt = 0.0
+        self._refresh()
+        await self._judge()
+        now = self._clock.seconds()
+        if now >= self._planAt:
+            self._planAt = now + PLAN_SECONDS
+            await self._plan()
+
+    async def _judge(self) -> None:
+        """Say who is up and who is down."""
+        nodes = self._userMap.nodes
+        states = {node: record.state for node, record in nodes.items() if record.state != GONE}
+        silences = {node: self._silence(node) for node in states}
+        verdicts = self._liveness.look(self._clock.seconds(), states, silences, self._current())
+        now = int(self._seconds())
+        await self._propose(
+            [SetNode(seconds=now, node=node, state=state) for node, state in verdicts.items()]
+        )
+
+    def _silence(self, node: int) -> float:
+        return 0.0 if node == self._userMap.node else self._groups.silenceSeconds(node)
+
+    def _current(self) -> set[int]:
+        """The nodes that have about all of group 0's log."""
+        configuration, near = self._groups.configurationOf(ARRAY_GROUP), self._groups.caughtUp(ARRAY_GROUP)
+        assert configuration is not None
+        return {member.node for member in configuration.members if member.replicaId in near}
+
+    async def _plan(self) -> None:
+        """Wish for what the plan says."""
+        nodes, settings = self._userMap.nodes, self._userMap.settings
+        now = self._seconds()
+        planned = {
+            node: PlannedNode(
+                weight=record.weight,
+                host=record.host,
+                state=record.state,
+                downSeconds=now - record.sinceSeconds if record.state == DOWN else 0.0,
+                leaderShare=self._leaderShare(node),
+            )
+            for node, record in nodes.items()
+        }
+        wishes = {group: wish for group in self._numbers if (wish := self._userMap.wish(group)) is not None}
+        changes = plan(
+            planned,
+            wishes,
+            self._numbers,
+            replicas=settings.replicas,
+            repairSeconds=settings.repairSeconds,
+            movesMax=max(0, MOVES_MAX - self._underWay()),
+            leaders={group: leader for group in self._numbers if (leader := self._groups.leaderOf(group))},
+        )
+        if changes:
+            moved = sum(
+                group not in wishes or _members(changes[group]) != _members(wishes[group])
+                for group in changes
+            )
+            self._events.add("wishesChanged", groups=len(changes), moved=moved)
+        await self._propose(
+            [
+                SetWish(seconds=int(now), group=group, voters=wish.voters, learners=wish.learners)
+                for group, wish in changes.items()
+            ]
+        )
+
+    async def _propose(self, entries: list[ArrayEntry]) -> None:
+        """Propose them together, and wait until all are applied, or have failed: then they are planned again."""
+        proposals = [self._groups.propose(ARRAY_GROUP, self._machine.encode(entry)) for entry in entries]
+        await DeferredList(proposals, consumeErrors=True)
+        if proposals:
+            self._refresh()
+
+
+def _members(wish: Any) -> set[int]:
+    return {*wish.voters, *wish.learners}

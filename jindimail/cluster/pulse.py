@@ -1,0 +1,68 @@
+"""Work that is done again and again for as long as a node runs, never twice at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from jindimail.errors import Unavailable
+
+
+class Pulse:
+    """
+    One such work.
+
+    What it raises ends only this one time: `Unavailable` is usual among nodes, anything else is logged.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, seconds: float, work: Callable[[], Any]) -> None:
+        """
+        @param seconds: between the end of one time and the beginning of the next.
+        @param work: a function, or one that makes a coroutine.
+        """
+        self._clock = clock
+        self._seconds = seconds
+        self._work = work
+        self._call: IDelayedCall | None = None
+        self._running = False
+
+    def start(self) -> None:
+        """Begin on the next turn."""
+        self._running = True
+        self._again(0)
+
+    def stop(self) -> None:
+        """What is under way is finished; nothing more is begun."""
+        self._running = False
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+
+    def soon(self) -> None:
+        """Do not wait for the time, if it is not under way."""
+        if self._running and self._call is not None and self._call.active():
+            self._call.cancel()
+            self._again(0)
+
+    def _again(self, seconds: float) -> None:
+        if self._running:
+            self._call = self._clock.callLater(seconds, self._beat)
+
+    def _beat(self) -> None:
+        done: Deferred[Any] = Deferred.fromCoroutine(self._once())
+        done.addErrback(self._failed).addBoth(lambda _: self._again(self._seconds))
+
+    async def _once(self) -> None:
+        result = self._work()
+        if result is not None:
+            await result
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(Unavailable):
+            self.log.failure("{work} failed; it is tried again", failure, work=self._work)

@@ -1,0 +1,250 @@
+"""
+Carrying wishes out: each group's leader takes one step at a time towards what is wished for it (design §5, §9; `steps`).
+
+A bounded number of groups is under way at once, group 0 always; one that waits for a learner to catch up for too long lets another go
+first. When a group has the members that it shall have, its leadership goes to the wished leader, a few groups at a time, and not soon after an
+election: an array that has just healed is left in peace.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from jindimail.cluster.arrayrecords import UP, WishRecord
+from jindimail.cluster.events import Events
+from jindimail.cluster.pulse import Pulse
+from jindimail.cluster.steps import AddLearner, HandOver, MemberStep, Promote, Remove, nextStep
+from jindimail.cluster.usermap import UserMap
+from jindimail.errors import JindimailError
+from jindimail.model import ARRAY_GROUP
+from jindimail.replication.configuration import Configuration
+from jindimail.replication.driver import Groups
+
+LOOK_SECONDS = 0.1
+SCAN_SECONDS = 0.5  # between looks at groups of which nothing is known to be wanted
+GROUPS_AT_ONCE = 16
+STEP_SECONDS = 20.0  # without any step, then another group goes first
+SETTLE_SECONDS = 10.0  # after an election, before its winner hands over
+HAND_OVERS_AT_ONCE = 4
+AGAIN_SECONDS = 3.0  # after a hand-over that came to nothing
+TELL_SECONDS = 1.0  # steps of so long become one event
+
+
+class _Led:
+    """
+    What is known of a group that is led here, in one term.
+
+    @ivar changing: whether a step is being committed.
+    @ivar stepAt: when the last step was done, or the group was given its turn.
+    @ivar handAt: not before this is its leadership handed over.
+    """
+
+    __slots__ = ("changing", "configuration", "handAt", "isFulfilled", "stepAt", "term", "wish")
+
+    def __init__(self, term: int, now: float, handAt: float) -> None:
+        self.term = term
+        self.configuration: Configuration | None = None
+        self.wish: WishRecord | None = None
+        self.isFulfilled = False
+        self.changing = False
+        self.stepAt = now
+        self.handAt = handAt
+
+
+class Stepping:
+    """
+    All groups that this node leads.
+
+    @ivar missing: how many of them do not have the members that are wished for.
+    """
+
+    log = Logger()
+
+    def __init__(self, *, clock: IReactorTime, groups: Groups, userMap: UserMap, events: Events) -> None:
+        self._clock = clock
+        self._groups = groups
+        self._userMap = userMap
+        self._events = events
+        self._led: dict[int, _Led] = {}
+        self._underWay: dict[int, None] = {}
+        self._told: Counter[tuple[str, int]] = Counter()
+        self._tellAt = 0.0
+        self._isFirst = True
+        self._scanAt = 0.0
+        userMap.listen(self._changed)
+        self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
+        self.missing = 0
+        self.steps = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._pulse.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._pulse.stop()
+
+    @property
+    def led(self) -> list[int]:
+        """The groups that this node leads."""
+        return list(self._led)
+
+    def _changed(self) -> None:
+        self._scanAt = 0.0
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        if not self._userMap.nodes or (now < self._scanAt and not self._underWay):
+            return
+        self._scanAt = now + SCAN_SECONDS
+        self._seeLed(now)
+        wanting = [group for group, led in self._led.items() if not self._isFulfilled(group, led)]
+        self.missing = len(wanting)
+        self._choose(wanting, now)
+        for group in list(self._underWay):
+            led = self._led[group]
+            if not led.changing:
+                self._step(group, led, now)
+        self._handOver(now)
+        if self._told and now >= self._tellAt:
+            for (kind, node), count in self._told.items():
+                self._events.add(kind, node=node, groups=count)
+            self._told.clear()
+
+    def _seeLed(self, now: float) -> None:
+        """Which groups are led here; those that were not before are elections won, or hand-overs."""
+        for group in self._groups.groups():
+            term = self._groups.leadingTerm(group)
+            led = self._led.get(group)
+            if not term:
+                if led is not None:
+                    del self._led[group]
+            elif led is None or led.term != term:
+                self._led[group] = _Led(term, now, now if self._isFirst else now + SETTLE_SECONDS)
+                self._tell("leadersMoved", self._userMap.node, now)
+        for group in self._led.keys() - set(self._groups.groups()):
+            del self._led[group]
+        self._isFirst = False
+
+    def _isFulfilled(self, group: int, led: _Led) -> bool:
+        """Whether a group's members are those wished for; looked at anew only when either changed."""
+        configuration, wish = self._groups.configurationOf(group), self._userMap.wish(group)
+        if configuration is led.configuration and wish is led.wish:
+            return led.isFulfilled
+        led.configuration, led.wish = configuration, wish
+        led.isFulfilled = wish is None or (
+            configuration is not None
+            and {member.node for member in configuration.members if member.voter} == set(wish.voters)
+            and {member.node for member in configuration.members if not member.voter} == set(wish.learners)
+        )
+        return led.isFulfilled
+
+    def _choose(self, wanting: list[int], now: float) -> None:
+        """Which groups are under way: those that were, unless they only wait; then those that have waited for longest."""
+        wants = set(wanting)
+        for group in list(self._underWay):
+            led = self._led.get(group)
+            if led is None or (group not in wants and not led.changing):
+                del self._underWay[group]
+            elif not led.changing and now - led.stepAt > STEP_SECONDS:
+                led.stepAt = now
+                del self._underWay[group]
+        waiting = sorted(wants - self._underWay.keys(), key=lambda group: (self._led[group].stepAt, group))
+        for group in waiting:
+            if group == ARRAY_GROUP or len(self._underWay) < GROUPS_AT_ONCE:
+                self._underWay[group] = None
+                self._led[group].stepAt = now
+
+    # --- steps
+
+    def _step(self, group: int, led: _Led, now: float) -> None:
+        configuration, wish = led.configuration, led.wish
+        if configuration is None or wish is None:
+            return
+        step = nextStep(
+            configuration,
+            wish,
+            leader=next(
+                (member.replicaId for member in configuration.members if member.node == self._userMap.node), 0
+            ),
+            caughtUp=self._groups.caughtUp(group),
+            witnesses={node for node, record in self._userMap.nodes.items() if not record.weight},
+        )
+        if isinstance(step, HandOver):
+            if now >= led.handAt:
+                self._transfer(group, led, step.node, now)
+        elif step is not None:
+            led.changing = True
+            change: Deferred[Configuration] = self._groups.change(group, partial(_stepped, step))
+            change.addCallbacks(self._done, self._notDone, (led, step), {}, (led,))
+            change.addErrback(lambda failure: self.log.failure("a step failed", failure))
+
+    def _done(self, _: Configuration, led: _Led, step: MemberStep) -> None:
+        before, now = led.configuration, self._clock.seconds()
+        led.changing = False
+        led.stepAt = now
+        self.steps += 1
+        if isinstance(step, AddLearner):
+            self._tell("replicasAdded", step.node, now)
+        elif isinstance(step, Remove) and before is not None:
+            member = before.member(step.replicaId)
+            self._tell("replicasRemoved", 0 if member is None else member.node, now)
+
+    def _notDone(self, failure: Any, led: _Led) -> None:
+        """An earlier change is not committed yet, or this node leads no more: it is looked at again."""
+        led.changing = False
+        failure.trap(JindimailError)
+
+    def _tell(self, kind: str, node: int, now: float) -> None:
+        if not self._told:
+            self._tellAt = now + TELL_SECONDS
+        self._told[kind, node] += 1
+
+    # --- leadership
+
+    def _handOver(self, now: float) -> None:
+        """Hand groups over to their wished leaders, where these can lead."""
+        begun = 0
+        for group, led in self._led.items():
+            wish = led.wish
+            if wish is None or led.changing or now < led.handAt or wish.voters[0] == self._userMap.node:
+                continue
+            node = wish.voters[0]
+            record = self._userMap.nodes.get(node)
+            if record is not None and record.state == UP and self._canLead(group, led, node):
+                self._transfer(group, led, node, now)
+                begun += 1
+                if begun == HAND_OVERS_AT_ONCE:
+                    return
+
+    def _canLead(self, group: int, led: _Led, node: int) -> bool:
+        members = () if led.configuration is None else led.configuration.members
+        near = self._groups.caughtUp(group)
+        return any(
+            each.node == node and each.voter and not each.witness and each.replicaId in near
+            for each in members
+        )
+
+    def _transfer(self, group: int, led: _Led, node: int, now: float) -> None:
+        led.handAt = now + AGAIN_SECONDS
+        try:
+            self._groups.transfer(group, node)
+        except JindimailError:
+            return
+        self._tell("leadersHandedOver", node, now)
+
+
+def _stepped(step: MemberStep, configuration: Configuration) -> Configuration:
+    """The configuration after a step."""
+    if isinstance(step, AddLearner):
+        return configuration.withLearner(step.node, witness=step.witness)
+    if isinstance(step, Promote):
+        return configuration.withVoter(step.replicaId)
+    assert isinstance(step, Remove)
+    return configuration.without(step.replicaId)
