@@ -324,6 +324,12 @@ METRICS: tuple[NodeMetric, ...] = (
         doc="Entries in all logs of this node.",
         read=_logEntries,
     ),
+    NodeMetric(
+        name="loop_lag_seconds",
+        kind=HISTOGRAM,
+        doc="How late the reactor's loop came to what was due, measured ten times a second.",
+        read=lambda reading: [((), getattr(reading.node.groups, "lagSeconds", None) or Histogram())],
+    ),
     # store
     NodeMetric(
         name="store_free_octets",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from jindimail.counts import Histogram
 from jindimail.replication.messages import Append, AskRead, Install, Message
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
@@ -63,6 +64,7 @@ class Conversation:
         self._others = others
         self._ticking: dict[int, Replica] = {}
         self._expected = 0.0
+        self.lagSeconds = Histogram()
 
     # --- out
 
@@ -267,6 +269,7 @@ class Conversation:
         if now < self._expected - 2 * seconds:
             self._neighbours.rewind(now)
         self._expected = now + seconds
+        self.lagSeconds.observe(lag)
         if lag > SLEPT_SECONDS:
             self._slept(now)
         self._tickGroups(now)

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.counts import Histogram
 from jindimail.errors import JindimailError, LimitReached, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IGroups, INodeLink, IReadRows, IStateMachine, IStore
 from jindimail.replication.configuration import Configuration, decodeConfiguration
@@ -140,6 +141,11 @@ class Groups:
     def failure(self) -> Failure | None:
         """Why nothing is written any more, if so."""
         return self._turns.failure
+
+    @property
+    def lagSeconds(self) -> Histogram:
+        """How late the ticks came, ten times a second: the lag of the reactor's loop. The one measurement of it."""
+        return self._conversation.lagSeconds
 
     # --- life
 

@@ -15,6 +15,7 @@ from jindimail.interfaces import IGroups
 from jindimail.replication.driver import Groups
 from jindimail.replication.durable import HardRecord, foundGroups, packLogRow, unpackLogRow
 from jindimail.replication.entries import EMPTY, Entry
+from jindimail.replication.neighbours import BEAT_SECONDS
 from jindimail.store.keys import ADDRESS, HARD, LOG, SUMMARY, groupKey, logKey, unpackLogKey
 from jindimail.store.memory import MemoryStore
 from jindimail.store.records import decode
@@ -95,6 +96,12 @@ class OneVoterGroupsTests(SynchronousTestCase):
         self.assertEqual(self.store.commits, commits + 1)
         self.assertEqual(outcomes, [(n + 2, n + 1) for n in range(5) for _ in (1, 2)])
         self.assertEqual(applied(self.store, 2), b"0;1;2;3;4;")
+
+    def test_latenessOfTicksIsTheLagOfTheLoop(self) -> None:
+        self.clock.pump([BEAT_SECONDS] * 3)
+        self.assertEqual(self.groups.lagSeconds.counts[0], 3)
+        self.clock.advance(BEAT_SECONDS + 0.3)
+        self.assertAlmostEqual(self.groups.lagSeconds.sum, 0.3)
 
     def test_turnsArePipelined(self) -> None:
         first = self.groups.propose(1, b"a")
