@@ -251,9 +251,9 @@ class Conversation:
 
     # --- time
 
-    def start(self, now: float) -> None:
-        """Begin with all replicas that others share in dispute."""
-        self._expected = now
+    def start(self, now: float, seconds: float) -> None:
+        """Begin with all replicas that others share in dispute; the first tick is expected after `seconds`."""
+        self._expected = now + seconds
         for replica in self._replicas.values():
             self.admit(replica)
 

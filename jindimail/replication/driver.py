@@ -167,7 +167,7 @@ class Groups:
         for replica in list(self._replicas.values()):
             self._campaign(replica)
         now = self._clock.seconds()
-        self._conversation.start(now)
+        self._conversation.start(now, BEAT_SECONDS)
         self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)
         return self._turns.turn().addCallback(self._started)
 
