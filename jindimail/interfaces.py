@@ -107,6 +107,18 @@ class IGroups(Interface):
     def readIndex(group: int) -> Any:
         """A Deferred of an applied index, confirmed by a majority, that covers everything acknowledged before the call."""
 
+    def isAlone(group: int) -> bool:
+        """Whether this node's replica is the group's only voter."""
+
+    def appliedIndex(group: int) -> int:
+        """Up to where this node's rows of a group are complete; 0: there are none, or a snapshot is taking their place."""
+
+    def whenApplied(group: int, index: int) -> Any:
+        """A Deferred of the applied index, once it is at least this one; it may be cancelled."""
+
+    def leaderOf(group: int) -> Any:
+        """The node that leads a group, as far as is known here, or None."""
+
     def leadingTerm(group: int) -> int:
         """The term in which this node leads a group; 0: it does not. While it stays the same, nobody else led."""
 
@@ -301,6 +313,9 @@ class INodeLink(Interface):
 
     def send(messages) -> None:  # type: ignore[no-untyped-def]
         """Send a list of byte strings (each at most 64 KiB); lost silently when the peer is away."""
+
+    def sendBulk(messages) -> None:  # type: ignore[no-untyped-def]
+        """Like `send`, by another way, so that large messages delay no small ones; the two ways keep no order between them."""
 
 
 class ILinks(Interface):

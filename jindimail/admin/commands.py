@@ -23,8 +23,8 @@ EXIT_CODES = {
 }
 
 _DESCRIPTION = """
-Found, administer and examine a jindimail node. Most commands ask the running node over its control socket;
-init, restore, config, completion and check --offline need none.
+Found, join, administer and examine a jindimail node. Most commands ask the running node over its control socket;
+init, join, restore, config, completion and check --offline need none.
 """
 _GROUPS = {
     "domain": "the domains that mail is taken for",
@@ -32,6 +32,7 @@ _GROUPS = {
     "alias": "addresses that lead to other addresses",
     "sessions": "who is connected",
     "config": "the configuration file",
+    "cluster": "the array: its nodes and what they hold",
 }
 
 
@@ -61,6 +62,7 @@ def parserOf(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
         )
 
     _addInit(add(("init",), _INIT, _INIT_EXAMPLES))
+    _addJoin(add(("join",), _JOIN, _JOIN_EXAMPLES))
     for each in verbs.values():
         command = add(each.words, each.doc, each.examples)
         command.set_defaults(verb=each)
@@ -169,6 +171,31 @@ def _addInit(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--password-stdin", action="store_true", help="read the user's password from the standard input"
+    )
+
+
+_JOIN = (
+    "Join an array with a token from `jindictl cluster invite`: the data directory, the configuration if there is none, and the "
+    "node's place in the array. A token lets one node in; when the answer was lost, the same command may be repeated."
+)
+_JOIN_EXAMPLES = (
+    "jindictl join TOKEN --directory /var/lib/jindimail --name node2 --host-name mx2.example.org",
+    "jindictl join TOKEN --config /etc/jindimail/node.ini",
+)
+
+
+def _addJoin(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(verb="join")
+    command.add_argument("token", metavar="TOKEN", help="what `jindictl cluster invite` printed")
+    command.add_argument(
+        "--directory", default="", help="the data directory, where there is no configuration yet"
+    )
+    command.add_argument("--name", default="", help="the node's name (default: this host's)")
+    command.add_argument(
+        "--host-name",
+        dest="hostName",
+        default="",
+        help="the name it greets with, and that the other nodes reach it by",
     )
 
 

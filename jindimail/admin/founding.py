@@ -37,6 +37,7 @@ _STANDARD_PORTS = {
     "pop3s": 995,
     "imap": 143,
     "imaps": 993,
+    "cluster": 7400,
 }
 
 

@@ -111,6 +111,8 @@ def _offline(verb: Any, options: argparse.Namespace, output: Output) -> int:
 
     if verb == "init":
         return offline.init(options, configPath(options), output)
+    if verb == "join":
+        return offline.join(options, configPath(options), output)
     configuration = load(configPath(options))
     if verb == "restore":
         return offline.restore(configuration, options.directory, output)

@@ -25,6 +25,18 @@ PEERS = "peers.json"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----\n.*?-----END \1-----\n", re.DOTALL)
 
 
+def pemParts(path: Path, count: int) -> list[bytes]:
+    """
+    The parts of a PEM file.
+
+    @raise ConfigError: there are not so many.
+    """
+    parts = [match[0] for match in _PEM.finditer(path.read_bytes())]
+    if len(parts) != count:
+        raise ConfigError((f"{path}: {len(parts)} PEM parts, and not {count}",))
+    return parts
+
+
 def readCredentials(directory: Path) -> Credentials | None:
     """
     The node's credentials; None if it has none.
@@ -32,13 +44,10 @@ def readCredentials(directory: Path) -> Credentials | None:
     @raise ConfigError: the file holds something else.
     """
     path = directory / CREDENTIALS
-    try:
-        parts = [match[0] for match in _PEM.finditer(path.read_bytes())]
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    if len(parts) != 3:
-        raise ConfigError((f"{path}: certificate, key and authority expected",))
-    return Credentials(certificate=parts[0], key=parts[1], authority=parts[2])
+    certificate, key, authority = pemParts(path, 3)
+    return Credentials(certificate=certificate, key=key, authority=authority)
 
 
 def writeCredentials(directory: Path, credentials: Credentials) -> None:

@@ -14,6 +14,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
+from jindimail.admin.arrival import joinArray, requireJoinable
+from jindimail.admin.client import Refused
 from jindimail.admin.founding import (
     First,
     foundNode,
@@ -27,8 +29,11 @@ from jindimail.admin.founding import (
 from jindimail.admin.output import Output, readPassword
 from jindimail.admin.stack import requireFounded
 from jindimail.admin.storeverbs import resultOf
+from jindimail.cluster.authority import NotOurs
+from jindimail.cluster.joining import JoinRefused
+from jindimail.cluster.token import BadToken, parseToken
 from jindimail.config import Configuration, load, read
-from jindimail.errors import ConfigError
+from jindimail.errors import ConfigError, Unavailable
 from jindimail.store.backup import readManifest
 from jindimail.store.backup import restore as restoreStore
 from jindimail.store.check import check as findAll
@@ -62,8 +67,7 @@ def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
     first = First(domain=options.domain, user=options.user, password=password)
     requireSound(first)
     if text:
-        os.makedirs(os.path.dirname(os.path.abspath(configPath)), exist_ok=True)
-        Path(configPath).write_text(text, encoding="utf-8")
+        _writeConfiguration(configPath, text)
     withReactor(
         lambda reactor: foundNode(configuration, first, reactor, lambda what: output.progress(0, 0, what))
     )
@@ -78,6 +82,40 @@ def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
     return 0
 
 
+def join(options: argparse.Namespace, configPath: str, output: Output) -> int:
+    """Join an array; see `jindictl join --help`."""
+    try:
+        token = parseToken(options.token)
+    except BadToken as problem:
+        raise ValueError(f"TOKEN: {problem}") from problem
+    configuration, text = _configurationOf(options, configPath)
+    requireJoinable(configuration)
+    if text:
+        _writeConfiguration(configPath, text)
+    try:
+        joined = withReactor(lambda reactor: joinArray(configuration, token, reactor))
+    except Unavailable as problem:
+        places = ", ".join(token.addresses)
+        raise Refused("notReachable", f"the array cannot be reached at {places}: {problem}") from problem
+    except (JoinRefused, NotOurs) as problem:
+        raise Refused("notAdmitted", f"not admitted: {problem}") from problem
+    output.result(
+        {
+            "joined": configuration.node.dataDirectory,
+            "config": os.path.abspath(configPath),
+            "node": joined.admission.node,
+            "peers": [peer.name for peer in joined.admission.peers],
+            "start": f"twistd jindimail --config {configPath}",
+        }
+    )
+    return 0
+
+
+def _writeConfiguration(configPath: str, text: str) -> None:
+    os.makedirs(os.path.dirname(os.path.abspath(configPath)), exist_ok=True)
+    Path(configPath).write_text(text, encoding="utf-8")
+
+
 def _configurationOf(options: argparse.Namespace, path: str) -> tuple[Configuration, str]:
     """The configuration in the file, or a new one with the text to be written there."""
     if os.path.exists(path):
@@ -87,7 +125,7 @@ def _configurationOf(options: argparse.Namespace, path: str) -> tuple[Configurat
             raise ConfigError((f"node.data-directory: {path} says {configuration.node.dataDirectory}",))
         return configuration, ""
     if not options.directory:
-        raise ConfigError((f"{path}: no such file, and no directory to found is named",))
+        raise ConfigError((f"{path}: no such file, and no data directory is named",))
     hostName = options.hostName or socket.getfqdn()
     text = newConfigurationFile(
         name=options.name or nodeName(hostName),

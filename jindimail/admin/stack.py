@@ -43,6 +43,7 @@ from jindimail.directory.checker import PasswordChecker
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
 from jindimail.errors import ConfigError, JindimailError
+from jindimail.mailbox import wire
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
@@ -84,6 +85,15 @@ def requireFounded(configuration: Configuration) -> None:
             f"To found a new node there: {foundingCommand(configuration)}",
         )
     )
+
+
+def endpointOf(reactor: Any, address: str) -> IStreamClientEndpoint:
+    """What connects to an address, `host:port`."""
+    host, _, port = address.rpartition(":")
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(
+        reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
+    )
+    return endpoint
 
 
 class Unhurried:
@@ -149,7 +159,7 @@ class Stack:
                 life=chance.randbytes(LIFE_OCTETS),
             ),
             credentials=credentials,
-            endpoint=self._endpoint,
+            endpoint=partial(endpointOf, self._reactor),
             draw=chance.randint,
             joining=Inviter(self._reactor, lambda applicant: self.operations.admit(applicant)),
         )
@@ -173,6 +183,7 @@ class Stack:
             links=self.links,
             incarnation=self.meta.incarnation,
             draw=chance.randint,
+            wire=wire,
             settings=Settings(
                 uncommittedEntriesMax=cluster.waitingEntries, memoryOctetsMax=cluster.logMemory
             ),
@@ -280,13 +291,6 @@ class Stack:
         return ensureDeferred(self._introduce())
 
     # --- the other nodes
-
-    def _endpoint(self, address: str) -> IStreamClientEndpoint:
-        host, _, port = address.rpartition(":")
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            self._reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
-        )
-        return endpoint
 
     def _nodesChanged(self) -> None:
         """

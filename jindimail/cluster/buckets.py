@@ -1,7 +1,9 @@
 """
-The array's buckets as the layers above see them: propose an entry, ask a query, follow a topic.
+The array's buckets as the layers above see them: propose an entry, ask a query, follow a topic, wherever the replicas are.
 
-Today every bucket has its replica on this node; where it has not, the same three calls go to a node that has one.
+What this node can do alone it does at once: the only voter of a group proposes to itself, and a replica here answers. Everything else goes
+through the router. A query never sees less than this node has seen before: if its replica is behind that, the query waits a moment, and is
+asked of another node then.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
-from jindimail.errors import JindimailError, StorageFull
+from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, Body, bucketGroup
 from jindimail.store.bodies import deleteBody, putBody
@@ -32,24 +36,39 @@ def groupOf(bucket: int | None) -> int:
 
 @implementer(IBuckets)
 class Buckets:
-    """All buckets, through this node's groups and store."""
+    """All buckets, through this node's groups and store, and those of others."""
 
     def __init__(
-        self, *, groups: IGroups, store: IStore, machine: IStateMachine, node: int, incarnation: int
+        self,
+        *,
+        groups: IGroups,
+        store: IStore,
+        machine: IStateMachine,
+        node: int,
+        incarnation: int,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        """@param elsewhere: how other nodes are asked; without it there are none."""
         self.node = node
         self.incarnation = incarnation
         self._groups = groups
         self._store = store
         self._machine = machine
+        self._elsewhere = elsewhere
+        self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
         self._followers = Followers()
         groups.listen(self._committed)
 
+    # --- proposing
+
     def propose(self, bucket: int | None, entry: Any, body: Body | None = None) -> Deferred[Any]:
         """See `IBuckets`."""
-        group, octets = groupOf(bucket), self._machine.encode(entry)
+        group = groupOf(bucket)
         if body is None:
-            return self._groups.propose(group, octets)  # type: ignore[no-any-return]
+            if self._elsewhere is None or self._groups.isAlone(group):
+                return self._groups.propose(group, self._machine.encode(entry))  # type: ignore[no-any-return]
+            return Deferred.fromCoroutine(self._elsewhere.propose(group, entry))
+        octets = self._machine.encode(entry)
         if not self.maySpool():
             return _refused(StorageFull())
         assert bucket is not None
@@ -71,15 +90,49 @@ class Buckets:
             raise
         return await self._groups.propose(groupOf(bucket), octets)
 
+    # --- asking
+
     def query(self, bucket: int | None, query: Any, fresh: bool = False) -> Deferred[Any]:
         """See `IBuckets`."""
-        if fresh:
-            confirmed: Deferred[int] = self._groups.readIndex(groupOf(bucket))
-            return confirmed.addCallback(lambda _: self._answer(bucket, query))
+        group = groupOf(bucket)
+        applied = self._groups.appliedIndex(group)
+        if self._elsewhere is None or (applied and applied >= self._seen.get(group, 1)):
+            if not fresh:
+                return self._answered(bucket, query)
+            confirmed: Deferred[int] = self._groups.readIndex(group)
+            confirmed.addCallback(lambda _: self._answer(bucket, query))
+            if self._elsewhere is not None:
+                confirmed.addErrback(self._notConfirmed, group, query)
+            return confirmed
+        return Deferred.fromCoroutine(self._queryBehind(bucket, query, fresh))
+
+    def _answered(self, bucket: int | None, query: Any) -> Deferred[Any]:
         try:
             return succeed(self._answer(bucket, query))
         except JindimailError as error:
             return _refused(error)
+
+    def _answer(self, bucket: int | None, query: Any) -> Any:
+        with self._store.read() as rows:
+            return self._machine.answer(rows, groupOf(bucket), query)
+
+    def _notConfirmed(self, failure: Failure, group: int, query: Any) -> Deferred[Any]:
+        """This node's replica could not confirm a read: another's may, or the next leader will."""
+        failure.trap(Unavailable)
+        if failure.check(Corrupt):
+            return failure  # type: ignore[return-value]
+        assert self._elsewhere is not None
+        return Deferred.fromCoroutine(self._elsewhere.query(group, query, fresh=True))
+
+    async def _queryBehind(self, bucket: int | None, query: Any, fresh: bool) -> Any:
+        """This node has no replica, or one that is behind what was seen: wait for it a moment, then ask elsewhere."""
+        assert self._elsewhere is not None
+        group = groupOf(bucket)
+        if self._groups.appliedIndex(group) and await self._elsewhere.caughtUp(group):
+            return await self.query(bucket, query, fresh)
+        return await self._elsewhere.query(group, query, fresh=fresh)
+
+    # --- following
 
     def follow(self, bucket: int, mailboxId: int, listener: Listener) -> Following:
         """See `IBuckets`."""
@@ -89,6 +142,11 @@ class Buckets:
         """See `IBuckets`."""
         return self._followers.follow(topic, listener)
 
+    def _committed(self, group: int, index: int, events: Sequence[Any]) -> None:
+        self._followers.tell(dict.fromkeys(event.topic for event in events))
+
+    # --- bodies
+
     def keepers(self, bucket: int) -> tuple[int, ...]:
         """See `IBuckets`."""
         return (self.node,)
@@ -96,13 +154,6 @@ class Buckets:
     def maySpool(self) -> bool:
         """See `IBuckets`."""
         return bool(self._store.freeLevel is Level.PLENTY)
-
-    def _answer(self, bucket: int | None, query: Any) -> Any:
-        with self._store.read() as rows:
-            return self._machine.answer(rows, groupOf(bucket), query)
-
-    def _committed(self, group: int, index: int, events: Sequence[Any]) -> None:
-        self._followers.tell(dict.fromkeys(event.topic for event in events))
 
 
 def _refused(error: JindimailError) -> Deferred[Any]:

@@ -54,6 +54,22 @@ class MemoryGroups:
         """See `IGroups`."""
         return succeed(self._indexes[group])
 
+    def isAlone(self, group: int) -> bool:
+        """See `IGroups`."""
+        return True
+
+    def appliedIndex(self, group: int) -> int:
+        """See `IGroups`."""
+        return self._indexes[group] + 1
+
+    def whenApplied(self, group: int, index: int) -> Deferred[int]:
+        """See `IGroups`."""
+        return succeed(index)
+
+    def leaderOf(self, group: int) -> int:
+        """See `IGroups`."""
+        return 1
+
     def leadingTerm(self, group: int) -> int:
         """See `IGroups`."""
         return 1

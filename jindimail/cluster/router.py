@@ -1,49 +1,36 @@
 """
-Asking the node that can answer: a group's leader for proposals, any of its members for queries.
+Asking the node that can answer: a group's leader for errands (proposals, deliveries), any of its members for queries.
 
-Who the members are comes from the array's own group, and who leads is a hint, learned from answers; both may be wrong, and then the
-next node is asked, until a deadline. An entry that may be repeated (a delivery, by its id) is proposed again when its outcome is
-unknown; any other is not, since it might then be done twice.
+Who the members are comes from the array's own group; who leads, from this node's own replica, or from answers. Both may be wrong, and
+then the next node is asked, until a deadline. All errands may be repeated (mailbox/repetition.py makes them so): when an outcome is unknown,
+the same errand goes to whoever leads then. An attempt ends early when this node learns that another has come to lead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-import msgspec
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, Unavailable
+from jindimail.cluster.calls import Errand, QueryAnswer, QueryCall, Report, decodeCall, encodeCall
+from jindimail.cluster.counters import BucketCounters
+from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import ILinks
 
 DEADLINE_SECONDS = 10.0
-ATTEMPT_SECONDS = 2.5
-PAUSE_SECONDS = 0.05
-PROPOSE, QUERY = "propose", "query"
+ATTEMPT_SECONDS = 4.0
+QUERY_SECONDS = 1.0  # for one member's answer
+PAUSE_SECONDS = 0.02
+LOOK_SECONDS = 0.1  # between looks whether another leads
+TRUST_SECONDS = 1.0  # for so long this node's own replica is expected to hear of the new leader first
+SHY_SECONDS = 3.0  # for so long a node that did not answer is asked last
+QUERY = "query"
 
-
-class ProposeCall(msgspec.Struct, frozen=True, array_like=True):
-    """An entry for the leader of a group."""
-
-    group: int
-    entry: bytes
-
-
-class ProposeAnswer(msgspec.Struct, frozen=True, array_like=True):
-    """The outcome's octets; or None, because another node (0: unknown which) leads, and nothing was proposed."""
-
-    outcome: bytes | None
-    leader: int = 0
-
-
-class QueryCall(msgspec.Struct, frozen=True, array_like=True):
-    """A query for a member of a group."""
-
-    group: int
-    query: bytes
-    fresh: bool
+Ask = Callable[[int, bool, float], "Deferred[Any]"]
+Carry = Callable[[int, bytes], Any]
 
 
 class IMembers(Protocol):
@@ -53,18 +40,16 @@ class IMembers(Protocol):
         """The node that leads a group, as far as is known here."""
         ...
 
-    def propose(self, group: int, entry: bytes, before: Any = None) -> Deferred[Any]:
+    def appliedIndex(self, group: int) -> int:
         """See `IGroups`."""
         ...
 
 
 class Router:
     """
-    Proposals and queries to wherever they are answered, as octets.
+    Errands and queries to wherever they are carried out.
 
-    @param membersOf: the nodes that have a group's replicas, as the array's own group has it.
-    @param encodeOutcome: an outcome's octets.
-    @param answer: answers a query (its octets, fresh or not) from this node's replica: octets, or an awaitable of octets.
+    @ivar seen: by group, the highest applied index that any answer was true of: what is read later must not be older.
     """
 
     def __init__(
@@ -74,96 +59,166 @@ class Router:
         groups: IMembers,
         clock: IReactorTime,
         membersOf: Callable[[int], Sequence[int]],
-        encodeOutcome: Callable[[Any], bytes],
-        answer: Callable[[int, bytes, bool], Any],
+        counters: BucketCounters | None = None,
     ) -> None:
+        """@param membersOf: the nodes that have a group's replicas, as the array's own group has it."""
+        self.seen: dict[int, int] = {}
+        self.counters = counters or BucketCounters()
+        self.node = links.node
         self._links = links
         self._groups = groups
         self._clock = clock
         self._membersOf = membersOf
-        self._encodeOutcome = encodeOutcome
-        self._answer = answer
         self._hints: dict[int, int] = {}
-        links.serve(PROPOSE, self._proposed)
-        links.serve(QUERY, self._queried)
+        self._shy: dict[int, float] = {}
+        self._attempts: dict[Deferred[Any], tuple[int, int]] = {}  # (group, leader) by what is waited for
+        self._lookCall: IDelayedCall | None = None
 
-    # --- asking
+    # --- errands
 
-    async def propose(self, group: int, entry: bytes, *, mayRepeat: bool) -> bytes:
+    def call(self, method: str, group: int, words: bytes) -> Ask:
+        """How to ask another node, by a call that `serve` there answers."""
+
+        def ask(node: int, mayPass: bool, seconds: float) -> Deferred[Any]:
+            payload = encodeCall(Errand(group, mayPass, words))
+            asked: Deferred[Any] = self._links.call(node, method, payload, seconds)
+            return asked.addCallback(decodeCall, Report)
+
+        return ask
+
+    async def toLeader(self, group: int, ask: Ask) -> Any:
         """
-        The octets of an entry's outcome.
+        Have a group's leader carry out an errand that may be repeated.
 
-        @raise Unavailable: nobody could be asked in time.
-        @raise OutcomeUnknown: it may still be committed.
+        @param ask: asks a node (this one, too), with or without leave to pass it on, within some seconds; a `Report`, or, from this
+            node itself, whatever it likes, which is the answer.
+        @return: the answer: a `Report` with words, or that.
+        @raise Unavailable: nothing was done.
+        @raise OutcomeUnknown: it may have been done, or be yet.
         """
-        payload = msgspec.msgpack.encode(ProposeCall(group, entry))
+        self.counters.errands += 1
         problem: JindimailError = Unavailable("no leader")
-        deadline = self._clock.seconds() + DEADLINE_SECONDS
-        async for node in self._candidates(group, deadline):
+        began = self._clock.seconds()
+        shunned: set[int] = set()
+        while (left := began + DEADLINE_SECONDS - self._clock.seconds()) > 0:
+            choice = self._choose(group, shunned, DEADLINE_SECONDS - left > TRUST_SECONDS)
+            if choice is None:
+                shunned.clear()
+                await self._pause()
+                continue
+            node, leader = choice
             try:
-                octets = await self._links.call(node, PROPOSE, payload, self._attemptSeconds(deadline))
-                answer = _decoded(octets, ProposeAnswer)
+                asked = ask(node, node != leader, min(ATTEMPT_SECONDS, left))
+                answer = await self._attempt(group, leader, asked)
             except OutcomeUnknown as unknown:
-                if not mayRepeat:
-                    raise
                 problem = unknown
+                self.counters.unknown += 1
+            except StorageFull:
+                raise
             except Unavailable as away:
                 problem = away if not isinstance(problem, OutcomeUnknown) else problem
             else:
-                if answer.outcome is not None:
-                    self._hints[group] = node
-                    outcome: bytes = answer.outcome
-                    return outcome
-                self._hints[group] = answer.leader
-                continue
-            self._hints.pop(group, None)
+                if not isinstance(answer, Report):
+                    return answer
+                if answer.words is not None:
+                    self._hints[group] = answer.leader
+                    self.saw(group, answer.index)
+                    return answer
+                if answer.leader:
+                    self._hints[group] = answer.leader
+            if self._hints.get(group) == node:
+                del self._hints[group]
+            shunned.add(node)
+            self.counters.retries += 1
         raise problem
+
+    def saw(self, group: int, index: int) -> None:
+        """An answer was true of this applied index."""
+        if index > self.seen.get(group, 0):
+            self.seen[group] = index
+
+    def _choose(self, group: int, shunned: set[int], isLate: bool) -> tuple[int, int] | None:
+        """The node to ask next, and the one that is thought to lead; None: pause, and begin anew."""
+        own = self._groups.leaderOf(group)
+        for leader in (own, self._hints.get(group)):
+            if not leader or leader in shunned:
+                continue
+            if leader == self.node or self._links.isUp(leader):
+                return leader, leader
+            for node in self._membersOf(group):
+                if node not in (leader, self.node) and node not in shunned and self._links.isUp(node):
+                    return node, leader
+        if self._groups.appliedIndex(group) and not isLate:
+            return None
+        for node in self._membersOf(group):
+            if node not in shunned and node != self.node and self._links.isUp(node):
+                return node, node
+        return None
+
+    async def _attempt(self, group: int, leader: int, asked: Deferred[Any]) -> Any:
+        if asked.called:
+            return await asked
+        self._attempts[asked] = group, leader
+        if self._lookCall is None:
+            self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look)
+        try:
+            return await asked
+        except CancelledError:
+            raise OutcomeUnknown("another node leads now") from None
+        finally:
+            self._attempts.pop(asked, None)
+
+    def _look(self) -> None:
+        """End the attempts at nodes that lead no more."""
+        self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look) if self._attempts else None
+        for asked, (group, leader) in list(self._attempts.items()):
+            present = self._groups.leaderOf(group)
+            if present and present != leader:
+                asked.cancel()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._lookCall is not None:
+            self._lookCall.cancel()
+            self._lookCall = None
+
+    # --- queries
 
     async def query(self, group: int, query: bytes, *, fresh: bool) -> bytes:
         """
-        The octets of a query's answer, from the nearest member that has one.
+        The octets of a query's answer, from a member that has applied all that was seen of the group.
 
         @raise Unavailable: nobody answered in time.
         """
-        payload = msgspec.msgpack.encode(QueryCall(group, query, fresh))
+        payload = encodeCall(QueryCall(group, query, fresh, self.seen.get(group, 0)))
         problem: JindimailError = Unavailable("no member")
         deadline = self._clock.seconds() + DEADLINE_SECONDS
-        async for node in self._candidates(group, deadline):
-            try:
-                octets: bytes = await self._links.call(node, QUERY, payload, self._attemptSeconds(deadline))
-                return octets
-            except Unavailable as away:
-                problem = away
+        while (left := deadline - self._clock.seconds()) > 0:
+            for node in self._inOrder(group):
+                self.counters.queries += node != self.node
+                try:
+                    octets = await self._links.call(node, QUERY, payload, min(QUERY_SECONDS, left))
+                    answer: QueryAnswer = decodeCall(octets, QueryAnswer)
+                except OutcomeUnknown as unknown:
+                    self._shy[node] = self._clock.seconds() + SHY_SECONDS
+                    problem = unknown
+                except Unavailable as away:
+                    problem = away
+                else:
+                    self.saw(group, answer.index)
+                    return answer.answer
+            await self._pause()
         raise problem
 
-    def _attemptSeconds(self, deadline: float) -> float:
-        return max(0.01, min(ATTEMPT_SECONDS, deadline - self._clock.seconds()))
-
-    async def _candidates(self, group: int, deadline: float) -> Any:
-        """The nodes to ask, one after the other, best first; round after round until the deadline."""
-        while True:
-            asked: set[int] = set()
-            for node in self._inOrder(group):
-                hint = self._hints.get(group, 0)
-                for one in (hint, node):
-                    if one and one not in asked:
-                        asked.add(one)
-                        yield one
-                if self._clock.seconds() >= deadline:
-                    return
-            if self._clock.seconds() + PAUSE_SECONDS >= deadline:
-                return
-            await self._pause()
-
     def _inOrder(self, group: int) -> Iterator[int]:
-        """This node's own idea of the leader, then the members that are up, then the others."""
-        leader = self._groups.leaderOf(group)
-        if leader:
-            yield leader
-        members = self._membersOf(group)
-        yield from (node for node in members if node == self._links.node)
-        yield from (node for node in members if self._links.isUp(node))
-        yield from (node for node in members if not self._links.isUp(node))
+        """This node if it is a member, then the members that are up, the leader first; last those that did not answer lately."""
+        now = self._clock.seconds()
+        members = list(self._membersOf(group))
+        leader = self._groups.leaderOf(group) or self._hints.get(group)
+        members.sort(key=lambda node: (self._shy.get(node, 0.0) > now, node != leader))
+        if self._groups.appliedIndex(group):
+            yield self.node
+        yield from [node for node in members if self._links.isUp(node)]
 
     def _pause(self) -> Deferred[None]:
         over: Deferred[None] = Deferred()
@@ -172,23 +227,30 @@ class Router:
 
     # --- answering
 
-    async def _proposed(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
-        call = _decoded(payload, ProposeCall)
-        leader = self._groups.leaderOf(call.group)
-        if leader != self._links.node:
-            return msgspec.msgpack.encode(ProposeAnswer(None, leader or 0))
-        outcome = await self._groups.propose(call.group, call.entry)
-        return msgspec.msgpack.encode(ProposeAnswer(self._encodeOutcome(outcome)))
+    def serve(self, method: str, carry: Carry) -> None:
+        """Carry out errands of a method where this node leads: `carry(group, words)` gives an awaitable of words."""
+        self._links.serve(method, partial(self._errand, method, carry))
 
-    async def _queried(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
-        call = _decoded(payload, QueryCall)
-        answered = self._answer(call.group, call.query, call.fresh)
-        octets: bytes = answered if isinstance(answered, bytes) else await answered
-        return octets
+    async def _errand(
+        self, method: str, carry: Carry, node: int, payload: bytes, deadlineSeconds: float
+    ) -> bytes:
+        errand: Errand = decodeCall(payload, Errand)
+        group = errand.group
+        leader = self._groups.leaderOf(group)
+        if leader is not None and leader == self.node:
+            words = await carry(group, errand.words)
+            return encodeCall(Report(leader, self._groups.appliedIndex(group), words))
+        if errand.mayPass and leader and leader != node:
+            self.counters.passed += 1
+            onward = encodeCall(Errand(group, False, errand.words))
+            octets: bytes = await self._links.call(leader, method, onward, 0.9 * deadlineSeconds)
+            return octets
+        return encodeCall(Report(leader or 0, 0, None))
 
+    def serveQueries(self, answer: Callable[[QueryCall, float], Any]) -> None:
+        """Answer others' queries: `answer(call, seconds)` gives an awaitable of a `QueryAnswer`, from this node's replica."""
 
-def _decoded(octets: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.msgpack.decode(octets, type=kind)
-    except msgspec.MsgspecError as problem:
-        raise Corrupt("another node's words do not decode") from problem
+        async def answered(node: int, payload: bytes, deadlineSeconds: float) -> bytes:
+            return encodeCall(await answer(decodeCall(payload, QueryCall), deadlineSeconds))
+
+        self._links.serve(QUERY, answered)

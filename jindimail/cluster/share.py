@@ -14,9 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.counters import BucketCounters
+from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
 from jindimail.cluster.governing import Governing
 from jindimail.cluster.operations import Operations
+from jindimail.cluster.router import Router
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.tending import Tending
 from jindimail.cluster.usermap import UserMap
@@ -36,6 +39,7 @@ class Share:
     @ivar groups: its replicas.
     @ivar buckets: all buckets, wherever they are.
     @ivar events: what happened to the array, as seen here.
+    @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
     """
 
@@ -48,6 +52,7 @@ class Share:
         links: ILinks,
         incarnation: int,
         draw: Callable[[int, int], int],
+        wire: IWire,
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
         seconds: Callable[[], float] | None = None,
@@ -56,12 +61,14 @@ class Share:
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included.
+        @param wire: entries, queries, answers and outcomes as octets (`jindimail.mailbox.wire`).
         @param place: where snapshots are made; without it, in memory.
         @param seconds: the wall clock; without it, `clock` is one.
         @param numbers: of all groups of the array.
         """
         self.links = links
         self.events = Events(node=links.node, seconds=seconds or clock.seconds)
+        self.counters = BucketCounters()
         self.userMap = UserMap(links.node)
         self.groups = Groups(
             clock=clock,
@@ -74,11 +81,32 @@ class Share:
             link=links.link,
             place=place,
         )
-        links.attend(self.groups.received, self.groups.received)
+        links.attend(self.groups.received, self.groups.receivedBulk)
         self.copies = Copies(clock=clock, store=store, node=links.node, send=self.groups.send)
         self.groups.attend((PutBody, BodyPut, AskBody, TellBody), self.copies.received)
+        self.router = Router(
+            links=links,
+            groups=self.groups,
+            clock=clock,
+            membersOf=self.userMap.membersOf,
+            counters=self.counters,
+        )
+        elsewhere = Elsewhere(
+            router=self.router,
+            groups=self.groups,
+            store=store,
+            machine=machine,
+            wire=wire,
+            clock=clock,
+            incarnation=incarnation,
+        )
         self.buckets = Buckets(
-            groups=self.groups, store=store, machine=machine, node=links.node, incarnation=incarnation
+            groups=self.groups,
+            store=store,
+            machine=machine,
+            node=links.node,
+            incarnation=incarnation,
+            elsewhere=elsewhere,
         )
         self.operations = Operations(
             node=links.node,
@@ -88,7 +116,6 @@ class Share:
             seconds=seconds or clock.seconds,
             draw=draw,
         )
-
         self._tend(clock, store, machine, seconds or clock.seconds, numbers)
 
     def _tend(
@@ -116,17 +143,23 @@ class Share:
             underWay=lambda: self._stepping.missing,
             leaderShare=lambda node: 1.0,
         )
+        self._parts = (self._tending, self._stepping, self._governing)
 
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""
         return self.groups.start().addCallback(self._started)
 
     def _started(self, _: None) -> None:
-        for part in (self._tending, self._stepping, self._governing):
+        for part in self._parts:
             part.start()
+
+    def untend(self) -> None:
+        """Leave the array as it is from now on: follow, say and move nothing."""
+        for part in reversed(self._parts):
+            part.stop()
 
     def stop(self) -> Deferred[None]:
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
-        for part in (self._governing, self._stepping, self._tending):
-            part.stop()
+        self.router.stop()
+        self.untend()
         return self.groups.stop()

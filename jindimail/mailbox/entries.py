@@ -228,6 +228,17 @@ class SetSetting(Entry, frozen=True, kw_only=True, tag=52):
     value: str
 
 
+class Once(Entry, frozen=True, kw_only=True, tag=70):
+    """
+    Another entry (its octets), applied once however often this comes; each time the outcome is the first one's.
+
+    The id begins with the seconds of the proposer's clock, so that those of one time stand together.
+    """
+
+    requestId: bytes
+    entry: bytes
+
+
 AnyEntry = (
     Noop
     | CreateAccount
@@ -249,6 +260,7 @@ AnyEntry = (
     | SetDomain
     | RemoveDomain
     | SetSetting
+    | Once
     | AnyArrayEntry
 )
 

@@ -19,6 +19,7 @@ from jindimail.mailbox import applymailboxes as mailboxes
 from jindimail.mailbox import applymessages as messages
 from jindimail.mailbox import entries
 from jindimail.mailbox.answer import answer
+from jindimail.mailbox.once import applyOnce
 from jindimail.mailbox.outcomes import Done, Event, Outcome, Refused
 from jindimail.mailbox.queries import Answer, AnyQuery
 from jindimail.mailbox.step import Step
@@ -57,6 +58,11 @@ class MailMachine:
     def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> tuple[Any, Sequence[Any]]:
         """See `IStateMachine`. An entry that is not of its group's kind is refused."""
         decoded = entries.decodeEntry(entry)
+        if isinstance(decoded, entries.Once):
+            return applyOnce(rows, group, index, decoded, self._apply)
+        return self._apply(rows, group, index, decoded)
+
+    def _apply(self, rows: IRows, group: int, index: int, decoded: Any) -> tuple[Any, Sequence[Any]]:
         if isinstance(decoded, entries.Noop):
             return Done(), []
         if group == ARRAY_GROUP and isinstance(decoded, ArrayEntry):

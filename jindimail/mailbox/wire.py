@@ -14,6 +14,7 @@ from jindimail.cluster.membership import Answer as ArrayOutcome
 from jindimail.errors import Corrupt
 from jindimail.mailbox import queries
 from jindimail.mailbox.outcomes import Outcome
+from jindimail.mailbox.repetition import repeatable as repeatable
 from jindimail.model import MailboxSummary, UidSet
 from jindimail.store.records import AddressRecord, DomainRecord, MessageRow, SummaryRecord
 

@@ -77,10 +77,10 @@ class Conversation:
 
     # --- in
 
-    def received(self, node: int, frames: list[bytes], now: float) -> None:
-        """Frames of another node came in."""
+    def received(self, node: int, frames: list[bytes], now: float, *, bulk: bool = False) -> None:
+        """Frames of another node came in, on one of the two channels."""
         neighbour = self._neighbours.at(node, now)
-        for message in self._neighbours.heard(node, frames, now):
+        for message in self._neighbours.heard(neighbour, frames, now, bulk=bulk):
             if isinstance(message, Message):
                 self._stepSafely(node, message)
             elif isinstance(message, NodeBeat):

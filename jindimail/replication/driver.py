@@ -68,6 +68,8 @@ class NoLink:
     def send(self, messages: list[bytes]) -> None:
         """Everything is lost."""
 
+    sendBulk = send
+
 
 def _placeInMemory(store: IStore) -> SnapshotPlace:
     return SnapshotPlace(
@@ -273,6 +275,28 @@ class Groups:
         self._turns.touch(replica)
         return asked
 
+    def isAlone(self, group: int) -> bool:
+        """Whether this node's replica is the group's only voter."""
+        replica = self._replicas.get(group)
+        return replica is not None and replica.raft.isSoleVoter
+
+    def appliedIndex(self, group: int) -> int:
+        """Up to where this node's rows of a group are complete; 0: there are none, or a snapshot is taking their place."""
+        replica = self._replicas.get(group)
+        return 0 if replica is None or replica.installing else replica.applied
+
+    def whenApplied(self, group: int, index: int) -> Deferred[int]:
+        """A Deferred of the applied index, once it is at least this one; whoever waits cancels it when it has waited enough."""
+        replica = self._replicas.get(group)
+        if replica is None or replica.installing or not self._running:
+            return fail(Unavailable("no replica here, or stopped"))
+        if replica.applied >= index:
+            return succeed(replica.applied)
+        done: Deferred[int] = Deferred()
+        replica.readable.append((index, done))
+        self._turns.touch(replica)  # what is committed need not wait for company any more
+        return done
+
     def listen(self, listener: Listener) -> None:
         """Call `listener(group, index, events)` on the reactor after every commit that had events."""
         self._listeners.append(listener)
@@ -350,6 +374,11 @@ class Groups:
         """Frames that another node's `INodeLink.send` was given came in, in order."""
         if self._running:
             self._conversation.received(node, frames, self._clock.seconds())
+
+    def receivedBulk(self, node: int, frames: list[bytes]) -> None:
+        """Frames that another node's `INodeLink.sendBulk` was given came in, in order among themselves."""
+        if self._running:
+            self._conversation.received(node, frames, self._clock.seconds(), bulk=True)
 
     def attend(self, kinds: Iterable[type[NodeMessage]], receiver: Receiver) -> None:
         """Call `receiver(node, message)` with the messages of these kinds that come in (bodies)."""

@@ -2,7 +2,7 @@
 The other nodes as this node's groups see them: what is to be sent to each in this turn, whether it lives, which quiet groups
 it and this node vouch for.
 
-No I/O but `INodeLink.send`; time is passed in. A node lives as long as anything is heard from it; one whose oldest
+No I/O but `INodeLink`; time is passed in. A node lives as long as anything is heard from it; one whose oldest
 unfinished commit is too old counts as silent, since its disk is stuck (design §5).
 """
 
@@ -14,7 +14,7 @@ from math import inf
 from jindimail.errors import Corrupt
 from jindimail.interfaces import INodeLink
 from jindimail.replication.frames import Unpacker, packFrames
-from jindimail.replication.nodemessages import AnyTraffic, NodeBeat, Quiet, QuietGroup, encodeTraffic
+from jindimail.replication.nodemessages import BULK, AnyTraffic, NodeBeat, Quiet, QuietGroup, encodeTraffic
 from jindimail.replication.quiet import QuietGroups
 
 BEAT_SECONDS = 0.1
@@ -26,9 +26,30 @@ STRANGER_SECONDS = 10.0  # a node that shares no group is forgotten after such a
 OUTBOX_OCTETS_MAX = 8 * 1024 * 1024  # of one turn to one node; what is beyond is lost, as on a bad link
 
 
+class Outbox:
+    """What leaves for a node with this turn, on one channel."""
+
+    __slots__ = ("messages", "octets")
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.octets = 0
+
+    def add(self, octets: bytes) -> None:
+        """One more message, if there is room."""
+        if self.octets + len(octets) <= OUTBOX_OCTETS_MAX:
+            self.octets += len(octets)
+            self.messages.append(octets)
+
+    def take(self) -> list[bytes]:
+        """The frames of everything in it."""
+        messages, self.messages, self.octets = self.messages, [], 0
+        return packFrames(messages)
+
+
 class Neighbour:
     """
-    One other node.
+    One other node. What is large (`BULK`) goes the data channel's way, so that it delays no heartbeat.
 
     @ivar led: quiet groups that this node leads and the neighbour shares.
     @ivar vouched: quiet groups that the neighbour leads and vouches for.
@@ -36,10 +57,11 @@ class Neighbour:
     """
 
     __slots__ = (
-        "_octets",
+        "_bulk",
         "_outbox",
         "_quiet",
         "beatAt",
+        "bulkUnpacker",
         "commitAgeSeconds",
         "disputes",
         "echoMilliseconds",
@@ -61,7 +83,7 @@ class Neighbour:
         self.link = link
         self.led = QuietGroups()
         self.vouched = QuietGroups()
-        self.unpacker = Unpacker()
+        self.unpacker, self.bulkUnpacker = Unpacker(), Unpacker()
         self.heardAt = now
         self.sentAt = self.beatAt = now - DIGEST_SECONDS
         self.silenceSeconds = SILENCE_MILLISECONDS[1] / 1000
@@ -71,17 +93,13 @@ class Neighbour:
         self.commitAgeSeconds = 0.0
         self.tripSeconds = 0.0
         self.echoMilliseconds = 0
-        self._outbox: list[bytes] = []
-        self._octets = 0
+        self._outbox, self._bulk = Outbox(), Outbox()
         self._quiet: list[QuietGroup] = []
 
     def send(self, message: AnyTraffic) -> None:
         """A message leaves with this turn."""
-        octets = encodeTraffic(message)
-        if self._octets + len(octets) > OUTBOX_OCTETS_MAX:
-            return
-        self._octets += len(octets)
-        self._outbox.append(octets)
+        outbox = self._bulk if isinstance(message, BULK) else self._outbox
+        outbox.add(encodeTraffic(message))
 
     def quieten(self, quiet: QuietGroup) -> None:
         """A group that this node leads goes quiet."""
@@ -96,12 +114,13 @@ class Neighbour:
             self.send(Quiet(quiet))
 
     def flush(self, now: float) -> None:
-        """Everything of this turn leaves, in one call."""
+        """Everything of this turn leaves, in one call a channel."""
         self.tellQuiet()
-        if self._outbox:
-            outbox, self._outbox, self._octets = self._outbox, [], 0
+        if self._outbox.messages:
             self.sentAt = now
-            self.link.send(packFrames(outbox))
+            self.link.send(self._outbox.take())
+        if self._bulk.messages:
+            self.link.sendBulk(self._bulk.take())
 
     def mayBeSilent(self, now: float, lagSeconds: float) -> bool:
         """Whether it has been silent for long enough, or cannot finish its commits."""
@@ -145,14 +164,14 @@ class Neighbours:
         neighbour = self._neighbours.get(node)
         return inf if neighbour is None else now - neighbour.heardAt
 
-    def heard(self, node: int, frames: list[bytes], now: float) -> list[AnyTraffic]:
+    def heard(self, neighbour: Neighbour, frames: list[bytes], now: float, *, bulk: bool) -> list[AnyTraffic]:
         """Frames came in; their messages. What does not decode is dropped with its frame."""
-        neighbour = self.at(node, now)
         neighbour.heardAt = now
+        unpacker = neighbour.bulkUnpacker if bulk else neighbour.unpacker
         messages: list[AnyTraffic] = []
         for frame in frames:
             try:
-                messages.extend(neighbour.unpacker.unpack(frame))
+                messages.extend(unpacker.unpack(frame))
             except Corrupt:
                 continue
         return messages

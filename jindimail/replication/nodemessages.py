@@ -157,6 +157,7 @@ Traffic = (
 )
 
 AnyTraffic = Message | NodeMessage
+BULK = (PutBody, TellBody, SnapshotPiece)  # large, and in no hurry
 
 _encode = msgspec.msgpack.Encoder().encode
 _decodeMany = msgspec.msgpack.Decoder(list[Traffic]).decode

@@ -28,9 +28,11 @@ from jindimail.store.keys import (
     MAILBOX,
     MESSAGE,
     QUEUE,
+    REQUEST,
     SUMMARY,
     USER,
     bucketKey,
+    groupKey,
     logKey,
 )
 
@@ -47,9 +49,10 @@ _decode = msgspec.msgpack.Decoder(list[Row]).decode
 def stateRanges(group: int) -> list[Range]:
     """Where the records of a group stand."""
     if group == ARRAY_GROUP:
-        return [(ARRAY, b"\0", b"\xff" * KEY_OCTETS_MAX)]
+        return [(ARRAY, b"\0", b"\xff" * KEY_OCTETS_MAX), (REQUEST, groupKey(group), groupKey(group + 1))]
     start, stop = bucketKey(group - 1), bucketKey(group)
-    return [(table, start, stop) for table in STATE_TABLES]
+    ranges = [(table, start, stop) for table in STATE_TABLES]
+    return [*ranges, (REQUEST, groupKey(group), groupKey(group + 1))]
 
 
 def stateRows(rows: IReadRows, group: int) -> Iterator[Row]:

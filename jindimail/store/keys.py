@@ -22,6 +22,7 @@ SUMMARY = "summary"
 CHANGE = "change"
 DELIVERY = "delivery"
 QUEUE = "queue"
+REQUEST = "request"  # outcomes of requests that were proposed under an id, for some minutes
 ARRAY = "array"  # the state of group 0: domains, settings, nodes, user map
 
 TABLES = (
@@ -38,6 +39,7 @@ TABLES = (
     CHANGE,
     DELIVERY,
     QUEUE,
+    REQUEST,
     ARRAY,
 )
 
@@ -76,6 +78,7 @@ bodyrefKey = _BUCKET_BODY.pack
 summaryKey = _BUCKET_BODY.pack
 prefixKey = _BUCKET_BODY_PREFIX.pack
 deliveryKey = _BUCKET_BODY.pack
+requestKey = _BUCKET_BODY.pack  # of a group, not a bucket
 messageKey = _MESSAGE.pack
 changeKey = _CHANGE.pack
 

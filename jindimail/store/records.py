@@ -133,6 +133,12 @@ class DeliveryRecord(Record, frozen=True, kw_only=True):
     void: bool = False
 
 
+class RequestRecord(Record, frozen=True, kw_only=True):
+    """What a request under an id came to: `request` (group, request id)."""
+
+    outcome: bytes
+
+
 class DomainRecord(Record, frozen=True, kw_only=True):
     """A domain of the array: `array`."""
 

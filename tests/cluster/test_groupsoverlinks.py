@@ -48,7 +48,7 @@ class GroupsOverLinks(SynchronousTestCase):
             incarnation=self.array.incarnations[node],
             link=links.link,
         )
-        links.attend(groups.received, lambda node, messages: None)
+        links.attend(groups.received, groups.receivedBulk)
         groups.start()
 
     def kill(self, node: int) -> None:

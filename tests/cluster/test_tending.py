@@ -52,14 +52,14 @@ def test_aSecondNodeIsUpByItselfAndLearnsEverything() -> None:
 
 def test_threeNodesVoteOnEverythingAndShareTheLead() -> None:
     world = World(groups=FEW)
-    world.grow(3)
+    world.growArray(3)
     assert voters(world) == {frozenset({1, 2, 3})}
     assert max(leaders(world).values()) <= 4
 
 
 def test_aNodeThatDiesIsDownWithinSecondsAndUpWhenItIsBack() -> None:
     world = World(groups=FEW)
-    world.grow(3)
+    world.growArray(3)
     world.kill(2)
     world.until(lambda: stateOf(world, 2) == DOWN, 3.5)
     world.until(world.isSettled, 20)

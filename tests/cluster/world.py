@@ -6,20 +6,23 @@ The first node founds all groups, as `jindictl init` does; others come in empty,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode
-from jindimail.cluster.arrayrecords import UP
+from jindimail.cluster.arrayrecords import DOWN, UP, NodeRecord, WishRecord
 from jindimail.cluster.membership import Admitted
 from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.share import Share
 from jindimail.cluster.usermap import UserMap
+from jindimail.mailbox import wire
 from jindimail.mailbox.machine import MailMachine
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
+from jindimail.replication.configuration import Configuration
 from jindimail.replication.durable import foundGroups
 from jindimail.store.memory import MemoryRows, MemoryStore
 from tests.simulation.clock import HeapClock, NodeClock
@@ -45,6 +48,7 @@ class World:
         self.incarnations: dict[int, int] = {}
         self._clocks: dict[int, NodeClock] = {}
         self._groups = groups
+        self._isTended = False
 
     def found(self) -> Share:
         """The first node, with all groups."""
@@ -55,6 +59,7 @@ class World:
 
     def foundArray(self, **labels: Any) -> Share:
         """The first node of an array that tends itself, as `jindictl init` makes it."""
+        self._isTended = True
         share = self.found()
         assert self._admit(share, b"", labels) == 1
         return share
@@ -82,7 +87,7 @@ class World:
         """The wall clock of all nodes."""
         return int(self.heap.now)
 
-    def grow(self, nodes: int, seconds: float = PATIENCE_SECONDS) -> None:
+    def growArray(self, nodes: int, seconds: float = PATIENCE_SECONDS) -> None:
         """An array of so many nodes, settled."""
         self.foundArray()
         for _ in range(nodes - 1):
@@ -126,9 +131,12 @@ class World:
             links=self.fabric.add(node),
             incarnation=self.incarnations[node],
             draw=self.chance.randint,
+            wire=wire,
             numbers=self._groups,
         )
         self.result(share.start())
+        if not self._isTended:
+            share.untend()  # the test says itself what there is
         return share
 
     def kill(self, node: int) -> None:
@@ -136,6 +144,61 @@ class World:
         self._clocks.pop(node).end()
         self.shares.pop(node)
         self.fabric.remove(node)
+
+    def spread(self, voters: Iterable[int], groups: Iterable[int], others: Iterable[int] = ()) -> None:
+        """
+        All groups get replicas, that vote, at these nodes; the first founded them. Everybody knows where they are.
+
+        @param others: nodes that serve, too, without replicas.
+        """
+        voters, groups = tuple(voters), tuple(groups)
+        for node in (*voters, *others):
+            if node not in self.shares:
+                self.start(node)
+        for group in groups:
+            for node in voters[1:]:
+                self.grow(group, node)
+        self.know(voters, groups, others)
+
+    def grow(self, group: int, node: int) -> None:
+        """A group gets one more voter."""
+        leader = self.leader(group)
+        self.result(self.shares[leader].groups.change(group, partial(Configuration.withLearner, node=node)))
+        self.until(lambda: self.shares[node].groups.appliedIndex(group))
+        status = self.shares[leader].groups.status(group)
+        assert status is not None
+        learner = next(each[0] for each in status.members if each[1] == node)
+        self.result(
+            self.shares[leader].groups.change(group, partial(Configuration.withVoter, replicaId=learner))
+        )
+
+    def know(
+        self,
+        voters: Iterable[int],
+        groups: Iterable[int],
+        others: Iterable[int] = (),
+        down: Iterable[int] = (),
+    ) -> None:
+        """What group 0 would say of nodes and groups, as everybody's user map has it."""
+        voters, groups, down = tuple(voters), tuple(groups), tuple(down)
+        nodes = {
+            node: NodeRecord(
+                name=f"n{node}", addresses=(), host=f"h{node}", state=DOWN if node in down else UP
+            )
+            for node in (*voters, *others)
+        }
+        wishes = {group: WishRecord(voters=voters) for group in groups}
+        for share in self.shares.values():
+            share.userMap.update(nodes, wishes)
+
+    def leader(self, group: int) -> int:
+        """The node that leads a group, when one does and can answer reads."""
+
+        def leading() -> list[int]:
+            return [node for node, share in self.shares.items() if share.groups.leadingTerm(group)]
+
+        self.until(leading)
+        return leading()[-1]
 
     def run(self, seconds: float) -> None:
         """Time passes."""

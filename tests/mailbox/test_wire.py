@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jindimail.cluster.membership import Admitted, Agreed, Declined
@@ -69,6 +69,7 @@ def test_everyQueryHasItsAnswer() -> None:
     assert set(wire._ANSWERS) == set(get_args(queries.AnyQuery))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_queriesAndTheirAnswersCross(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(sorted(wire._ANSWERS, key=lambda each: each.__name__)))
@@ -103,11 +104,13 @@ def test_aSummaryCrosses() -> None:
     assert wire.decodeAnswer(query, wire.encodeAnswer(summary)) == summary
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(get_args(AnyEntry), key=lambda each: each.__name__)).flatmap(st.from_type))
 def test_entriesCross(entry: Any) -> None:
     assert decodeEntry(encodeEntry(entry)) == entry
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_anyOctetsGiveCorruptOrAValue(octets: bytes) -> None:
     for decode in (wire.decodeQuery, wire.decodeOutcome, decodeEntry):

@@ -71,6 +71,8 @@ class Wire:
         if (self.sender, self.recipient) not in array.cut:
             array.clock.callLater(array.delay(), self.arrive, messages, array.lives.get(self.recipient))
 
+    sendBulk = send  # whole batches arrive, so that both ways may be one
+
     def arrive(self, messages: list[bytes], life: int | None) -> None:
         """Frames reach the node, if it is the same life."""
         array = self.array

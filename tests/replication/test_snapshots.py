@@ -45,7 +45,7 @@ class Files(SynchronousTestCase):
         self.assertEqual(readBlock(file), [])
 
     def test_arraysGroupHasItsOwnTable(self) -> None:
-        self.assertEqual([table for table, _, _ in stateRanges(ARRAY_GROUP)], ["array"])
+        self.assertEqual([table for table, _, _ in stateRanges(ARRAY_GROUP)], ["array", "request"])
 
     def test_indexAndRowsAreOfOneMoment(self) -> None:
         """`writeSnapshot` gets one read; the index stands in the same rows as the records."""

@@ -35,6 +35,8 @@ class Link:
         if not self._clock.isOver:
             self._node.send(self._target, messages)
 
+    sendBulk = send  # whole batches arrive, so that both ways may be one
+
 
 class Driver:
     """`Groups` of one incarnation of a node."""
