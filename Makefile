@@ -4,6 +4,7 @@
 # make docs   the generated pages of docs/
 # make bench  this node beside Postfix + Dovecot
 # make simulate SEEDS=500 FROM=0, or SEED=7 TRACE=1   arrays in trouble (docs/simulation.md)
+# make chaos ROUNDS=5 SEED=7 NODES=3   real arrays in trouble (docs/chaos.md); ONLY=kill,pause chooses
 # make mutants  the planted bugs, and what finds each
 # Needed: Python 3.11 or newer with venv (Debian: python3 python3-venv). `make test` installs Debian packages, as root.
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.cfg pyproject.toml $(shell find jindimail twisted -name '*.py')
 
-.PHONY: run test check docs bench simulate mutants clean
+.PHONY: run test check docs bench simulate chaos mutants clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -50,6 +51,10 @@ bench: $(VENV)/installed-test
 
 simulate: $(VENV)/installed-test
 	@exec $(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),100) --from $(or $(FROM),0))
+
+chaos: $(VENV)/installed-test
+	@tests/support/packages.sh fault
+	@exec $(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),5) --nodes $(or $(NODES),3) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 mutants: $(VENV)/installed-test
 	@exec $(BIN)/python -m tests.mutants.run $(MUTANTS)

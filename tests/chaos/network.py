@@ -39,12 +39,16 @@ class INetwork(Protocol):
         """The address at which the other nodes reach this one."""
         ...
 
-    def wrap(self, host: str, argv: list[str]) -> list[str]:
-        """The command that runs `argv` there, in the same process."""
+    def inside(self, host: str) -> contextlib.AbstractContextManager[None]:
+        """Within it, this thread's new sockets and processes are that host's."""
         ...
 
-    def inside(self, host: str) -> contextlib.AbstractContextManager[None]:
-        """Within it, this thread's new sockets are that host's."""
+    def heal(self) -> None:
+        """Undo all cuts."""
+        ...
+
+    def close(self) -> None:
+        """Remove what was made."""
         ...
 
 
@@ -54,10 +58,6 @@ class Loopback:
     def address(self, host: str) -> str:
         """See `INetwork`."""
         return "127.0.0.1"
-
-    def wrap(self, host: str, argv: list[str]) -> list[str]:
-        """See `INetwork`."""
-        return argv
 
     def inside(self, host: str) -> contextlib.AbstractContextManager[None]:
         """See `INetwork`."""
@@ -114,13 +114,9 @@ class Namespaces:
         """See `INetwork`."""
         return f"10.97.0.{self._hosts.index(host) + 1}"
 
-    def wrap(self, host: str, argv: list[str]) -> list[str]:
-        """See `INetwork`."""
-        return ["ip", "netns", "exec", self.space(host), *argv]
-
     @contextlib.contextmanager
     def inside(self, host: str) -> Iterator[None]:
-        """See `INetwork`. A namespace is a thread's, and a socket stays where it was made."""
+        """See `INetwork`. A namespace is a thread's; a socket stays where it was made, and a process inherits its parent thread's."""
         with open("/proc/thread-self/ns/net", "rb") as before:
             with Path("/run/netns", self.space(host)).open("rb") as there:
                 _enter(there.fileno())
@@ -160,7 +156,8 @@ class Namespaces:
             _ip("-n", self.space(host), "link", "set", "eth0", "up")
 
     def _filter(self, host: str, rules: str) -> None:
-        subprocess.run(self.wrap(host, ["nft", "-f", "-"]), input=rules, text=True, check=True)
+        with self.inside(host):
+            subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
 
     def _inHub(self, *words: str) -> None:
         _ip("-n", self._hub, *words)

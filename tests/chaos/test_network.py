@@ -98,9 +98,13 @@ def test_otherThreadsStayWhereTheyAre(network: Namespaces) -> None:
     assert seen == [home]
 
 
-def test_theCommandRunsInTheHostsNamespace(network: Namespaces) -> None:
-    argv = network.wrap("b", ["ip", "-br", "address"])
-    assert network.address("b") in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+def test_processesThatBeginInsideLiveThere(network: Namespaces) -> None:
+    with network.inside("b"):
+        process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    space = os.readlink(f"/proc/{process.pid}/ns/net")
+    process.communicate(b"")
+    with network.inside("b"):
+        assert os.readlink("/proc/thread-self/ns/net") == space
 
 
 def test_nothingIsLeftBehind() -> None:

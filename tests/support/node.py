@@ -24,8 +24,8 @@ TWISTD: Sequence[str] = ("-c", "from twisted.scripts.twistd import run; run()")
 
 _CONFIGURATION = """\
 [node]
-name = node1
-host-name = node1.bench.test
+name = {name}
+host-name = {name}.bench.test
 data-directory = {data}
 
 [listen]
@@ -47,18 +47,21 @@ class NodeProcess:
     """One node under `directory`: `found` once, then `start` and `stop` or `kill` as often as wanted.
 
     `environment` is added to the process's own (the power-cut shim, say), `program` are the interpreter's arguments
-    ahead of twistd's, `wrap` puts the whole command under something else.
+    ahead of twistd's, `wrap` puts the whole command under something else. With a `cluster` address (HOST:PORT) it can be one of several.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
+        name: str = "node1",
+        cluster: str = "",
         data: Path | None = None,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = TWISTD,
         wrap: Callable[[list[str]], list[str]] = list,
     ) -> None:
+        self.name, self.cluster = name, cluster
         self.directory = directory
         self.data = data or directory / "data"
         self.environment = dict(environment or {})
@@ -73,10 +76,25 @@ class NodeProcess:
 
     def found(self, extra: str = "") -> None:
         """Write the configuration (`extra` is appended) and found the array of one node."""
-        listen = "\n".join(f"{service} = tcp:{port}:interface={HOST}" for service, port in self.ports.items())
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.configuration.write_text(_CONFIGURATION.format(data=self.data, listen=listen) + extra)
+        self.configure(extra)
         self.jindictl("init", "--config", str(self.configuration))
+
+    def join(self, token: str, extra: str = "") -> None:
+        """Write the configuration (`extra` is appended) and join the array that the token invites to."""
+        self.configure(extra)
+        self.jindictl("join", token, "--config", str(self.configuration))
+
+    def configure(self, extra: str = "") -> None:
+        """Write the configuration; `extra` is appended."""
+        listen = [f"{service} = tcp:{port}:interface={HOST}" for service, port in self.ports.items()]
+        if self.cluster:
+            host, _, port = self.cluster.rpartition(":")
+            listen.append(f"cluster = tcp:{port}:interface={host}")
+            extra += f"\n[cluster]\naddress = {self.cluster}\n"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.configuration.write_text(
+            _CONFIGURATION.format(name=self.name, data=self.data, listen="\n".join(listen)) + extra
+        )
 
     def start(self, *, waits: bool = True) -> None:
         """Start the process; by default wait until all its ports listen.

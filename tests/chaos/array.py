@@ -1,0 +1,181 @@
+"""An array of real processes: founded and joined as a user would, broken as a user would not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.target import Account, freePorts
+from jindimail.config import Listen
+from tests.chaos.network import INetwork
+from tests.faults.shim import Cut, Shim, Sync
+from tests.support.disk import SmallDisk
+from tests.support.node import NodeFailed, NodeProcess
+
+
+class Member:
+    """One node of an array: its process, its disk, and the shim between them."""
+
+    def __init__(self, name: str, directory: Path, network: INetwork, *, hasSmallDisk: bool) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self.disk = SmallDisk(directory / "disk") if hasSmallDisk else None
+        data = self.disk.path / "data" if self.disk else directory / "data"
+        with network.inside(name):
+            cluster = f"{network.address(name)}:{freePorts(1)[0]}"
+            self.process = NodeProcess(
+                directory, name=name, cluster=cluster if hasattr(Listen, "cluster") else "", data=data
+            )
+        self.shim = Shim(data, directory / "shim")
+        self.process.environment = self.shim.environment()
+
+    def close(self) -> None:
+        """End it, whatever its state."""
+        self.shim.syncs(Sync.REAL)
+        if self.process.isAlive:
+            self.process.signal(signal.SIGCONT)
+            self.process.close()
+        if self.disk:
+            self.disk.close()
+
+
+class RealArray:
+    """
+    The nodes by name; the first founds.
+
+    @ivar members: all that were ever made, but for those that left.
+    """
+
+    def __init__(self, directory: Path, network: INetwork, *, hasSmallDisks: bool = False) -> None:
+        self.directory = directory
+        self.network = network
+        self.members: dict[str, Member] = {}
+        self._hasSmallDisks = hasSmallDisks
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def found(self, names: Sequence[str]) -> None:
+        """The first of the names founds an array, the others join it one after the other; all run in the end."""
+        first = self._make(names[0])
+        with self.inside(first.name):
+            first.process.found()
+        self.start(first.name)
+        for name in names[1:]:
+            self.join(name)
+
+    def join(self, name: str) -> None:
+        """A new node comes in by a token, and runs."""
+        token = self.ctl(self.someAlive(), "cluster", "invite", "--json")["token"]
+        member = self._make(name)
+        with self.inside(name):
+            member.process.join(token)
+        self.start(name)
+
+    def _make(self, name: str) -> Member:
+        member = Member(name, self.directory / name, self.network, hasSmallDisk=self._hasSmallDisks)
+        self.members[name] = member
+        return member
+
+    def start(self, name: str, *, waits: bool = True) -> None:
+        """Start a node's process and wait until it listens."""
+        member = self.members[name]
+        member.shim.settle()  # the power stayed on: what the last process wrote is on the disk
+        with self.inside(name):
+            member.process.start(waits=waits)
+
+    def awaitListening(self, name: str) -> None:
+        """Until a node that was started without waiting listens."""
+        with self.inside(name):
+            process = self.members[name].process
+            process.waitUntil(process.isListening, "listens")
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.members[name].process.kill()
+
+    def cutPower(self, name: str, how: Cut, seed: int) -> None:
+        """kill -9, and what was not synced is lost."""
+        self.kill(name)
+        self.members[name].shim.cut(how, seed)
+
+    def stop(self, name: str) -> int:
+        """SIGTERM and its end; the exit code."""
+        return self.members[name].process.stop()
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP."""
+        self.members[name].process.signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT."""
+        self.members[name].process.signal(signal.SIGCONT)
+
+    def forget(self, name: str) -> None:
+        """A node that left for good."""
+        self.members.pop(name).close()
+
+    def close(self) -> None:
+        """End everything."""
+        for member in self.members.values():
+            member.close()
+
+    # --- talk ----------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.members)
+
+    @property
+    def alive(self) -> list[str]:
+        return [name for name, member in self.members.items() if member.process.isAlive]
+
+    def someAlive(self) -> str:
+        """Any node whose process runs."""
+        return self.alive[0]
+
+    @contextlib.contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """Within it, this thread is at that node's host."""
+        with self.network.inside(name):
+            yield
+
+    def port(self, name: str, service: str) -> int:
+        """Where a service of a node listens, on its host's loopback."""
+        return self.members[name].process.ports[service]
+
+    def ask(self, name: str, verb: str, **arguments: Any) -> Any:
+        """A verb at a node's control socket."""
+        client = self.members[name].process.control()
+        try:
+            return client.ask(verb, arguments)
+        finally:
+            client.close()
+
+    def ctl(self, name: str, *words: str) -> Any:
+        """`jindictl` at a node, as a user types it; what `--json` printed."""
+        process = self.members[name].process
+        return json.loads(process.jindictl("--config", str(process.configuration), *words).stdout)
+
+    def addAccounts(self, count: int) -> list[Account]:
+        """Make the domain and so many users."""
+        return self.members[self.someAlive()].process.addAccounts(count)
+
+    def log(self, octetsMax: int = 3000) -> str:
+        """The end of every node's log."""
+        return "\n".join(
+            f"--- {name}\n{member.process.log()[-octetsMax:]}" for name, member in self.members.items()
+        )
+
+    def requireAlive(self, names: Sequence[str]) -> None:
+        """
+        A process that nobody killed has not ended.
+
+        @raise NodeFailed: it has; with its log.
+        """
+        for name in names:
+            if not self.members[name].process.isAlive:
+                raise NodeFailed(f"{name} ended by itself\n{self.members[name].process.log()[-6000:]}")
