@@ -61,6 +61,9 @@ class IStore(Interface):
         and the store is fatal (`failed` fires): the node stops.
         """
 
+    def begin() -> None:
+        """A hint: nothing more is written this turn, so what waits need not wait for its end."""
+
     def read() -> Any:
         """A context manager of `IReadRows` on the last committed state; close it within the reactor turn."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from zope.interface import directlyProvides
 
 from jindimail.admin.eagertls import EagerTls, tlsFactory
@@ -27,7 +28,36 @@ class EagerServer(tcp.Server):
     Its port counts the octets (`receivedOctets`, `sentOctets`).
     """
 
+    reactor: Any
     server: Any  # its port
+
+    def doRead(self) -> Any:
+        """See `IReadDescriptor.doRead`: what has come, in one piece."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.server.receivedOctets += len(data)
+        self.protocol.dataReceived(data)
+        return None
+
+    def loseConnection(self) -> None:
+        """See `ITransport.loseConnection`; where nothing waits, that is at the end of this turn."""
+        isIdle = not (self.TLS or self.dataBuffer or self._tempDataBuffer or self.producer)
+        if not isIdle or not self.connected or self.disconnecting or self._writeDisconnected:
+            tcp.Server.loseConnection(self)
+            return
+        self.disconnecting = True
+        self.stopReading()  # type: ignore[no-untyped-call]
+        self.reactor.callLater(0, self._ended)
+
+    def _ended(self) -> None:
+        if self.connected and self.disconnecting:
+            self.reactor._disconnectSelectable(self, CONNECTION_DONE, False)
 
     def write(self, data: bytes) -> None:
         """See `ITransport.write`; under TLS the octets go through that layer, and nowhere else."""
@@ -42,11 +72,6 @@ class EagerServer(tcp.Server):
         if isinstance(sent, int):
             self.server.sentOctets += sent
         return sent
-
-    def _dataReceived(self, data: bytes | None) -> Any:
-        if data:
-            self.server.receivedOctets += len(data)
-        return tcp.Server._dataReceived(self, data)
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
         """See `ITLSTransport.startTLS`; a client's side of TLS is Twisted's own."""
@@ -117,9 +142,11 @@ def _writeBeneath(connection: EagerServer, data: bytes) -> None:
     if not isIdle or isAsked or not connection.connected or not data:
         FileDescriptor.write(connection, data)
         return
-    sent = connection.writeSomeData(data)
-    if not isinstance(sent, int):
-        sent = 0  # the reactor meets the same error, and ends the connection as it always does
+    try:
+        sent = connection.socket.send(data)
+        connection.server.sentOctets += sent
+    except OSError:
+        sent = 0  # it is full; or the reactor meets the same error, and ends the connection as it always does
     if sent < len(data):
         FileDescriptor.write(connection, data[sent:])
 

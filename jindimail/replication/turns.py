@@ -120,6 +120,7 @@ class Turns:
             if replica.failures:  # each alone, so that it fails alone
                 self._write([replica])
         done = self._write([replica for replica in dirty.values() if not replica.failures])
+        self._store.begin()
         self._told.flush()
         return done
 

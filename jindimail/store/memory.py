@@ -155,6 +155,9 @@ class MemoryStore:
             self._clock.callLater(0, self._commit)
         return done
 
+    def begin(self) -> None:
+        """See `IStore`: the clock's turn comes anyway."""
+
     @contextmanager
     def read(self) -> Iterator[MemoryRows]:
         """The committed rows."""

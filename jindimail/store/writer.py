@@ -143,6 +143,11 @@ class Writer:
         self._askTurn()
         return waiting.done
 
+    def begin(self) -> None:
+        """See `IStore`."""
+        if not self._group and (self._records or self._bodies):
+            self._begin()
+
     def read(self) -> AbstractContextManager[IReadRows]:
         """The rows as last committed; to be closed within the turn."""
         return self.environment.read()

@@ -113,6 +113,9 @@ class DiskStore:
             self._begin()
         return done
 
+    def begin(self) -> None:
+        """`IStore`: it has begun, if it can."""
+
     @contextmanager
     def read(self) -> Iterator[MemoryRows]:
         """`IStore`."""

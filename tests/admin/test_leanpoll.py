@@ -1,0 +1,104 @@
+"""A lean turn of the reactor serves descriptors as Twisted's own does."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.testing import MemoryReactorClock
+
+from jindimail.admin.leanpoll import makeLean
+
+
+class Ear:
+    """A descriptor that notes what happens to it."""
+
+    def __init__(self, reactor: Any, problem: Any = None) -> None:
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.fileno = self.near.fileno
+        self.heard: list[bytes] = []
+        self.ends: list[Any] = []
+        self.rids: list[Ear] = []
+        self._reactor = reactor
+        self._problem = problem
+        reactor.addReader(self)
+
+    def logPrefix(self) -> str:
+        """As every descriptor of Twisted's."""
+        return "ear"
+
+    def doRead(self) -> Any:
+        """Note what came; then do what the test wants."""
+        self.heard.append(self.near.recv(100))
+        for other in self.rids:
+            self._reactor.removeReader(other)
+        if isinstance(self._problem, type):
+            raise self._problem
+        return self._problem
+
+    def connectionLost(self, reason: Any) -> None:
+        """Note why."""
+        self.ends.append(reason)
+
+
+@pytest.fixture
+def reactor() -> Any:
+    """A reactor that is not installed, made lean."""
+    made = EPollReactor()
+    makeLean(made)
+    return made
+
+
+def test_inputIsHandedToWhomItCameFor(reactor: Any) -> None:
+    one, other = Ear(reactor), Ear(reactor)
+    one.far.send(b"hello")
+    reactor.doIteration(0.5)
+    assert (one.heard, other.heard) == ([b"hello"], [])
+
+
+def test_aDescriptorThatSaysItHasEndedIsDisconnected(reactor: Any) -> None:
+    ear = Ear(reactor, CONNECTION_DONE)
+    ear.far.send(b"bye")
+    reactor.doIteration(0.5)
+    assert [end.type for end in ear.ends] == [ConnectionDone]
+    assert ear not in reactor.getReaders()
+
+
+def test_oneThatRaisesIsDisconnectedAndHarmsNoOther(reactor: Any) -> None:
+    bad, good = Ear(reactor, ZeroDivisionError), Ear(reactor)
+    bad.far.send(b"x")
+    good.far.send(b"x")
+    reactor.doIteration(0.5)
+    assert [end.type for end in bad.ends] == [ZeroDivisionError]
+    assert good.heard == [b"x"]
+
+
+def test_oneThatAnotherRemovedInTheSameTurnIsNotRead(reactor: Any) -> None:
+    one, other = Ear(reactor), Ear(reactor)
+    one.rids, other.rids = [other], [one]
+    one.far.send(b"x")
+    other.far.send(b"x")
+    reactor.doIteration(0.5)
+    assert len(one.heard) + len(other.heard) == 1
+
+
+def test_aHangUpWithoutInputEndsTheConnection(reactor: Any) -> None:
+    ear = Ear(reactor)
+    ear.near.shutdown(socket.SHUT_RDWR)
+    ear.far.close()
+    for _ in range(3):
+        reactor.doIteration(0.5)
+        if ear.ends or b"" in ear.heard:
+            break
+    assert ear.ends or ear.heard == [b""]
+
+
+def test_aReactorOfAnotherKindIsLeftAsItIs() -> None:
+    other = MemoryReactorClock()
+    makeLean(other)
+    assert not hasattr(other, "doIteration")
