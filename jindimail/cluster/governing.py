@@ -6,7 +6,7 @@ What the leader of the array's own group does: it says who is up, and wishes for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.defer import DeferredList
@@ -16,6 +16,7 @@ from jindimail.cluster.arrayentries import ArrayEntry, SetNode, SetWish
 from jindimail.cluster.arrayrecords import DOWN, GONE
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
+from jindimail.cluster.load import LeaderShares, Report
 from jindimail.cluster.planner import MOVES_MAX, PlannedNode, plan
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
@@ -41,15 +42,13 @@ class Governing:
         refresh: Callable[[], None],
         seconds: Callable[[], float],
         numbers: Collection[int],
-        underWay: Callable[[], int],
-        leaderShare: Callable[[int], float],
+        reports: Callable[[], Mapping[int, Report]],
     ) -> None:
         """
         @param refresh: brings the user map up to what is applied here.
         @param seconds: the wall clock.
         @param numbers: of all groups of the array.
-        @param underWay: how many groups are being moved, in the whole array.
-        @param leaderShare: the part of its weight with which a node should lead (`PlannedNode.leaderShare`).
+        @param reports: what nodes said of themselves lately.
         """
         self._clock = clock
         self._groups = groups
@@ -59,8 +58,8 @@ class Governing:
         self._refresh = refresh
         self._seconds = seconds
         self._numbers = tuple(numbers)
-        self._underWay = underWay
-        self._leaderShare = leaderShare
+        self._reports = reports
+        self._leaderShares = LeaderShares()
         self._liveness = Liveness()
         self._term = 0
         self._planAt = 0.0
@@ -119,14 +118,15 @@ class Governing:
     async def _plan(self) -> None:
         """Wish for what the plan says."""
         nodes, settings = self._userMap.nodes, self._userMap.settings
-        now = self._seconds()
+        now, reports = self._seconds(), self._reports()
+        self._leaderShares.look(reports, self._clock.seconds())
         planned = {
             node: PlannedNode(
                 weight=record.weight,
                 host=record.host,
                 state=record.state,
                 downSeconds=now - record.sinceSeconds if record.state == DOWN else 0.0,
-                leaderShare=self._leaderShare(node),
+                leaderShare=self._leaderShares.of(node, reports.get(node)),
             )
             for node, record in nodes.items()
         }
@@ -137,7 +137,7 @@ class Governing:
             self._numbers,
             replicas=settings.replicas,
             repairSeconds=settings.repairSeconds,
-            movesMax=max(0, MOVES_MAX - self._underWay()),
+            movesMax=max(0, MOVES_MAX - sum(report.missing for report in reports.values())),
             leaders={group: leader for group in self._numbers if (leader := self._groups.leaderOf(group))},
         )
         if changes:

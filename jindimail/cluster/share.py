@@ -8,8 +8,10 @@ and chance.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,19 +19,39 @@ from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
+from jindimail.cluster.gossip import Gossip
 from jindimail.cluster.governing import Governing
+from jindimail.cluster.load import Report
 from jindimail.cluster.operations import Operations
 from jindimail.cluster.router import Router
+from jindimail.cluster.spill import candidates, spreadOf
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.tending import Tending
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
-from jindimail.model import BUCKET_COUNT
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups
 from jindimail.replication.nodemessages import AskBody, BodyPut, PutBody, TellBody
 from jindimail.replication.outputs import Settings
 from jindimail.replication.transfers import SnapshotPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """
+    How far the array is.
+
+    @ivar missing: groups that do not have the members that are wished for.
+    @ivar owed: copies that bodies lack.
+    @ivar moved: bodies that were repaired or moved since the nodes started.
+    @ivar silent: nodes of which nothing was heard lately, so that they are not counted.
+    """
+
+    missing: int
+    owed: int
+    moved: int
+    silent: tuple[int, ...]
 
 
 class Share:
@@ -58,6 +80,8 @@ class Share:
         seconds: Callable[[], float] | None = None,
         arrayId: bytes = bytes(16),
         numbers: Collection[int] = range(BUCKET_COUNT + 1),
+        cpuSeconds: Callable[[], float] = lambda: 0.0,
+        freeShare: Callable[[], float] = lambda: 1.0,
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included.
@@ -65,6 +89,8 @@ class Share:
         @param place: where snapshots are made; without it, in memory.
         @param seconds: the wall clock; without it, `clock` is one.
         @param numbers: of all groups of the array.
+        @param cpuSeconds: the processor time that this process has taken (`time.process_time`).
+        @param freeShare: of the store's disk.
         """
         self.links = links
         self.events = Events(node=links.node, seconds=seconds or clock.seconds)
@@ -116,6 +142,17 @@ class Share:
             seconds=seconds or clock.seconds,
             draw=draw,
         )
+        self._draw = draw
+        self.gossip = Gossip(
+            clock=clock,
+            store=store,
+            groups=self.groups,
+            userMap=self.userMap,
+            seconds=seconds or clock.seconds,
+            cpuSeconds=cpuSeconds,
+            freeShare=freeShare,
+            describe=self._described,
+        )
         self._tend(clock, store, machine, seconds or clock.seconds, numbers)
 
     def _tend(
@@ -140,10 +177,36 @@ class Share:
             refresh=self._tending.refresh,
             seconds=seconds,
             numbers=numbers,
-            underWay=lambda: self._stepping.missing,
-            leaderShare=lambda node: 1.0,
+            reports=self.gossip.fresh,
         )
-        self._parts = (self._tending, self._stepping, self._governing)
+        self._parts = (self._tending, self._stepping, self._governing, self.gossip)
+
+    def candidates(self, bucket: int) -> tuple[int, ...]:
+        """The nodes to ask to keep a new body of a bucket, the best first (`spill`)."""
+        home = self.userMap.home(bucket)
+        others = [node for node in self.userMap.upAndFull() if node not in home]
+        weights = {node: record.weight for node, record in self.userMap.nodes.items()}
+        spread = spreadOf(bucket, others, self.userMap.settings.spread)
+        return candidates(home, spread, self.gossip.fresh(), weights, self._draw)
+
+    def progress(self) -> Progress:
+        """How far the array is with what it has to do, as far as is known here."""
+        reports = self.gossip.fresh().values()
+        return Progress(
+            missing=sum(report.missing for report in reports),
+            owed=sum(report.owed for report in reports),
+            moved=sum(report.moved for report in reports),
+            silent=tuple(sorted(set(self.userMap.living()) - {report.node for report in reports})),
+        )
+
+    def _described(self, report: Report) -> Report:
+        """What this node adds to what it measures of itself."""
+        return replace(
+            report,
+            led=len(self._stepping.led),
+            missing=self._stepping.missing,
+            revision=self.groups.appliedIndex(ARRAY_GROUP) or 0,
+        )
 
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""

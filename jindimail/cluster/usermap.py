@@ -71,6 +71,10 @@ class UserMap:
         """All nodes that are not gone."""
         return tuple(node for node, record in self.nodes.items() if record.state != GONE)
 
+    def upAndFull(self) -> tuple[int, ...]:
+        """All nodes that may keep new bodies."""
+        return tuple(node for node, record in self.nodes.items() if record.state == UP and record.weight > 0)
+
     def isFull(self, node: int) -> bool:
         """Whether a node keeps bodies and serves clients: it is there, and no witness."""
         record = self.nodes.get(node)

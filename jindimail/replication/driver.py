@@ -149,6 +149,16 @@ class Groups:
         """How late the ticks came, ten times a second: the lag of the reactor's loop. The one measurement of it."""
         return self._conversation.lagSeconds
 
+    @property
+    def commitAgeSeconds(self) -> float:
+        """How old the oldest unfinished commit is."""
+        return self._turns.ageSeconds(self._clock.seconds())
+
+    @property
+    def proposals(self) -> int:
+        """How many proposals made here are under way."""
+        return self._proposals
+
     # --- life
 
     def start(self) -> Deferred[None]:

@@ -139,6 +139,12 @@ class TellKept(NodeMessage, frozen=True, tag=65, gc=False):
     free: list[bytes]
 
 
+class Gossip(NodeMessage, frozen=True, tag=66, gc=False):
+    """What nodes report of themselves (cluster/load.py); means nothing to groups."""
+
+    reports: bytes
+
+
 Traffic = (
     AnyMessage
     | NodeBeat
@@ -154,6 +160,7 @@ Traffic = (
     | TellBody
     | AskKept
     | TellKept
+    | Gossip
 )
 
 AnyTraffic = Message | NodeMessage

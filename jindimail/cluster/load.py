@@ -1,0 +1,172 @@
+"""
+How loaded nodes are: what each measures of itself, smoothed, and what is known of all (design §6). Pure.
+
+A load is the largest of four shares, so that whatever is scarce on a machine speaks: of the processor, and of what is bearable as loop lag, as the
+age of the oldest unfinished commit, and as a queue. 1 is a node that can bear no more; unequal machines need no configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from jindimail.errors import Corrupt
+
+LAG_SECONDS = 0.25  # what is bearable
+COMMIT_SECONDS = 0.4
+QUEUE_PROPOSALS = 1_000
+SMOOTHING = 0.2  # the weight of the last second
+FRESH_SECONDS = 5.0  # a report that is older says nothing
+REPORTS_AT_ONCE = 200  # in one message
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What a node says of itself once a second."""
+
+    node: int
+    stamp: int  # grows with each report of the node, over its restarts, too
+    load: float = 0.0
+    cpu: float = 0.0
+    lagSeconds: float = 0.0
+    commitSeconds: float = 0.0
+    queue: int = 0
+    freeShare: float = 1.0  # of its disk
+    freeLevel: int = 2  # store.space.Level
+    led: int = 0  # groups that it leads
+    missing: int = 0  # of them, those that do not have the members that are wished for
+    owed: int = 0  # copies that bodies of its led buckets lack
+    moved: int = 0  # bodies that it moved or repaired since it started
+    revision: int = 0  # of group 0, as applied there
+    holding: tuple[tuple[int, int], ...] = ()  # (node that shall leave, led groups that still need it)
+
+
+class Measures:
+    """One node's own, smoothed."""
+
+    def __init__(self) -> None:
+        self.cpu = self.lagSeconds = self.commitSeconds = self.queue = 0.0
+
+    def add(self, *, cpu: float, lagSeconds: float, commitSeconds: float, queue: int) -> None:
+        """Another second's."""
+        self.cpu += SMOOTHING * (cpu - self.cpu)
+        self.lagSeconds += SMOOTHING * (lagSeconds - self.lagSeconds)
+        self.commitSeconds += SMOOTHING * (commitSeconds - self.commitSeconds)
+        self.queue += SMOOTHING * (queue - self.queue)
+
+    @property
+    def load(self) -> float:
+        """0: idle; 1: as much as it can bear."""
+        return max(
+            self.cpu,
+            self.lagSeconds / LAG_SECONDS,
+            self.commitSeconds / COMMIT_SECONDS,
+            self.queue / QUEUE_PROPOSALS,
+        )
+
+
+class Loads:
+    """What this node knows of all nodes, itself among them."""
+
+    def __init__(self) -> None:
+        self._heard: dict[int, tuple[float, Report]] = {}
+
+    def take(self, reports: Iterable[Report], now: float) -> None:
+        """Reports came in; one that is no newer than what is known is ignored."""
+        for report in reports:
+            known = self._heard.get(report.node)
+            if known is None or known[1].stamp < report.stamp:
+                self._heard[report.node] = now, report
+
+    def keepOnly(self, nodes: Collection[int]) -> None:
+        """Nodes that are gone have no load."""
+        for node in self._heard.keys() - set(nodes):
+            del self._heard[node]
+
+    def fresh(self, now: float) -> dict[int, Report]:
+        """By node, what was heard lately."""
+        return {
+            node: report for node, (heardAt, report) in self._heard.items() if now - heardAt <= FRESH_SECONDS
+        }
+
+    def all(self) -> dict[int, Report]:
+        """By node, what was heard last, however long ago."""
+        return {node: report for node, (_, report) in self._heard.items()}
+
+
+def meanLoad(reports: Mapping[int, Report]) -> float:
+    """The array's mean."""
+    return sum(report.load for report in reports.values()) / max(1, len(reports))
+
+
+SHED_MARGIN = 0.25  # above the mean of the others, and
+SHED_LOAD = 0.5  # above this, for
+SHED_SECONDS = 30.0
+TAKE_BACK_MARGIN = 0.1
+TAKE_BACK_SECONDS = 120.0
+SHARE_STEP = 0.75
+SHARE_MIN = 0.3
+
+
+class LeaderShares:
+    """
+    With which part of its weight each node should lead, by its measured load, with hysteresis.
+
+    A node above the others for a while leads a quarter less, and so on; it is given back slowly. Kept by group 0's leader only: another
+    begins anew.
+    """
+
+    def __init__(self) -> None:
+        self._shares: dict[int, float] = {}
+        self._since: dict[int, tuple[int, float]] = {}
+
+    def look(self, reports: Mapping[int, Report], now: float) -> None:
+        """Judge by fresh reports."""
+        for node, report in reports.items():
+            others = [each.load for other, each in reports.items() if other != node]
+            mean = sum(others) / len(others) if others else report.load
+            share = self._shares.get(node, 1.0)
+            if report.load > mean + SHED_MARGIN and report.load > SHED_LOAD and share > SHARE_MIN:
+                self._lean(node, -1, SHED_SECONDS, now)
+            elif report.load < mean + TAKE_BACK_MARGIN and share < 1.0:
+                self._lean(node, 1, TAKE_BACK_SECONDS, now)
+            else:
+                self._since.pop(node, None)
+
+    def _lean(self, node: int, direction: int, seconds: float, now: float) -> None:
+        known, since = self._since.get(node, (0, now))
+        if known != direction:
+            self._since[node] = direction, now
+        elif now - since >= seconds:
+            self._since[node] = direction, now
+            self._shares[node] = min(1.0, self._shares.get(node, 1.0) * SHARE_STEP**-direction)
+
+    def of(self, node: int, report: Report | None) -> float:
+        """A node's share; 0 for one whose disk is full or stuck."""
+        if report is not None and (report.freeLevel == 0 or report.commitSeconds > COMMIT_SECONDS):
+            return 0.0
+        return self._shares.get(node, 1.0)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Report]).decode
+
+
+def encodeReports(reports: Iterable[Report]) -> list[bytes]:
+    """Reports as they travel, in messages of a bounded size."""
+    every = list(reports)
+    return [
+        _encode(every[start : start + REPORTS_AT_ONCE]) for start in range(0, len(every), REPORTS_AT_ONCE)
+    ]
+
+
+def decodeReports(octets: bytes) -> list[Report]:
+    """
+    Reports.
+
+    @raise Corrupt: these are none.
+    """
+    try:
+        return _decode(octets)
+    except msgspec.MsgspecError as problem:
+        raise Corrupt("reports do not decode") from problem

@@ -1,0 +1,126 @@
+"""How loaded nodes are, and where new bodies go by it."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jindimail.cluster.load import (
+    FRESH_SECONDS,
+    SHED_SECONDS,
+    TAKE_BACK_SECONDS,
+    LeaderShares,
+    Loads,
+    Measures,
+    Report,
+    decodeReports,
+    encodeReports,
+)
+from jindimail.cluster.spill import candidates, spreadOf
+
+
+def report(node: int, load: float = 0.0, **fields: float) -> Report:
+    return Report(node=node, stamp=1, load=load, **fields)  # type: ignore[arg-type]
+
+
+def test_aLoadIsWhateverIsScarcestAndSmoothed() -> None:
+    measures = Measures()
+    measures.add(cpu=1.0, lagSeconds=0.0, commitSeconds=0.0, queue=0)
+    assert 0.1 < measures.load < 0.3
+    for _ in range(30):
+        measures.add(cpu=0.1, lagSeconds=0.0, commitSeconds=0.4, queue=10)
+    assert measures.load > 0.95
+
+
+def test_onlyNewerReportsAreTakenAndOldOnesSayNothing() -> None:
+    loads = Loads()
+    loads.take([Report(node=1, stamp=5, load=0.5)], 10.0)
+    loads.take([Report(node=1, stamp=4, load=0.9)], 11.0)
+    assert loads.fresh(12.0)[1].load == 0.5
+    assert not loads.fresh(10.1 + FRESH_SECONDS)
+    loads.keepOnly([2])
+    assert not loads.all()
+
+
+def test_reportsTravelInMessagesOfABoundedSize() -> None:
+    every = [report(node, 0.25) for node in range(1, 451)]
+    messages = encodeReports(every)
+    assert len(messages) == 3 and max(map(len, messages)) < 64 * 1024
+    assert [each for octets in messages for each in decodeReports(octets)] == every
+
+
+def test_aNodeAboveTheOthersLeadsLessAfterAWhileAndMoreAgainMuchLater() -> None:
+    shares = LeaderShares()
+    hot = {1: report(1, 0.9), 2: report(2, 0.2), 3: report(3, 0.2)}
+    shares.look(hot, 0.0)
+    shares.look(hot, SHED_SECONDS - 1)
+    assert shares.of(1, hot[1]) == 1.0
+    shares.look(hot, SHED_SECONDS)
+    assert shares.of(1, hot[1]) == 0.75 and shares.of(2, hot[2]) == 1.0
+    calm = {node: report(node, 0.2) for node in hot}
+    shares.look(calm, 100.0)
+    shares.look(calm, 99.0 + TAKE_BACK_SECONDS)
+    assert shares.of(1, calm[1]) == 0.75
+    shares.look(calm, 100.0 + TAKE_BACK_SECONDS)
+    assert shares.of(1, calm[1]) == 1.0
+
+
+def test_aFullOrStuckDiskLeadsNothing() -> None:
+    assert LeaderShares().of(1, report(1, freeLevel=0)) == 0.0
+    assert LeaderShares().of(1, report(1, commitSeconds=1.0)) == 0.0
+    assert LeaderShares().of(1, None) == 1.0
+
+
+def chosen(
+    reports: dict[int, Report], home: tuple[int, ...] = (1, 2), spread: tuple[int, ...] = (3, 4)
+) -> tuple[int, ...]:
+    return candidates(home, spread, reports, {}, Random(1).randint)
+
+
+def test_homeComesFirstInItsOrder() -> None:
+    assert chosen({node: report(node, 0.3) for node in (1, 2, 3, 4)}) == (1, 2, 3, 4)
+
+
+def test_aLoadedHomeSpillsToTheBetterOfTwo() -> None:
+    reports = {1: report(1, 0.9), 2: report(2, 0.1), 3: report(3, 0.3), 4: report(4, 0.2)}
+    assert chosen(reports) == (2, 4, 1, 3)
+
+
+def test_aNearlyFullHomeSpills() -> None:
+    reports = {node: report(node, freeShare=0.1 if node == 1 else 0.9) for node in (1, 2, 3, 4)}
+    assert chosen(reports)[0] == 2 and chosen(reports)[1] in (3, 4) and 1 in chosen(reports)[2:]
+
+
+def test_whoHasNoRoomIsNoCandidate() -> None:
+    reports = {node: report(node, freeLevel=1 if node in (1, 4) else 2) for node in (1, 2, 3, 4)}
+    assert chosen(reports) == (2, 3)
+
+
+def test_whereNobodyHasRoomHomeIsAskedAllTheSame() -> None:
+    assert chosen({node: report(node, freeLevel=0) for node in (1, 2, 3, 4)}) == (1, 2)
+
+
+def test_everybodyKnowsTheSameSpread() -> None:
+    assert spreadOf(7, [3, 4, 5, 6], 2) == spreadOf(7, [6, 5, 4, 3], 2)
+    assert len({spreadOf(bucket, range(10), 2) for bucket in range(50)}) > 20
+    assert spreadOf(7, [3], 2) == (3,)
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True),
+    st.lists(st.integers(1, 9), max_size=4, unique=True),
+    st.dictionaries(
+        st.integers(1, 9),
+        st.builds(
+            report, st.just(1), st.floats(0, 2), freeShare=st.floats(0, 1), freeLevel=st.integers(0, 2)
+        ),
+    ),
+    st.integers(),
+)
+def test_nobodyIsACandidateTwiceAndSomebodyAlwaysIs(
+    home: list[int], spread: list[int], reports: dict[int, Report], seed: int
+) -> None:
+    found = candidates(home, spread, reports, {}, Random(seed).randint)
+    assert found and len(set(found)) == len(found) and set(found) <= {*home, *spread}
