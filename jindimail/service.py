@@ -27,6 +27,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from jindimail.admin.asking import serveVerbs
 from jindimail.admin.certificates import ReloadableCertificate, contextOf
 from jindimail.admin.control import ControlFactory
 from jindimail.admin.eagertls import TlsFromTheStart
@@ -216,6 +217,7 @@ class NodeService(Service):
             deliveries=countedDeliveries(stack, self._reactor),
             octets=self._listening.octets,
         )
+        serveVerbs(node, VERBS)
         await stack.start()
         self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")

@@ -2,13 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
+from jindimail.admin.arraystatus import isWhole, leaders, nodeRows, unsettled
+from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
-from jindimail.admin.verb import NUMBER, Argument, Report, VerbRefused, verb
-from jindimail.cluster.arrayrecords import readNodes
+from jindimail.admin.verb import NUMBER, TEXTS, Argument, Report, VerbRefused, verb
+from jindimail.cluster.arrayrecords import GONE, readNodes, readWishes
+from jindimail.cluster.operations import Loss
+from jindimail.cluster.settings import BOUNDS, readSettings
+from jindimail.model import BUCKET_COUNT, bucketGroup
 
 HOURS_MAX = 24 * 14
+_NODE = Argument(name="name", doc="the node's name or number")
+
+
+def _numberOf(node: LiveNode, given: str) -> int:
+    """The number of a node given by name or number."""
+    with node.store.read() as rows:
+        for number, record in readNodes(rows):
+            if given in (record.name, str(number)):
+                return number
+    raise VerbRefused(f"no node {given}", "noSuchNode")
+
+
+@verb("cluster status", examples=("jindictl cluster status", "jindictl --json cluster status"))
+async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
+    """How the array is: its nodes with what they hold and lead, what is missing, and whether all is as it should be."""
+    statuses = await askAll(node, "status")
+    groups = await askAll(node, "buckets")
+    with node.store.read() as rows:
+        nodes, wishes = dict(readNodes(rows)), dict(readWishes(rows))
+    leading = leaders(groups)
+    counts: dict[int, int] = {}
+    for row in leading.values():
+        counts[row["node"]] = counts.get(row["node"], 0) + 1
+    found = unsettled(leading, wishes, BUCKET_COUNT + 1)
+    return {
+        "array": node.meta.arrayId.hex(),
+        "askedAt": node.meta.name,
+        "isWhole": isWhole(nodes, groups, found),
+        "groups": found,
+        "nodes": nodeRows(nodes, statuses, counts),
+    }
+
+
+@verb(
+    "cluster nodes",
+    columns=("node", "name", "state", "weight", "host", "addresses", "linked"),
+    examples=("jindictl cluster nodes",),
+)
+async def nodes(node: LiveNode, report: Report) -> dict[str, Any]:
+    """All nodes that there ever were, as this node knows them, and whether this node has links to them."""
+    with node.store.read() as rows:
+        found = dict(readNodes(rows))
+    return {
+        "rows": [
+            {
+                "node": number,
+                "name": record.name,
+                "state": record.state,
+                "since": _time(record.sinceSeconds),
+                "weight": record.weight,
+                "host": record.host,
+                "level": record.level,
+                "addresses": list(record.addresses),
+                "linked": number == node.meta.node or node.links.isUp(number),
+            }
+            for number, record in found.items()
+        ],
+        "after": None,
+    }
 
 
 @verb(
@@ -24,27 +90,174 @@ async def invite(node: LiveNode, report: Report, *, hours: int) -> dict[str, Any
     return {"token": token}
 
 
+@verb("cluster drain", _NODE, examples=("jindictl cluster drain node3",))
+async def drain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
+    """Empty a node: what it has moves to others, and then it is gone. Until then `cluster undrain` takes it back."""
+    number = _numberOf(node, name)
+    await node.share.operations.drain(number)
+    return {"draining": number}
+
+
+@verb("cluster undrain", _NODE, examples=("jindictl cluster undrain node3",))
+async def undrain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
+    """A node that was to be emptied stays."""
+    number = _numberOf(node, name)
+    await node.share.operations.undrain(number)
+    return {"stays": number}
+
+
 @verb(
-    "cluster nodes",
-    columns=("node", "name", "state", "weight", "host", "addresses", "linked"),
-    examples=("jindictl cluster nodes",),
+    "cluster remove",
+    _NODE,
+    confirm="Remove {name} for good? What only it has is lost, and it can never come back.",
+    examples=("jindictl cluster remove node3 --yes",),
 )
-async def nodes(node: LiveNode, report: Report) -> dict[str, Any]:
-    """The nodes of the array, as this node knows them."""
+async def remove(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
+    """Give up a node that is dead for good: what it had is restored elsewhere at once, and it may never come back."""
+    number = _numberOf(node, name)
+    await node.share.operations.remove(number)
+    return {"removed": number}
+
+
+@verb(
+    "cluster weight",
+    _NODE,
+    Argument(
+        name="weight", doc="100 is usual, 0 makes a witness of a node that holds nothing yet", kind=NUMBER
+    ),
+    examples=("jindictl cluster weight node3 200",),
+)
+async def setWeight(node: LiveNode, report: Report, *, name: str, weight: int) -> dict[str, Any]:
+    """Set how much a node shall bear, beside the others."""
+    number = _numberOf(node, name)
+    await node.share.operations.setWeight(number, weight)
+    return {"node": number, "weight": weight}
+
+
+@verb(
+    "cluster set",
+    Argument(name="setting", doc="replicas, copies, minCopies, spread, repairSeconds or scrubDays"),
+    Argument(name="value", doc="a number", kind=NUMBER),
+    examples=("jindictl cluster set copies 3",),
+)
+async def setSetting(node: LiveNode, report: Report, *, setting: str, value: int) -> dict[str, Any]:
+    """Change a setting of the whole array."""
+    if setting not in BOUNDS:
+        raise VerbRefused(f"no setting {setting} (they are {', '.join(BOUNDS)})", "usage")
+    low, high = BOUNDS[setting]
+    if not low <= value <= high:
+        raise VerbRefused(f"{setting}: {low} to {high}", "usage")
+    await node.share.operations.setSetting(setting, value)
+    return {setting: value}
+
+
+@verb("cluster settings", examples=("jindictl cluster settings",))
+async def settings(node: LiveNode, report: Report) -> dict[str, Any]:
+    """The settings of the whole array."""
     with node.store.read() as rows:
-        found = dict(readNodes(rows))
+        return asdict(readSettings(rows))
+
+
+@verb(
+    "cluster recover",
+    Argument(name="lost", doc="the nodes that are lost for good", kind=TEXTS),
+    confirm="Found these groups anew, without {lost}? What only the lost nodes had is lost for ever.",
+    examples=("jindictl cluster recover node2 node3",),
+)
+async def recover(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> dict[str, Any]:
+    """
+    By force, after a majority of nodes is lost for good: found anew, from the best replica that is left, every group that cannot
+    elect a leader any more. What only the lost nodes had is lost; mailboxes of these buckets get new UIDVALIDITYs. `cluster loss` says
+    beforehand what would be lost.
+    """
+    numbers = tuple(_numberOf(node, each) for each in lost)
+    return _lossRow(await node.share.operations.recover(numbers))
+
+
+@verb(
+    "cluster loss",
+    Argument(name="lost", doc="the nodes that are lost for good", kind=TEXTS),
+    examples=("jindictl cluster loss node2 node3",),
+)
+async def loss(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> dict[str, Any]:
+    """What `cluster recover` would lose, if these nodes never came back. Nothing is changed."""
+    numbers = tuple(_numberOf(node, each) for each in lost)
+    return _lossRow(await node.share.operations.foreseen(numbers))
+
+
+def _lossRow(found: Loss) -> dict[str, Any]:
     return {
-        "rows": [
-            {
-                "node": number,
-                "name": record.name,
-                "state": record.state,
-                "weight": record.weight,
-                "host": record.host,
-                "addresses": list(record.addresses),
-                "linked": number == node.meta.node or node.links.isUp(number),
-            }
-            for number, record in found.items()
-        ],
-        "after": None,
+        "nodes": list(found.nodes),
+        "foundedAnew": len(found.groups),
+        "hopeless": list(found.hopeless),
+        "groups": [{"group": group, "index": index} for group, index in found.groups.items()],
     }
+
+
+@verb(
+    "cluster map",
+    Argument(name="bucket", doc="only this bucket", kind=NUMBER, option=True, default=-1),
+    columns=("bucket", "leader", "voters", "learners", "wished"),
+    examples=("jindictl cluster map", "jindictl cluster map --bucket 17"),
+)
+async def clusterMap(node: LiveNode, report: Report, *, bucket: int) -> dict[str, Any]:
+    """The user map: which nodes have which bucket's replicas, who leads it, and what is wished for."""
+    leading = leaders(await askAll(node, "buckets"))
+    with node.store.read() as rows:
+        names = {number: record.name for number, record in readNodes(rows) if record.state != GONE}
+        wishes = dict(readWishes(rows))
+    buckets = range(BUCKET_COUNT) if bucket < 0 else (bucket,)
+    found = []
+    for each in buckets:
+        row, wish = leading.get(bucketGroup(each)), wishes.get(bucketGroup(each))
+        members = row["members"] if row else ()
+        found.append(
+            {
+                "bucket": each,
+                "leader": names.get(row["node"]) if row else None,
+                "voters": [names.get(at, at) for _, at, isVoter, _ in members if isVoter],
+                "learners": [names.get(at, at) for _, at, isVoter, _ in members if not isVoter],
+                "wished": [names.get(at, at) for at in (*wish.voters, *wish.learners)] if wish else None,
+            }
+        )
+    return {"rows": found, "after": None}
+
+
+@verb(
+    "cluster events",
+    Argument(name="limit", doc="so many", kind=NUMBER, option=True, default=100),
+    columns=("time", "node", "event"),
+    examples=("jindictl cluster events", "jindictl --json cluster events --limit 1000"),
+)
+async def events(node: LiveNode, report: Report, *, limit: int) -> dict[str, Any]:
+    """What happened to the array lately, as its nodes saw it, the latest last."""
+    told = await askAll(node, "events", limit=limit)
+    rows = sorted((row for answer in told.values() for row in answer["rows"]), key=lambda row: row["seconds"])
+    return {"rows": rows[-limit:], "after": None}
+
+
+@verb(
+    "events",
+    Argument(name="limit", doc="so many", kind=NUMBER, option=True, default=100),
+    columns=("time", "event"),
+    examples=("jindictl events",),
+    isFar=True,
+)
+async def nodeEvents(node: LiveNode, report: Report, *, limit: int) -> dict[str, Any]:
+    """What this node saw happen to the array lately, the latest last."""
+    rows = [
+        {
+            "seconds": event.seconds,
+            "time": _time(event.seconds),
+            "node": node.meta.name,
+            "kind": event.kind,
+            "event": event.text,
+            "fields": event.fields,
+        }
+        for event in list(node.share.events)[: min(limit, 1000)]
+    ]
+    return {"rows": rows[::-1], "after": None}
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds else ""

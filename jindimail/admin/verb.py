@@ -116,7 +116,7 @@ class Verb:
     Something an operator can ask for.
 
     `words` on the command line, `name` in the manhole. `columns` are shown for lists; `confirm` is what an operator is asked
-    before something is lost.
+    before something is lost. `isFar`: other nodes may ask for it (asking.py).
     """
 
     words: tuple[str, ...]
@@ -127,6 +127,7 @@ class Verb:
     columns: tuple[str, ...] = ()
     confirm: str = ""
     examples: tuple[str, ...] = ()
+    isFar: bool = False
 
     @property
     def hasSecrets(self) -> bool:
@@ -153,6 +154,7 @@ def verb(
     columns: tuple[str, ...] = (),
     confirm: str = "",
     examples: tuple[str, ...] = (),
+    isFar: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Verb]:
     """Make a verb of `async def name(node, report, *, …)`."""
 
@@ -166,6 +168,7 @@ def verb(
             columns=columns,
             confirm=confirm,
             examples=examples,
+            isFar=isFar,
         )
 
     return make
