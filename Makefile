@@ -1,4 +1,5 @@
 # make run    a node in ./run: made on first use, kept ever after; Ctrl-C stops it
+# make array NODES=3   an array of nodes in ./run/array: made on first use, kept ever after; Ctrl-C stops them
 # make test   everything, from nothing; ends with one line: N passed, N failed
 # make check  the quick part of it: format, lint, types, layers
 # make docs   the generated pages of docs/
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.cfg pyproject.toml $(shell find jindimail twisted -name '*.py')
 
-.PHONY: run test check docs bench simulate chaos mutants clean
+.PHONY: run array test check docs bench simulate chaos mutants clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -34,6 +35,9 @@ $(VENV)/installed-test: $(BIN)/python $(SOURCES)
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -P -m jindimail.admin.quickstart run
+
+array: $(VENV)/installed
+	@exec $(BIN)/python -P -m jindimail.admin.quickarray run $(or $(NODES),3)
 
 test: $(VENV)/installed-test
 	@tests/support/packages.sh client fault

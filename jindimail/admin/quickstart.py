@@ -15,10 +15,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from jindimail.admin.certificates import replacePrivately
 from jindimail.admin.client import ControlClient, NotReachable
 from jindimail.admin.founding import First, foundNode
 from jindimail.admin.offline import withReactor
@@ -122,7 +124,7 @@ def run(directory: Path, configuration: Configuration, out: TextIO) -> int:
         out.write(
             ""
             if stopping
-            else f"The node did not start; {directory / 'node.log'} says why:\n{_logEnd(directory)}\n"
+            else f"The node did not start; {directory / 'node.log'} says why:\n{logEnd(directory)}\n"
         )
         return 0 if stopping else 1
     account = writeAccount(directory, configuration, None, node.pid)
@@ -134,7 +136,7 @@ def run(directory: Path, configuration: Configuration, out: TextIO) -> int:
         out.write("\nThe node has stopped; `make run` starts it again with everything it holds.\n")
         return 0
     out.write(
-        f"The node ended by itself ({status}); {directory / 'node.log'} says why:\n{_logEnd(directory)}\n"
+        f"The node ended by itself ({status}); {directory / 'node.log'} says why:\n{logEnd(directory)}\n"
     )
     return 1
 
@@ -181,7 +183,8 @@ def statusOf(configuration: Configuration) -> dict[str, Any] | None:
         client.close()
 
 
-def _logEnd(directory: Path) -> str:
+def logEnd(directory: Path) -> str:
+    """The last lines of the node's log."""
     path = directory / "node.log"
     return "\n".join(path.read_text("utf-8", "replace").splitlines()[-15:]) if path.exists() else ""
 
@@ -197,19 +200,14 @@ def writeAccount(
     if password is None and path.exists():
         password = json.loads(path.read_text("utf-8")).get("password")
     account = {"host": HOST, "ports": portsOf(configuration), "user": USER, "password": password, "pid": pid}
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(account, indent=2) + "\n")
-    new.rename(path)
+    replacePrivately(path, (json.dumps(account, indent=2) + "\n").encode())
     return account
 
 
-def portsOf(configuration: Configuration) -> dict[str, int]:
+def portsOf(configuration: Configuration, services: Iterable[str] = PORTS) -> dict[str, int]:
     """The TCP port of each service."""
     ports: dict[str, int] = {}
-    for service in PORTS:
+    for service in services:
         for endpoint in getattr(configuration.listen, service):
             if endpoint.startswith("tcp:"):
                 ports.setdefault(service, int(endpoint.split(":")[1]))
