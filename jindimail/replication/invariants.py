@@ -66,6 +66,8 @@ class Invariants:
         self._applied: dict[int, Entry] = {}
         self._votes: dict[tuple[int, int], int] = {}  # (replica, term): candidate
         self._known: dict[int, dict[int, int]] = {}  # replica: index: term, as checked
+        self._knownLast: dict[int, int] = {}  # replica: nothing is known behind this
+        self._agreed: dict[int, int] = {}  # replica: up to here its log was compared with what is committed
         self._led: dict[int, tuple[int, int, int]] = {}  # replica: term that it leads, last index, commit
         self._terms: dict[int, int] = {}
         self._durable: dict[int, IDurable] = {}
@@ -83,26 +85,23 @@ class Invariants:
     def persisted(self, replicaId: int, durable: IDurable) -> None:
         """A batch of a replica became durable, or it restarts from what is."""
         self._durable[replicaId] = durable
-        self._require(
-            "monotony", durable.hard.term >= self._terms.get(replicaId, 0), replicaId, "durable term fell"
-        )
-        self._terms[replicaId] = durable.hard.term
-        if durable.hard.vote:
-            self._recordVote(replicaId, durable.hard.term, durable.hard.vote)
+        hard = durable.hard
+        self._require("monotony", hard.term >= self._terms.get(replicaId, 0), replicaId, "durable term fell")
+        self._terms[replicaId] = hard.term
+        if hard.vote:
+            self._recordVote(replicaId, hard.term, hard.vote)
 
     def sent(self, message: Message) -> None:
         """A message is about to leave."""
         durable = self._durable[message.sender]
         hard = durable.hard
-        claimed = message.term
-        isFree = isinstance(message, Ballot) and message.pre  # a pre-vote promises nothing
-        if not isFree and not getattr(message, "pre", False):
-            self._require("durableBeforeHeard", claimed <= hard.term, message.sender, f"term of {message}")
+        if message.term > hard.term and not getattr(message, "pre", False):  # a pre-vote promises nothing
+            raise InvariantBroken("durableBeforeHeard", f"replica {message.sender}: term of {message}")
         if isinstance(message, Ballot) and message.granted and not message.pre:
             self._recordVote(message.sender, message.term, message.recipient)
             kept = hard.term > message.term or hard.vote == message.recipient
             self._require("durableBeforeHeard", kept, message.sender, "vote")
-        if isinstance(message, Appended) and not message.refused and hard.term == message.term:
+        elif isinstance(message, Appended) and not message.refused and hard.term == message.term:
             kept = message.index <= durable.applied or durable.term(message.index) is not None
             self._require("durableBeforeHeard", kept, message.sender, f"acknowledged {message.index}")
             self._checkAgreement(message, durable)
@@ -119,6 +118,7 @@ class Invariants:
         """A replica's state is now a snapshot's, or what was durable when it restarted."""
         self._appliedBy[replicaId] = index
         self._known.pop(replicaId, None)
+        self._agreed.pop(replicaId, None)
         self._led.pop(replicaId, None)
 
     # --- the rules
@@ -139,9 +139,10 @@ class Invariants:
         if raft.term > self._durable[raft.replicaId].hard.term and raft.role is Role.LEADER:
             return  # a sole voter, of whose new term nobody can have heard: a crash undoes it
         known = self._known.setdefault(raft.replicaId, {})
-        for index in [index for index in known if index > log.lastIndex]:
-            del known[index]
         index = log.lastIndex
+        for stale in range(index + 1, self._knownLast.get(raft.replicaId, index) + 1):
+            known.pop(stale, None)
+        self._knownLast[raft.replicaId] = index
         while index > log.baseIndex:
             term = log.term(index) or 0
             if known.get(index) == term:
@@ -213,10 +214,13 @@ class Invariants:
             self._committedLast = index
         if log.commit == self._committedLast and raft.role is Role.LEADER and raft.isReadable:
             self._checkQuorum(raft)
-        for index in range(max(log.baseIndex, log.commit - 8) + 1, log.commit + 1):
+        # Where the last place agrees, all before it do (logMatching, and they were compared when they became committed).
+        agreed = min(self._agreed.get(raft.replicaId, 0), log.commit - 1)
+        for index in range(max(log.baseIndex, agreed) + 1, log.commit + 1):
             wanted = self._committed.get(index)
             holds = wanted is None or log.term(index) == wanted
             self._require("stateMachineSafety", holds, raft.replicaId, f"committed {index} with two terms")
+        self._agreed[raft.replicaId] = log.commit
 
     def _checkQuorum(self, raft: Raft) -> None:
         index = raft.log.commit

@@ -54,6 +54,7 @@ class Neighbour:
     @ivar led: quiet groups that this node leads and the neighbour shares.
     @ivar vouched: quiet groups that the neighbour leads and vouches for.
     @ivar disputes: beats in a row whose digest was another.
+    @ivar hasTraffic: something waits to leave.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Neighbour:
         "commitAgeSeconds",
         "disputes",
         "echoMilliseconds",
+        "hasTraffic",
         "heardAt",
         "incarnation",
         "isSilent",
@@ -93,6 +95,7 @@ class Neighbour:
         self.commitAgeSeconds = 0.0
         self.tripSeconds = 0.0
         self.echoMilliseconds = 0
+        self.hasTraffic = False
         self._outbox, self._bulk = Outbox(), Outbox()
         self._quiet: list[QuietGroup] = []
 
@@ -100,11 +103,13 @@ class Neighbour:
         """A message leaves with this turn."""
         outbox = self._bulk if isinstance(message, BULK) else self._outbox
         outbox.add(encodeTraffic(message))
+        self.hasTraffic = True
 
     def quieten(self, quiet: QuietGroup) -> None:
         """A group that this node leads goes quiet."""
         self.led.add(quiet)
         self._quiet.append(quiet)
+        self.hasTraffic = True
 
     def tellQuiet(self) -> None:
         """Tell of the groups that went quiet, ahead of a digest that holds them."""
@@ -116,6 +121,7 @@ class Neighbour:
     def flush(self, now: float) -> None:
         """Everything of this turn leaves, in one call a channel."""
         self.tellQuiet()
+        self.hasTraffic = False
         if self._outbox.messages:
             self.sentAt = now
             self.link.send(self._outbox.take())
@@ -240,7 +246,8 @@ class Neighbours:
     def flush(self, now: float) -> None:
         """Everything of this turn leaves."""
         for neighbour in self._neighbours.values():
-            neighbour.flush(now)
+            if neighbour.hasTraffic:
+                neighbour.flush(now)
 
     def _drawSilence(self, neighbour: Neighbour) -> None:
         neighbour.silenceSeconds = self._draw(*SILENCE_MILLISECONDS) / 1000

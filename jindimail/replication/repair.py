@@ -10,6 +10,7 @@ replacement, whose copy is durable by then.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -209,22 +210,28 @@ class Repair:
 
         @raise Unavailable: this node does not lead the bucket, or no node could be made a keeper.
         """
-        for _ in range(SCANNED_AT_ONCE):
-            with self._store.read() as rows:
-                row = next(iter(rows.scan(BODYREF, _behind(bucket, after), bucketKey(bucket + 1))), None)
-            if row is None:
+        isGone = cache(isLost)  # nothing changes during the scan
+        scanned = 0
+        with self._store.read() as rows:
+            for key, value in rows.scan(BODYREF, _behind(bucket, after), bucketKey(bucket + 1)):
+                if scanned == SCANNED_AT_ONCE:
+                    return after
+                scanned += 1
+                after = unpackBodyKey(key)[1]
+                record = decode(value, BodyrefRecord)
+                live = tuple([node for node in record.keepers if not isGone(node)])
+                if len(live) == len(record.keepers) >= copies:
+                    continue
+                fresh = [node for node in candidates if node not in record.keepers and not isGone(node)]
+                if fresh or len(live) >= copies:
+                    break
+            else:
                 return None
-            after = unpackBodyKey(row[0])[1]
-            record = decode(row[1], BodyrefRecord)
-            live = tuple(node for node in record.keepers if not isLost(node))
-            fresh = [node for node in candidates if node not in record.keepers and not isLost(node)]
-            if (len(live) < copies and fresh) or (len(live) != len(record.keepers) and len(live) >= copies):
-                self._copies.placing.add((bucket, after))
-                try:
-                    await self._repair(bucket, after, record, live, fresh, copies)
-                finally:
-                    self._copies.placing.discard((bucket, after))
-                return after
+        self._copies.placing.add((bucket, after))
+        try:
+            await self._repair(bucket, after, record, live, fresh, copies)
+        finally:
+            self._copies.placing.discard((bucket, after))
         return after
 
     async def _repair(

@@ -22,6 +22,8 @@ from jindimail.store.space import Level
 
 T = TypeVar("T")
 
+_BAD_KEY = "a key has 1 to 511 octets"
+
 
 class _Table:
     """One table: its values, its keys in order, and how often it was changed."""
@@ -57,7 +59,9 @@ class MemoryRows:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value of a key, or None."""
-        return self._tables[table].values.get(_checked(key))
+        if not 0 < len(key) <= KEY_OCTETS_MAX:  # as `_checked`; the most frequent call of all simulations
+            raise ValueError(_BAD_KEY)
+        return self._tables[table].values.get(key)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Write a value, replacing any."""
@@ -114,7 +118,7 @@ class MemoryRows:
 def _checked(key: bytes) -> bytes:
     """A key that LMDB would take too."""
     if not 0 < len(key) <= KEY_OCTETS_MAX:
-        raise ValueError("a key has 1 to 511 octets")
+        raise ValueError(_BAD_KEY)
     return key
 
 

@@ -34,6 +34,7 @@ from tests.simulation.workload import Client
 TROUBLE_SECONDS = 22.0
 CALM_SECONDS = 9.0
 SETTLE_SECONDS = 20.0
+CALM_THINKS = 5  # clients take so much longer between requests once it is calm, where requests find little
 STILL_SECONDS = 3.0  # nothing was proposed for so long: the sweeps are over
 SWEEP_SECONDS = 4.0  # after the last delivery
 PLAN_SECONDS = 0.3
@@ -59,7 +60,7 @@ class Array:
         self.chance = chance = Random(seed)
         self.shape = shape = Shape.drawn(chance) if shape is None else shape
         self.oldSeconds = shape.oldSeconds
-        shape.impose()
+        self.thinkSeconds = shape.thinkSeconds
         self._say = say
         self.heap = HeapClock()
         self.violation: Exception | None = None
@@ -104,16 +105,17 @@ class Array:
 
     def run(self) -> None:
         """Trouble, calm, and the checks at the end. Raises what was found."""
-        with self.listening():
+        with self.running():
             self.start()
             self._run()
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hear of failures that are only logged."""
+    def running(self) -> Iterator[None]:
+        """Have the shape's bounds, and hear of failures that are only logged."""
         globalLogPublisher.addObserver(self._logged)
         try:
-            yield
+            with self.shape.imposed():
+                yield
         finally:
             globalLogPublisher.removeObserver(self._logged)
 
@@ -159,6 +161,7 @@ class Array:
 
     def _calm(self) -> None:
         self.troubles.calm()
+        self.thinkSeconds *= CALM_THINKS
         for group in self.groups:
             self.heap.callLater(4.0, self._background, self._probe(group))
 

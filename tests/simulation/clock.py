@@ -150,9 +150,12 @@ class NodeClock:
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Have something happen at the node now: when it wakes, if it is paused; never, if it is over."""
-        call = Call(self, self.heap.now, function, arguments, {})
-        self.calls.add(call)
-        self.due(call)
+        if self.isPaused:
+            self._backlog.append(Call(self, self.heap.now, function, arguments, {}))
+        elif not self.isOver:
+            function(*arguments)
+            if not self.isOver:
+                self._after()
 
     def due(self, call: Call) -> None:
         """A call's time has come."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,14 @@ class Link:
 
 
 class Driver:
-    """`Groups` of one incarnation of a node."""
+    """
+    `Groups` of one incarnation of a node.
+
+    @ivar replicas: by group.
+    """
 
     def __init__(self, array: Array, node: Node) -> None:
-        self._unpackers: dict[int, Unpacker] = {}
+        self._unpackers: dict[int, Unpacker] = defaultdict(Unpacker)
         self.groups = Groups(
             clock=node.clock,
             store=node.store,
@@ -53,12 +58,8 @@ class Driver:
             incarnation=node.incarnation,
             link=lambda target: Link(node, target),
         )
+        self.replicas: dict[int, Replica] = self.groups._replicas
         self.keeping = Keeping(array, node, self.groups)
-
-    @property
-    def replicas(self) -> dict[int, Replica]:
-        """The replicas by group."""
-        return self.groups._replicas
 
     @property
     def isOver(self) -> bool:
@@ -91,6 +92,5 @@ class Driver:
 
     def peek(self, target: int, batch: list[bytes]) -> list[Message]:
         """The groups' own messages in a batch that leaves, for those who look."""
-        unpacker = self._unpackers.setdefault(target, Unpacker())
-        messages = [message for frame in batch for message in unpacker.unpack(frame)]
-        return [message for message in messages if isinstance(message, Message)]
+        unpack = self._unpackers[target].unpack
+        return [message for frame in batch for message in unpack(frame) if isinstance(message, Message)]

@@ -116,15 +116,11 @@ class Node:
             return
         assert target != self.number, "a node has no link to itself"
         self.look()
-        self.watch.sent(self.number, self.driver.peek(target, batch))
+        self.watch.sent(self.driver.peek(target, batch))
         self.boundary("before send")
         if self.isUp:
             self.network.send(self.number, target, batch)
             self.boundary("after send")
-
-    def rafts(self) -> list[Raft]:
-        """The machines of the present incarnation."""
-        return [replica.raft for replica in self.driver.replicas.values()] if self.isUp else []
 
     def raft(self, group: int) -> Raft | None:
         """The machine of a group."""
@@ -133,8 +129,8 @@ class Node:
 
     def look(self) -> None:
         """Have everybody look at the machines."""
-        if self.isUp:
-            self.watch.looked(self.number, self.disk.rows, self.rafts())
+        if self.driver is not None:
+            self.watch.looked(self.number, self.disk.rows, self.driver.replicas)
 
     def _arrive(self, source: int, batch: list[bytes]) -> None:
         self.clock.run(self.driver.receive, source, batch)

@@ -63,24 +63,26 @@ def runSeed(seed: int, trace: bool = False) -> tuple[int, str, Counter[str], flo
 
 def runRange(
     first: int, count: int, processes: int, *, onlyFirst: bool = False
-) -> tuple[dict[int, str], Counter[str]]:
-    """What was found by seed, and the counters of all; `onlyFirst`: end with the first find."""
+) -> tuple[dict[int, str], Counter[str], float]:
+    """What was found by seed, the counters of all, their CPU seconds; `onlyFirst`: end with the first find."""
     found: dict[int, str] = {}
     counters: Counter[str] = Counter()
+    total = 0.0
     seeds = range(first, first + count)
     if processes == 1:
         results = map(runSeed, seeds)
     else:
         pool = ProcessPoolExecutor(processes)
         results = pool.map(runSeed, seeds, chunksize=4)
-    for seed, problem, counted, _ in results:
+    for seed, problem, counted, seconds in results:
         counters.update(counted)
+        total += seconds
         if problem:
             found[seed] = problem
             print(f"seed {seed}: {problem}", flush=True)
             if onlyFirst:
                 break
-    return found, counters
+    return found, counters, total
 
 
 def missing(counters: Counter[str], seeds: int) -> list[str]:
@@ -106,12 +108,15 @@ def main(arguments: list[str]) -> int:
         print(dict(sorted(counters.items())))
         return 1 if found else 0
     began = time.monotonic()
-    found, counters = runRange(options.first, options.seeds, options.processes, onlyFirst=options.onlyFirst)
+    found, counters, total = runRange(
+        options.first, options.seeds, options.processes, onlyFirst=options.onlyFirst
+    )
     for name, count in sorted(counters.items()):
         print(f"{count:10} {name}")
     never = missing(counters, options.seeds)
     print(
-        f"{options.seeds} seeds, {len(found)} failed, {time.monotonic() - began:.0f} s; never: {never or 'nothing'}"
+        f"{options.seeds} seeds from {options.first}, {len(found)} failed, {time.monotonic() - began:.0f} s, "
+        f"{total:.0f} s of CPU; never: {never or 'nothing'}"
     )
     return 1 if found or (never and not options.onlyFirst) else 0
 

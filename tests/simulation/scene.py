@@ -35,7 +35,7 @@ class Scene(Array):
 
     def pass_(self, seconds: float) -> None:
         """Let time pass."""
-        with self.listening():
+        with self.running():
             self.runUntil(self.heap.now + seconds)
 
     def until(self, condition: Callable[[], Any], seconds: float = 10.0) -> None:
@@ -141,7 +141,7 @@ class Scene(Array):
     def finish(self) -> None:
         """Calm, and all checks of the end."""
         self.oldSeconds = 1.0
-        with self.listening():
+        with self.running():
             self.troubles.calm()
             self.runUntil(self.heap.now + 6.0)
             self.checkEnd()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
+from types import ModuleType
 
 from jindimail.replication import installing, snapshots
 from jindimail.replication import replica as replicas
@@ -44,7 +47,7 @@ class Shape:
             groups=chance.choice([1, 2, 3]),
             founders=1 if chance.random() < 0.3 else 3,
             clients=3,
-            thinkSeconds=chance.choice([0.05, 0.15, 0.4]),
+            thinkSeconds=chance.choice([0.1, 0.3, 0.8]),
             delaySeconds=chance.choice([0.0002, 0.001, 0.01]),
             troubleMeanSeconds=chance.choice([0.4, 1.0, 2.5]),
             keptEntries=chance.choice([4, 12, 64]),
@@ -60,10 +63,22 @@ class Shape:
             ),
         )
 
-    def impose(self) -> None:
-        """Set the bounds that are constants of modules; they hold until the next array of this process."""
-        replicas.KEPT_ENTRIES = replicas.SHARED_ENTRIES = self.keptEntries
-        replicas.LAG_ENTRIES_MAX = self.lagEntries
-        installing.STEP_ROWS = self.stepRows
-        installing.STEP_OCTETS = self.stepOctets
-        snapshots.BLOCK_OCTETS = self.blockOctets
+    @contextmanager
+    def imposed(self) -> Iterator[None]:
+        """While it lasts the bounds that are constants of modules are this shape's."""
+        wanted: list[tuple[ModuleType, str, int]] = [
+            (replicas, "KEPT_ENTRIES", self.keptEntries),
+            (replicas, "SHARED_ENTRIES", self.keptEntries),
+            (replicas, "LAG_ENTRIES_MAX", self.lagEntries),
+            (installing, "STEP_ROWS", self.stepRows),
+            (installing, "STEP_OCTETS", self.stepOctets),
+            (snapshots, "BLOCK_OCTETS", self.blockOctets),
+        ]
+        before = [(module, name, getattr(module, name)) for module, name, _ in wanted]
+        try:
+            for module, name, value in wanted:
+                setattr(module, name, value)
+            yield
+        finally:
+            for module, name, value in before:
+                setattr(module, name, value)

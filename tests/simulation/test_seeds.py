@@ -25,7 +25,7 @@ class Seeds(SynchronousTestCase):
     timeout = 3600
 
     def test_nothingIsFoundInAnySeed(self) -> None:
-        found, counters = runRange(FROM, SEEDS, PROCESSES)
+        found, counters, _ = runRange(FROM, SEEDS, PROCESSES)
         for name, count in sorted(counters.items()):
             print(f"{count:10} {name}")
         self.assertEqual(found, {})

@@ -6,8 +6,9 @@ What they see they see on the simulated disks and the simulated wire, and in the
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from zope.interface import implementer
@@ -20,7 +21,8 @@ from jindimail.replication.invariants import InvariantBroken, Invariants
 from jindimail.replication.messages import Message
 from jindimail.replication.outputs import HardState, Role
 from jindimail.replication.raft import Raft
-from jindimail.store.keys import HARD, LOG, logKey
+from jindimail.replication.replica import Replica
+from jindimail.store.keys import HARD, LOG, groupKey, logKey
 from jindimail.store.records import decode
 from tests.simulation.disk import WatchedRows
 
@@ -39,25 +41,27 @@ class DurableReplica:
     def __init__(self, rows: WatchedRows, group: int, replicaId: int) -> None:
         self._rows = rows
         self._group = group
+        self._key = groupKey(group)
         self._replicaId = replicaId
         self._octets: bytes | None = None
         self._record: HardRecord | None = None
+        self._hard = HardState()
 
     @property
     def record(self) -> HardRecord | None:
         """The hard row, if it is still this replica's."""
-        octets = self._rows.get(HARD, self._group.to_bytes(2, "big"))
+        octets = self._rows.get(HARD, self._key)
         if octets is not self._octets:
             record = None if octets is None else decode(octets, HardRecord)
             self._octets = octets
             self._record = record if record is not None and record.replicaId == self._replicaId else None
+            self._hard = HardState() if self._record is None else HardState(record.term, record.vote)
         return self._record
 
     @property
     def hard(self) -> HardState:
         """Term and vote."""
-        record = self.record
-        return HardState() if record is None else HardState(record.term, record.vote)
+        return HardState() if self.record is None else self._hard
 
     @property
     def applied(self) -> int:
@@ -151,6 +155,19 @@ class AppliedLogs:
 
 Signature = tuple[Any, ...]
 
+# What of a replica can change so that a rule is to be looked at anew. Read at every step of every node, so it must be cheap.
+_signature: Callable[[Replica], Signature] = attrgetter(
+    "raft.replicaId",
+    "raft.term",
+    "raft.vote",
+    "raft.role",
+    "raft.log.lastIndex",
+    "raft.log.lastTerm",
+    "raft.log.commit",
+    "raft.log.persisted",
+    "raft.log.baseIndex",
+)
+
 
 class Watch:
     """All who look, and what they counted."""
@@ -164,7 +181,7 @@ class Watch:
         self._halt = halt
         self._groups: dict[int, Invariants] = {}
         self._durables: dict[tuple[int, int, int], DurableReplica] = {}
-        self._seen: dict[tuple[int, int], Signature] = {}
+        self._seen: dict[int, dict[int, Signature]] = defaultdict(dict)  # node: group
         self._applied: dict[tuple[int, int], tuple[int, int]] = {}
 
     def invariants(self, group: int) -> Invariants:
@@ -196,8 +213,7 @@ class Watch:
         self.guarded(self._started, node, rows)
 
     def _started(self, node: int, rows: WatchedRows) -> None:
-        for key in [key for key in self._seen if key[0] == node]:
-            del self._seen[key]
+        self._seen[node].clear()
         for key, octets in rows.scan(HARD, b"\0", b"\xff\xff\xff"):
             record, group = decode(octets, HardRecord), int.from_bytes(key, "big")
             if record.replicaId:
@@ -212,35 +228,25 @@ class Watch:
             if mine == node and durable._rows is rows and durable.record is not None:
                 self.invariants(group)._durable[replicaId] = FrozenReplica(durable)
 
-    def looked(self, node: int, rows: WatchedRows, rafts: list[Raft]) -> None:
-        """Something happened at a node; these are its replicas now."""
-        self.guarded(self._looked, node, rows, rafts)
+    def looked(self, node: int, rows: WatchedRows, replicas: dict[int, Replica]) -> None:
+        """Something happened at a node; these are its replicas now, by group."""
+        seen = self._seen[node]
+        for group, replica in replicas.items():
+            now = _signature(replica)
+            before = seen.get(group)
+            if before != now:
+                seen[group] = now
+                self.guarded(self._changed, node, rows, replica.raft, before, now)
 
-    def _looked(self, node: int, rows: WatchedRows, rafts: list[Raft]) -> None:
-        for raft in rafts:
-            log = raft.log
-            key = node, raft.group
-            now = (
-                raft.replicaId,
-                raft.term,
-                raft.vote,
-                raft.role,
-                log.lastIndex,
-                log.lastTerm,
-                log.commit,
-                log.persisted,
-                log.baseIndex,
-            )
-            before = self._seen.get(key)
-            if before == now:
-                continue
-            self._seen[key] = now
-            if before is not None and before[0] == raft.replicaId:
-                self._count(before, now)
-            if raft.role is Role.LEADER and self.leaders.get(raft.group, (0, 0))[0] < raft.term:
-                self.leaders[raft.group] = raft.term, raft.replicaId
-            durable = self._durable(node, rows, raft.group, raft.replicaId)
-            self.invariants(raft.group).observe(raft, durable)
+    def _changed(
+        self, node: int, rows: WatchedRows, raft: Raft, before: Signature | None, now: Signature
+    ) -> None:
+        if before is not None and before[0] == raft.replicaId:
+            self._count(before, now)
+        if raft.role is Role.LEADER and self.leaders.get(raft.group, (0, 0))[0] < raft.term:
+            self.leaders[raft.group] = raft.term, raft.replicaId
+        durable = self._durable(node, rows, raft.group, raft.replicaId)
+        self.invariants(raft.group).observe(raft, durable)
 
     def _count(self, before: Signature, now: Signature) -> None:
         if now[3] is Role.LEADER and before[3] is not Role.LEADER:
@@ -248,9 +254,10 @@ class Watch:
         if now[4] < before[4] or (now[5] > before[5] and now[7] < before[7]):
             self.counters["conflicting tails truncated"] += 1
 
-    def sent(self, node: int, messages: list[Message]) -> None:
+    def sent(self, messages: list[Message]) -> None:
         """Messages leave a node."""
-        self.guarded(self._sent, messages)
+        if messages:
+            self.guarded(self._sent, messages)
 
     def _sent(self, messages: list[Message]) -> None:
         for message in messages:
@@ -258,11 +265,12 @@ class Watch:
 
     def wrote(self, node: int, rows: WatchedRows, machine: WatchedMachine) -> None:
         """A job of a node's disk became durable."""
-        self.guarded(self._wrote, node, rows, machine)
+        if rows.hardKeys or machine.staged:
+            self.guarded(self._wrote, node, rows, machine)
 
     def _wrote(self, node: int, rows: WatchedRows, machine: WatchedMachine) -> None:
         keys, rows.hardKeys = rows.hardKeys, set()
-        for key in keys:
+        for key in sorted(keys):
             octets = rows.get(HARD, key)
             if octets is not None:
                 self._hardWritten(node, rows, int.from_bytes(key, "big"), decode(octets, HardRecord))

@@ -181,7 +181,7 @@ class Client:
                 self.array.watch.counters["refused or in doubt"] += 1
                 self.array.trace("client {}: group {}: {!r}", self.number, group, problem)
                 await self.sleep(0.05 + 0.2 * self.chance.random())
-            await self.sleep(self.array.shape.thinkSeconds * (0.2 + self.chance.random()))
+            await self.sleep(self.array.thinkSeconds * (0.2 + self.chance.random()))
 
     async def step(self, group: int) -> None:
         """One thing."""
