@@ -304,7 +304,7 @@ def _write(
 class Reading:
     """A read of the reactor's thread: closed in the turn it was opened in, since an open one makes the file grow for ever."""
 
-    __slots__ = ("_environment", "_transaction", "_turn")
+    __slots__ = ("_environment", "_rows", "_transaction", "_turn")
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -313,13 +313,19 @@ class Reading:
         environment = self._environment
         self._turn = environment.turn
         self._transaction = environment._lmdb.begin()
-        return CommittedRows(self._transaction, environment._tables)
+        self._rows = CommittedRows(self._transaction, environment._tables)
+        return self._rows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._transaction.abort()
+        self._end()
         assert self._turn == self._environment.turn, "a reading was kept open for longer than a turn"
+
+    def _end(self) -> None:
+        self._transaction.abort()
+        self._rows.forget()
+        del self._transaction, self._rows
 
 
 class Snapshot(Reading):
@@ -328,4 +334,4 @@ class Snapshot(Reading):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._transaction.abort()
+        self._end()

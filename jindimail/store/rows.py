@@ -23,6 +23,10 @@ class CommittedRows:
         self._tables = tables
         self._get = transaction.get
 
+    def forget(self) -> None:
+        """The moment is over. Who still refers to these rows, a traceback say, no longer holds one of LMDB's few readers."""
+        del self._get, self._transaction
+
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         return self._get(key, None, self._tables[table])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.target import Account, freePorts
-from jindimail.config import Listen
 from tests.chaos.network import INetwork
 from tests.faults.shim import Cut, Shim, Sync
 from tests.support.disk import SmallDisk
-from tests.support.node import NodeFailed, NodeProcess
+from tests.support.node import NodeFailed, NodeProcess, NotReachable
+
+REPLICAS = 3
+SETTLE_SECONDS = 60.0
 
 
 class Member:
@@ -27,9 +30,7 @@ class Member:
         data = self.disk.path / "data" if self.disk else directory / "data"
         with network.inside(name):
             cluster = f"{network.address(name)}:{freePorts(1)[0]}"
-            self.process = NodeProcess(
-                directory, name=name, cluster=cluster if hasattr(Listen, "cluster") else "", data=data
-            )
+            self.process = NodeProcess(directory, name=name, cluster=cluster, data=data)
         self.shim = Shim(data, directory / "shim")
         self.process.environment = self.shim.environment()
 
@@ -66,6 +67,7 @@ class RealArray:
         self.start(first.name)
         for name in names[1:]:
             self.join(name)
+        self.awaitSettled()
 
     def join(self, name: str) -> None:
         """A new node comes in by a token, and runs."""
@@ -159,6 +161,54 @@ class RealArray:
         """`jindictl` at a node, as a user types it; what `--json` printed."""
         process = self.members[name].process
         return json.loads(process.jindictl("--config", str(process.configuration), *words).stdout)
+
+    def groups(self, name: str) -> dict[int, dict[str, Any]]:
+        """The status of each of a node's replicas, by group."""
+        found: dict[int, dict[str, Any]] = {}
+        after = ""
+        while True:
+            page = self.ask(name, "buckets", after=after)
+            found |= {row["group"]: row for row in page["rows"]}
+            if page["after"] is None:
+                return found
+            after = page["after"]
+
+    def unsettled(self, names: Sequence[str], voters: int) -> str:
+        """What is not yet as it shall be: every group led, with so many voters, all of them at the same entry; "" when all is."""
+        shown = {name: self.groups(name) for name in names}
+        groups: dict[int, list[dict[str, Any]]] = {}
+        for rows in shown.values():
+            for group, row in rows.items():
+                groups.setdefault(group, []).append(row)
+        wrong = []
+        for group, rows in sorted(groups.items()):
+            leaders = [row for row in rows if row["role"] == "leader"]
+            newest = max(leaders, key=lambda row: row["term"], default=None)
+            voting = [member for member in (newest or rows[0])["members"] if member[2]]
+            if newest is None or (len(voting) != voters and group != 0):
+                wrong.append(f"group {group}: {len(leaders)} leaders, voters {voting}")
+            elif len({row["applied"] for row in rows}) != 1 or len(rows) < len(voting):
+                wrong.append(f"group {group}: applied {[row['applied'] for row in rows]}")
+        return f"{len(wrong)} of {len(groups)}: {'; '.join(wrong[:5])}" if wrong or len(groups) < 257 else ""
+
+    def awaitSettled(self, seconds: float = SETTLE_SECONDS) -> float:
+        """
+        Until every group has its voters, and all of them have applied the same; how long that took.
+
+        @raise NodeFailed: it is not so in time.
+        """
+        began = time.monotonic()
+        voters = min(REPLICAS, len(self.alive))
+        while True:
+            try:
+                wrong = self.unsettled(self.alive, voters)
+            except NotReachable as error:
+                wrong = str(error)
+            if not wrong:
+                return time.monotonic() - began
+            if time.monotonic() - began > seconds:
+                raise NodeFailed(f"not settled within {seconds:g} s: {wrong}")
+            time.sleep(0.3)
 
     def addAccounts(self, count: int) -> list[Account]:
         """Make the domain and so many users."""

@@ -24,7 +24,7 @@ from tests.chaos.promises import Promises
 from tests.chaos.troubles import Trouble, troublesOf
 from tests.chaos.watch import Watchers
 from tests.chaos.workload import MAILBOXES, Workload
-from tests.support.node import HOST
+from tests.support.node import HOST, NodeFailed
 
 ACCOUNTS = 6
 WARM_SECONDS = 1.0
@@ -73,6 +73,10 @@ class Rounds:
         self.array.requireAlive(self.array.names)
         calm = self.judge.awaitCalm(self.array.names)
         self.watchers.settle(sorted(hurt))
+        try:
+            calm += self.array.awaitSettled()
+        except NodeFailed as error:
+            self.promises.problem(str(error))
         self.judge.judge(self.array.names)
         names = " ".join(each.__name__ for each in chosen)
         slowest = " ".join(f"{what} {took:.1f}" for what, took in sorted(workload.slowest.items()))

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import ConfigError
 from jindimail.store.environment import (
+    READERS_MAX,
     Environment,
     StoreAbsent,
     StoreInUse,
@@ -156,6 +157,25 @@ class EnvironmentTests(SynchronousTestCase):
         self.addCleanup(environment.close)
         with self.assertRaises(AssertionError), environment.read():
             environment.turn += 1
+
+    def test_aFailureThatIsKeptHoldsNoReader(self) -> None:
+        found(self.directory, name="n")
+        environment = Environment(self.directory)
+        self.addCleanup(environment.close)
+        environment.commit([(META, [(b"a", b"1"), (b"b", b"2")], [])])
+
+        def fail() -> None:
+            with environment.read() as rows:
+                for _key, _value in rows.scan(META, b"", b"z"):
+                    raise ConfigError(("broken",))
+
+        kept = []
+        for _ in range(2 * READERS_MAX):  # LMDB has so many; a traceback keeps the rows that it went through
+            try:
+                fail()
+            except ConfigError as problem:
+                kept.append(problem)
+        self.assertEqual(len(kept), 2 * READERS_MAX)
 
     def test_freePagesInsideTheFileAreCounted(self) -> None:
         found(self.directory, name="n")
