@@ -167,6 +167,9 @@ class IBuckets(Interface):
     def keepers(bucket: int) -> Any:
         """The node numbers that shall keep a new body of this bucket."""
 
+    def led() -> Any:
+        """The buckets that this node leads now, ascending."""
+
     def maySpool() -> bool:
         """Whether there is room for new messages (`StorageFull` otherwise)."""
 

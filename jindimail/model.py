@@ -31,6 +31,7 @@ KEYWORDS_MAX = 56
 
 INBOX = "INBOX"
 HIERARCHY_DELIMITER = "/"
+SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")
 DEFAULT_MAILBOXES = (
     ("Sent", "\\Sent"),
     ("Drafts", "\\Drafts"),

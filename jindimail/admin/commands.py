@@ -27,6 +27,7 @@ Found, join, administer and examine a jindimail node. Most commands ask the runn
 init, join, restore, config, completion and check --offline need none.
 """
 _GROUPS = {
+    "queue": "mail that waits for buckets that do not answer",
     "domain": "the domains that mail is taken for",
     "user": "the users and their accounts",
     "alias": "addresses that lead to other addresses",

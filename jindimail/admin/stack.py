@@ -48,6 +48,7 @@ from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
+from jindimail.queue.runner import QueueRunner
 from jindimail.replication.outputs import Settings
 from jindimail.replication.transfers import SnapshotPlace
 from jindimail.store.environment import storePath
@@ -216,6 +217,14 @@ class Stack:
             buckets=self.buckets, resolver=resolver, seconds=seconds, randomOctets=chance.randbytes
         )
         self.spool = Spool(str(self._directory / "spool"))
+        self.queue = QueueRunner(
+            buckets=self.buckets,
+            delivery=self.delivery,
+            spool=self.spool,
+            clock=self._reactor,
+            seconds=seconds,
+            hostName=self._configuration.node.hostName,
+        )
         self.checker = PasswordChecker(
             resolver=resolver, passwords=passwords, attempts=Attempts(), seconds=seconds
         )
@@ -249,6 +258,7 @@ class Stack:
         self._nodesChanged()
         self.links.start()
         self._renewal.start()
+        self.queue.start()
 
     async def ready(self) -> None:
         """
@@ -353,6 +363,7 @@ class Stack:
 
     async def close(self) -> None:
         """Finish what was proposed, commit it, and leave a clean store."""
+        self.queue.stop()
         self._isOpen = False
         self._renewal.stop()
         await self.share.stop()

@@ -8,7 +8,7 @@ asked of another node then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
 from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
-from jindimail.model import ARRAY_GROUP, Body, bucketGroup
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup
 from jindimail.store.bodies import deleteBody, putBody
 from jindimail.store.keys import CHUNK_OCTETS
 from jindimail.store.space import Level
@@ -150,6 +150,10 @@ class Buckets:
     def keepers(self, bucket: int) -> tuple[int, ...]:
         """See `IBuckets`."""
         return (self.node,)
+
+    def led(self) -> Iterator[int]:
+        """See `IBuckets`."""
+        return (bucket for bucket in range(BUCKET_COUNT) if self._groups.leadingTerm(bucketGroup(bucket)))
 
     def maySpool(self) -> bool:
         """See `IBuckets`."""

@@ -5,25 +5,32 @@ Filing mail that came in (design §7): per bucket one entry for all its recipien
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import JindimailError, MailLoop, OutcomeUnknown, Unavailable
+from jindimail.errors import JindimailError, MailLoop, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IDelivery
 from jindimail.mailbox.entries import Filing
 from jindimail.mailbox.filing import deliverEntry, summaryOf
 from jindimail.mailbox.outcomes import REFUSALS, Filed
 from jindimail.model import Body, Envelope, Recipient, Target
+from jindimail.queue.deferral import Deferral
+from jindimail.store.records import WaitingRecord
 
+BUCKETS_AT_ONCE = 16
 HOPS_MAX = 50  # as Postfix; RFC 5321 §6.3 asks for a bound that no honest path reaches
 _HEADER_OCTETS_MAX = 256 * 1024
 _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
 _DELIVERED_TO = re.compile(rb"^delivered-to:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _HEADER_END = b"\r\n\r\n"
+
+
+Answers = dict[tuple[int, int], JindimailError | None]  # by bucket and account
 
 
 @implementer(IDelivery)
@@ -32,7 +39,8 @@ class Delivery:
     See `IDelivery`. `randomOctets(n)` gives n random octets.
 
     A recipient that leads to several accounts is filed if any of them took the message; the others' refusals are logged.
-    But what may be well when it is tried again, a bucket that does not answer, say, is told: nobody's message is lost for it.
+    But what may be well when it is tried again is told, nobody's message is lost for it; and the recipients of a bucket that does not answer
+    wait in another one's queue, which is as good as filed.
     """
 
     log = Logger()
@@ -49,6 +57,7 @@ class Delivery:
         self._resolver = resolver
         self._seconds = seconds
         self._randomOctets = randomOctets
+        self._deferral = Deferral(buckets=buckets, seconds=seconds)
 
     def resolve(self, address: str, octets: int = 0) -> Any:
         """See `IDelivery`."""
@@ -70,7 +79,7 @@ class Delivery:
         if hopsOf(header) > HOPS_MAX:
             return [MailLoop() for _ in envelope.recipients]
         passed = deliveredTo(header)
-        answers: dict[tuple[int, int], JindimailError | None] = {}
+        answers: Answers = {}
         byBucket: dict[int, list[Filing]] = {}
         for recipient in envelope.recipients:
             for target in recipient.targets:
@@ -84,18 +93,38 @@ class Delivery:
                     )
                     byBucket.setdefault(target.bucket, []).append(filing)
         if byBucket:
-            summary = summaryOf(body)
-            for bucket, filings in byBucket.items():
-                await self._file(bucket, filings, body, summary, answers)
+            await self._fileAll(envelope.sender, byBucket, body, answers)
         return [self._answer(recipient, answers) for recipient in envelope.recipients]
 
+    async def _fileAll(
+        self, sender: str, byBucket: dict[int, list[Filing]], body: Body, answers: Answers
+    ) -> None:
+        """All buckets at once; those that do not answer come later, from a queue."""
+        summary = summaryOf(body)
+        buckets = list(byBucket)
+        for start in range(0, len(buckets), BUCKETS_AT_ONCE):
+            part = buckets[start : start + BUCKETS_AT_ONCE]
+            await together([self._file(bucket, byBucket[bucket], body, summary, answers) for bucket in part])
+        silent = [
+            bucket for bucket in buckets if isDeferrable(answers[bucket, byBucket[bucket][0].accountId])
+        ]
+        answering = [bucket for bucket in buckets if bucket not in silent]
+        for bucket in silent:
+            waiting = tuple(waitingOf(filing) for filing in byBucket[bucket])
+            isQueued = await self._deferral.defer(
+                body=body,
+                summary=summary,
+                sender=sender,
+                target=bucket,
+                waiting=waiting,
+                answering=answering,
+            )
+            if not isQueued:
+                break  # nobody takes anything: the sender tries again
+            answers.update({(bucket, each.accountId): None for each in waiting})
+
     async def _file(
-        self,
-        bucket: int,
-        filings: list[Filing],
-        body: Body,
-        summary: bytes,
-        answers: dict[tuple[int, int], JindimailError | None],
+        self, bucket: int, filings: list[Filing], body: Body, summary: bytes, answers: Answers
     ) -> None:
         keepers = self._buckets.keepers(bucket)
         entry = deliverEntry(body, summary, tuple(filings), keepers, int(self._seconds()))
@@ -111,9 +140,7 @@ class Delivery:
             if filed.refused:
                 answers[(bucket, filed.accountId)] = REFUSALS[filed.refused]()
 
-    def _answer(
-        self, recipient: Recipient, answers: dict[tuple[int, int], JindimailError | None]
-    ) -> JindimailError | None:
+    def _answer(self, recipient: Recipient, answers: Answers) -> JindimailError | None:
         errors = [answers[(target.bucket, target.accountId)] for target in recipient.targets]
         refused = [error for error in errors if error is not None]
         passing = [error for error in refused if isinstance(error, Unavailable)]
@@ -126,6 +153,29 @@ class Delivery:
                 reason=type(error).__name__,
             )
         return None
+
+
+def isDeferrable(error: JindimailError | None) -> bool:
+    """Whether a bucket's error is that it does not answer."""
+    return isinstance(error, Unavailable) and not isinstance(error, StorageFull)
+
+
+async def together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Do all of them at once; what one of them raises is raised when all are done."""
+    if len(works) == 1:
+        await works[0]
+        return
+    waits = [Deferred.fromCoroutine(work) for work in works]
+    done: list[tuple[bool, Any]] = await DeferredList(waits, consumeErrors=True)
+    for isWell, result in done:
+        if not isWell:
+            result.raiseException()
+
+
+def waitingOf(filing: Filing) -> WaitingRecord:
+    """A filing that waits; whom it is for stands at the end of its prefix."""
+    address = filing.prefix.rpartition(b"Delivered-To: ")[2].strip().decode("utf-8", "replace")
+    return WaitingRecord(accountId=filing.accountId, prefix=filing.prefix, address=address)
 
 
 def prefixFor(sender: str, recipient: Recipient, target: Target) -> bytes:

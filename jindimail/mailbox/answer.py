@@ -30,6 +30,7 @@ from jindimail.store.keys import (
     CHANGE,
     MAILBOX,
     MESSAGE,
+    QUEUE,
     SUMMARY,
     USER,
     accountKey,
@@ -46,6 +47,7 @@ from jindimail.store.keys import (
     settingKey,
     subscriptionKey,
     summaryKey,
+    unpackQueueKey,
     usageKey,
 )
 from jindimail.store.records import (
@@ -58,6 +60,7 @@ from jindimail.store.records import (
     DomainRecord,
     MailboxRecord,
     MessageRow,
+    QueueRecord,
     SummaryRecord,
     UsageRecord,
     decode,
@@ -278,6 +281,29 @@ def _halfRemovedAccounts(rows: IKeys, bucket: int) -> Iterator[int]:
             yield int.from_bytes(key[2:], "big")
 
 
+def _listQueue(rows: IReadRows, bucket: int, query: queries.ListQueue) -> tuple[queries.Queued, ...]:
+    start = query.after + b"\x00" if query.after else bucketKey(bucket)
+    found = islice(rows.scan(QUEUE, start, after(bucketKey(bucket))), query.limit)
+    return tuple(_queued(rows, key, octets) for key, octets in list(found))
+
+
+def _queued(rows: IReadRows, key: bytes, octets: bytes) -> queries.Queued:
+    bucket, dueSeconds, bodyId, target = unpackQueueKey(key)
+    reference = rows.get(BODYREF, bodyrefKey(bucket, bodyId))
+    if reference is None:
+        raise Corrupt("body unknown")
+    body = decode(reference, BodyrefRecord)
+    return queries.Queued(
+        key=key,
+        dueSeconds=dueSeconds,
+        bodyId=bodyId,
+        target=target,
+        size=body.size,
+        digest=body.digest,
+        record=decode(octets, QueueRecord),
+    )
+
+
 def _listDomains(
     rows: IReadRows, bucket: int, query: queries.ListDomains
 ) -> tuple[tuple[str, DomainRecord], ...]:
@@ -306,6 +332,7 @@ _ANSWERS: dict[type[queries.Query], Callable[[IKeys, int, Any], Answer]] = {
     queries.ReadSummary: _readSummary,
     queries.ReadOctets: _readOctets,
     queries.FindLeftovers: _findLeftovers,
+    queries.ListQueue: _listQueue,
     queries.ListDomains: _listDomains,
     queries.ReadSetting: _readSetting,
 }

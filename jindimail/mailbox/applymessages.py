@@ -13,6 +13,7 @@ from jindimail.mailbox.entries import (
     REMOVE,
     CopyMessages,
     Deliver,
+    Enqueue,
     Expunge,
     Filing,
     SetKeepers,
@@ -47,16 +48,19 @@ def deliver(step: Step, entry: Deliver) -> Outcome:
     rows, bucket, bodyId = step.rows, step.bucket, entry.bodyId
     key = deliveryKey(bucket, entry.deliveryId)
     stored = rows.get(DELIVERY, key)
+    record = DeliveryRecord(seconds=entry.seconds, filed=())
     if stored is not None:
-        return _repeated(step, entry, decode(stored, DeliveryRecord))
+        record = decode(stored, DeliveryRecord)
+        if record.void or record.filed:
+            return _repeated(step, entry, record)
     prefixes: dict[bytes, int] = {b"": 0}
     filed = tuple([_file(step, entry, filing, prefixes) for filing in entry.filings])
     references = sum(not one.refused for one in filed)
     if references:
-        _keepBody(step, entry, references, prefixes)
-    else:
+        _keepBody(step, entry, references, prefixes, record)
+    elif not record.queued or step.bodyref(bodyId) is None:
         deleteBody(rows, bucket, bodyId)
-    rows.put(DELIVERY, key, encode(DeliveryRecord(seconds=entry.seconds, filed=filed)))
+    rows.put(DELIVERY, key, encode(replace(record, seconds=entry.seconds, filed=filed)))
     if step.index % _TRIM_EVERY == 0:
         _trimOutcomes(step, entry.seconds - OUTCOMES_KEPT_SECONDS)
     return Filed(filings=filed)
@@ -113,22 +117,33 @@ def _file(step: Step, entry: Deliver, filing: Filing, prefixes: dict[bytes, int]
     )
 
 
-def _keepBody(step: Step, entry: Deliver, references: int, prefixes: dict[bytes, int]) -> None:
+def _keepBody(
+    step: Step, entry: Deliver, references: int, prefixes: dict[bytes, int], record: DeliveryRecord
+) -> None:
     bucket, bodyId = step.bucket, entry.bodyId
-    step.putBodyref(
-        bodyId,
-        BodyrefRecord(
-            size=entry.size,
-            digest=entry.digest,
-            references=references,
-            keepers=entry.keepers,
-            prefixes=len(prefixes) - 1,
-        ),
-    )
-    step.rows.put(SUMMARY, summaryKey(bucket, bodyId), entry.summary)
+    known = step.bodyref(bodyId) if record.queued else None
+    if known is None:
+        newBody(step, entry, references, len(prefixes) - 1)
+    else:  # it waits here for other buckets, and has no prefixes yet
+        step.putBodyref(
+            bodyId, replace(known, references=known.references + references, prefixes=len(prefixes) - 1)
+        )
     for prefix, number in prefixes.items():
         if number:
             step.rows.put(SUMMARY, prefixKey(bucket, bodyId, number), prefix)
+
+
+def newBody(step: Step, entry: Deliver | Enqueue, references: int, prefixes: int = 0) -> None:
+    """Write what the bucket knows of a body that it had not yet."""
+    record = BodyrefRecord(
+        size=entry.size,
+        digest=entry.digest,
+        references=references,
+        keepers=entry.keepers,
+        prefixes=prefixes,
+    )
+    step.putBodyref(entry.bodyId, record)
+    step.rows.put(SUMMARY, summaryKey(step.bucket, entry.bodyId), entry.summary)
 
 
 def _trimOutcomes(step: Step, beforeSeconds: int) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from jindimail.cluster.arrayentries import AnyArrayEntry
 from jindimail.errors import Corrupt
+from jindimail.store.records import WaitingRecord
 
 FORMAT = b"\x01"
 UIDS_PER_ENTRY_MAX = 5_000  # a longer STORE, COPY or EXPUNGE becomes several entries
@@ -182,6 +183,43 @@ class SetKeepers(Entry, frozen=True, kw_only=True, tag=31):
     new: tuple[int, ...]
 
 
+# --- mail that waits for another bucket ---
+
+
+class Enqueue(Entry, frozen=True, kw_only=True, tag=35):
+    """Keep a body for the recipients of a bucket that does not answer (design §7); once for a delivery and a target."""
+
+    bodyId: bytes
+    size: int
+    digest: bytes
+    keepers: tuple[int, ...]
+    summary: bytes
+    target: int  # a bucket
+    sender: str
+    waiting: tuple[WaitingRecord, ...]
+    dueSeconds: int
+
+
+class Requeue(Entry, frozen=True, kw_only=True, tag=36):
+    """Let a queued message wait on, under another delivery id, if it still waits as `dueSeconds` says."""
+
+    bodyId: bytes
+    target: int
+    dueSeconds: int
+    deliveryId: bytes
+    waiting: tuple[WaitingRecord, ...]
+    nextSeconds: int
+    reason: str
+
+
+class Dequeue(Entry, frozen=True, kw_only=True, tag=37):
+    """A queued message need not wait any longer, if it still waits as `dueSeconds` says."""
+
+    bodyId: bytes
+    target: int
+    dueSeconds: int
+
+
 # --- locks ---
 
 
@@ -255,6 +293,9 @@ AnyEntry = (
     | Expunge
     | VoidDelivery
     | SetKeepers
+    | Enqueue
+    | Requeue
+    | Dequeue
     | TakePopLock
     | DropPopLock
     | SetDomain

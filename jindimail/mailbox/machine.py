@@ -17,6 +17,7 @@ from jindimail.directory import apply as accounts
 from jindimail.interfaces import IKeys, IRows, IStateMachine
 from jindimail.mailbox import applymailboxes as mailboxes
 from jindimail.mailbox import applymessages as messages
+from jindimail.mailbox import applyqueue as queue
 from jindimail.mailbox import entries
 from jindimail.mailbox.answer import answer
 from jindimail.mailbox.once import applyOnce
@@ -40,6 +41,9 @@ _BUCKET_STEPS: dict[type[Any], Callable[[Step, Any], Outcome]] = {
     entries.StoreFlags: messages.storeFlags,
     entries.CopyMessages: messages.copyMessages,
     entries.Expunge: messages.expunge,
+    entries.Enqueue: queue.enqueue,
+    entries.Requeue: queue.requeue,
+    entries.Dequeue: queue.dequeue,
     entries.VoidDelivery: messages.voidDelivery,
     entries.SetKeepers: messages.setKeepers,
 }

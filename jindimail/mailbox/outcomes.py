@@ -161,6 +161,18 @@ class AccountChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """Mail began to wait in a bucket's queue, or its time changed."""
+
+    bucket: int
+
+    @property
+    def topic(self) -> tuple[object, ...]:
+        """What one follows to hear of it."""
+        return ("queue", self.bucket)
+
+
+@dataclass(frozen=True, slots=True)
 class DomainsChanged:
     """The array's domains or settings changed."""
 
@@ -170,4 +182,4 @@ class DomainsChanged:
         return ("domains",)
 
 
-Event = MailboxChanged | MailboxRemoved | MailboxNamesChanged | AccountChanged | DomainsChanged
+Event = MailboxChanged | MailboxRemoved | MailboxNamesChanged | AccountChanged | QueueChanged | DomainsChanged

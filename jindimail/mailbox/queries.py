@@ -15,6 +15,7 @@ from jindimail.store.records import (
     AddressRecord,
     DomainRecord,
     MessageRow,
+    QueueRecord,
     SummaryRecord,
     UsageRecord,
 )
@@ -121,6 +122,13 @@ class FindLeftovers(Query, frozen=True, kw_only=True, tag=25):
     limit: int = 100
 
 
+class ListQueue(Query, frozen=True, kw_only=True, tag=26):
+    """What waits in this bucket's queue behind a key, by its due time; answer `tuple[Queued, ...]`."""
+
+    after: bytes = b""
+    limit: int = 100
+
+
 class ListDomains(Query, frozen=True, kw_only=True, tag=30):
     """All domains; answer `tuple[tuple[str, DomainRecord], ...]`. Asked of the array's own group."""
 
@@ -145,6 +153,7 @@ AnyQuery = (
     | ReadSummary
     | ReadOctets
     | FindLeftovers
+    | ListQueue
     | ListDomains
     | ReadSetting
 )
@@ -171,6 +180,18 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
     bodyIds: tuple[bytes, ...]
     mailboxes: tuple[tuple[int, int], ...]
     accountIds: tuple[int, ...]
+
+
+class Queued(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that waits in a queue; `key` is its place there."""
+
+    key: bytes
+    dueSeconds: int
+    bodyId: bytes
+    target: int
+    size: int
+    digest: bytes
+    record: QueueRecord
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +221,7 @@ Answer = (
     | str
     | tuple[MessageRow, ...]
     | tuple[Account, ...]
+    | tuple[Queued, ...]
     | tuple[tuple[str, AddressRecord], ...]
     | tuple[tuple[str, DomainRecord], ...]
     | None

@@ -32,6 +32,7 @@ _ANSWERS: dict[type[queries.Query], Any] = {
     queries.ReadSummary: SummaryRecord | None,
     queries.ReadOctets: bytes,
     queries.FindLeftovers: queries.Leftovers,
+    queries.ListQueue: tuple[queries.Queued, ...],
     queries.ListDomains: tuple[tuple[str, DomainRecord], ...],
     queries.ReadSetting: str,
 }

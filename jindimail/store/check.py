@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import Any
 
 import lmdb
 
@@ -20,6 +19,7 @@ from jindimail.model import BUCKET_COUNT
 from jindimail.store.checkaccounts import checkAccounts
 from jindimail.store.checkbodies import checkBodies
 from jindimail.store.checkbucket import BucketCheck
+from jindimail.store.checkdeliveries import HardPlaces, checkDeliveries
 from jindimail.store.environment import NODE_KEY
 from jindimail.store.finding import Finding, Kind
 from jindimail.store.keys import (
@@ -67,22 +67,6 @@ Snapshot = Callable[[], AbstractContextManager[IReadRows]]
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what is next
 
 
-class HardPlaces(Record, frozen=True):
-    """What a check reads of a replica's `hard` row; the fields are those of `replication.durable.HardRecord`, in order."""
-
-    replicaId: int
-    term: int
-    vote: int
-    applied: int
-    baseIndex: int
-    baseTerm: int
-    configurationIndex: int
-    configuration: Any
-    tombstone: int = 0
-    installing: bool = False
-    lastIndex: int = 0
-
-
 def check(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Finding]:
     """
     Everything that is wrong with a store; nothing, if it is sound.
@@ -101,6 +85,7 @@ def check(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Find
         report(2 + 2 * bucket, total, f"bucket {bucket}: records")
         yield from _step(snapshot, lambda rows, bucket=bucket: BucketCheck(rows, bucket).run())  # type: ignore[misc]
         yield from _step(snapshot, lambda rows, bucket=bucket: checkAccounts(rows, bucket))  # type: ignore[misc]
+        yield from _step(snapshot, lambda rows, bucket=bucket: checkDeliveries(rows, bucket))  # type: ignore[misc]
         report(3 + 2 * bucket, total, f"bucket {bucket}: bodies")
         yield from _checkBodiesOf(snapshot, bucket, node)
     report(total, total, "done")

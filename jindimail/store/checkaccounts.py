@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows
-from jindimail.model import bucketGroup, bucketOf
+from jindimail.model import SPECIAL_USES, bucketGroup, bucketOf
 from jindimail.store.finding import Finding, Kind
 from jindimail.store.keys import (
     ADDRESS,
@@ -98,4 +98,6 @@ def _wrongNumber(mailbox: MailboxRecord, owner: AccountRecord | None) -> str:
         return f"UIDNEXT is {mailbox.uidNext}"
     if mailbox.highestModSeq < max(1, mailbox.changeFloor):
         return f"HIGHESTMODSEQ is {mailbox.highestModSeq}, changes were dropped up to {mailbox.changeFloor}"
+    if mailbox.specialUse and mailbox.specialUse not in SPECIAL_USES:
+        return f"its special use is {mailbox.specialUse!r}"
     return ""

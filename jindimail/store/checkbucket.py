@@ -1,8 +1,8 @@
 """
 Checking the records of one bucket against each other. Pure.
 
-What must hold is what `mailbox/step.py` keeps: counts and usage are sums over the message rows, references count the rows
-that name a body, `change` has a row for every MODSEQ in (changeFloor, HIGHESTMODSEQ] that names what changed then.
+What must hold is what `mailbox/step.py` keeps: counts and usage are sums over the message rows, references count the rows (of
+messages, and of mail that waits for other buckets) that name a body, `change` has a row for every MODSEQ in (changeFloor, HIGHESTMODSEQ] that names what changed then.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from typing import TypeVar
 
 from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows
-from jindimail.model import DELETED, INBOX, KEYWORDS_SHIFT, SEEN
+from jindimail.model import BUCKET_COUNT, DELETED, INBOX, KEYWORDS_SHIFT, SEEN
 from jindimail.store.finding import Finding, Kind
 from jindimail.store.keys import (
     ADDRESS,
     BODYREF,
     CHANGE,
-    DELIVERY,
     FLOOR_TAG,
     HARD,
     MAILBOX,
     MESSAGE,
     NAME_TAG,
     POP_LOCK_TAG,
+    QUEUE,
+    QUEUE_KEY_OCTETS,
     SUBSCRIPTION_TAG,
     SUMMARY,
     USAGE_TAG,
@@ -40,6 +41,7 @@ from jindimail.store.keys import (
     nameKey,
     prefixKey,
     summaryKey,
+    unpackQueueKey,
     usageKey,
 )
 from jindimail.store.records import (
@@ -50,11 +52,11 @@ from jindimail.store.records import (
     AddressRecord,
     BodyrefRecord,
     ChangeRecord,
-    DeliveryRecord,
     FloorRecord,
     MailboxRecord,
     MessageRow,
     PopLockRecord,
+    QueueRecord,
     Record,
     SummaryRecord,
     UsageRecord,
@@ -88,12 +90,12 @@ class BucketCheck:
         yield from self._readBodyrefs()
         yield from self._checkNames()
         yield from self._checkMessages()
+        yield from self._checkQueue()
         yield from self._checkChanges()
         yield from self._checkUsage()
         yield from self._checkReferences()
         yield from self._checkSummaries()
         yield from self._checkAddresses()
-        yield from self._checkDeliveries()
 
     # --- reading what the rest refers to ---------------------------------------------------------------
 
@@ -231,12 +233,6 @@ class BucketCheck:
             return True  # that bucket is other nodes'
         return self._rows.get(USER, accountKey(bucket, accountId)) is not None
 
-    def _checkDeliveries(self) -> Iterator[Finding]:
-        for key, value in self._scan(DELIVERY):
-            record = self._decoded(DELIVERY, key, value, DeliveryRecord)
-            if isinstance(record, Finding):
-                yield record
-
     # --- messages ----------------------------------------------------------------------------------------
 
     def _checkMessages(self) -> Iterator[Finding]:
@@ -309,6 +305,25 @@ class BucketCheck:
             text = f"size {row.size}; prefix and body have {len(prefix)} and {body.size} octets"
             yield Kind.MESSAGE_SIZE_WRONG, text
 
+    # --- mail that waits for other buckets ---------------------------------------------------------------
+
+    def _checkQueue(self) -> Iterator[Finding]:
+        for key, value in self._scan(QUEUE):
+            if len(key) != QUEUE_KEY_OCTETS:
+                yield self._finding(Kind.UNDECODABLE, QUEUE, key, "table queue", "a key of unknown form")
+                continue
+            _, _, bodyId, target = unpackQueueKey(key)
+            where = f"body {bodyId.hex()} that waits for bucket {target}"
+            self._references[bodyId] = self._references.get(bodyId, 0) + 1
+            record = self._decoded(QUEUE, key, value, QueueRecord)
+            if isinstance(record, Finding):
+                yield record
+            elif not record.waiting or not 0 <= target < BUCKET_COUNT:
+                yield self._finding(Kind.QUEUE_BROKEN, QUEUE, key, where, "nobody waits, or for no bucket")
+            if bodyId not in self._bodies:
+                text = "its body has no bodyref"
+                yield self._finding(Kind.QUEUE_BROKEN, QUEUE, key, where, text)
+
     # --- changes -----------------------------------------------------------------------------------------
 
     def _checkChanges(self) -> Iterator[Finding]:
@@ -352,10 +367,10 @@ class BucketCheck:
             key, where = bodyrefKey(self._bucket, bodyId), f"body {bodyId.hex()}"
             count = self._references.get(bodyId, 0)
             if not count:
-                text = f"no message names it; it says {record.references} do"
+                text = f"nothing names it; it says {record.references} do"
                 yield self._finding(Kind.BODYREF_UNUSED, BODYREF, key, where, text)
             elif count != record.references:
-                text = f"{record.references} references; {count} messages name it"
+                text = f"{record.references} references; {count} messages and queue rows name it"
                 yield self._finding(Kind.REFERENCES_WRONG, BODYREF, key, where, text)
             if self._rows.get(SUMMARY, summaryKey(self._bucket, bodyId)) is None:
                 yield self._finding(Kind.SUMMARY_MISSING, BODYREF, key, where, "it has no summary")
@@ -376,6 +391,9 @@ class BucketCheck:
                 summary = self._decoded(SUMMARY, key, value, SummaryRecord)
                 if isinstance(summary, Finding):
                     yield summary
+                elif body is not None and not 0 <= summary.headerOctets <= body.size:
+                    text = f"a header of {summary.headerOctets} octets; the body has {body.size}"
+                    yield self._finding(Kind.SUMMARY_BROKEN, SUMMARY, key, where, text)
             elif len(key) != 20:
                 yield self._finding(Kind.UNDECODABLE, SUMMARY, key, where, "a key of unknown form")
             elif body is None or not 0 < number <= body.prefixes:

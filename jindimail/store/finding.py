@@ -21,6 +21,7 @@ class Kind(Enum):
     MESSAGE_DANGLING = "message-dangling"  # no bodyref, no prefix, or no mailbox
     MESSAGE_SIZE_WRONG = "message-size-wrong"
     SUMMARY_MISSING = "summary-missing"
+    SUMMARY_BROKEN = "summary-broken"
     SUMMARY_ORPHAN = "summary-orphan"
     PREFIX_MISSING = "prefix-missing"
     PREFIX_ORPHAN = "prefix-orphan"
@@ -35,12 +36,14 @@ class Kind(Enum):
     NAME_DANGLING = "name-dangling"
     MAILBOX_NAMELESS = "mailbox-nameless"
     MAILBOX_OWNERLESS = "mailbox-ownerless"
-    MAILBOX_BROKEN = "mailbox-broken"  # UIDVALIDITY, UIDNEXT or HIGHESTMODSEQ cannot be
+    MAILBOX_BROKEN = "mailbox-broken"  # UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ or the special use cannot be
     ACCOUNT_MISSING = "account-missing"  # rows of an account that is not there
     ACCOUNT_WITHOUT_INBOX = "account-without-inbox"
     ADDRESS_DANGLING = "address-dangling"
     ADDRESS_MISSING = "address-missing"  # an account that its address does not lead to
     DOMAIN_MISSING = "domain-missing"  # an account of a domain that is not there
+    DELIVERY_BROKEN = "delivery-broken"  # an outcome that cannot be, or points nowhere
+    QUEUE_BROKEN = "queue-broken"  # mail that waits for nobody, or without its body
     ROW_STRAY = "row-stray"  # of a bucket that there is not
     LOG_BROKEN = "log-broken"  # its terms cannot be
     LOG_GAP = "log-gap"

@@ -54,6 +54,7 @@ _BUCKET_BODY = Struct(">H16s")
 _BUCKET_BODY_CHUNK = Struct(">H16sI")
 _BUCKET_BODY_PREFIX = Struct(">H16sH")
 _MESSAGE = Struct(">HQI")
+_QUEUE = Struct(">HQ16sH")
 _CHANGE = Struct(">HQQ")
 
 # What follows (bucket, account id) in USER: nothing for the account itself.
@@ -80,9 +81,12 @@ prefixKey = _BUCKET_BODY_PREFIX.pack
 deliveryKey = _BUCKET_BODY.pack
 requestKey = _BUCKET_BODY.pack  # of a group, not a bucket
 messageKey = _MESSAGE.pack
+queueKey = _QUEUE.pack  # bucket, due seconds, body id, target bucket
 changeKey = _CHANGE.pack
 
 unpackMessageKey = _MESSAGE.unpack
+unpackQueueKey = _QUEUE.unpack
+QUEUE_KEY_OCTETS = _QUEUE.size
 unpackChangeKey = _CHANGE.unpack
 unpackChunkKey = _BUCKET_BODY_CHUNK.unpack
 unpackBodyKey = _BUCKET_BODY.unpack

@@ -129,8 +129,29 @@ class DeliveryRecord(Record, frozen=True, kw_only=True):
     """A delivery's stored outcome: `delivery` (bucket, delivery id); `void` refuses a late delivery."""
 
     seconds: int
-    filed: tuple[FiledRecord, ...]
+    filed: tuple[
+        FiledRecord, ...
+    ]  # empty: nothing of it was filed here, it only waits here for other buckets
     void: bool = False
+    queued: tuple[int, ...] = ()  # the buckets for which it was queued here
+
+
+class WaitingRecord(Record, frozen=True, kw_only=True):
+    """One filing that waits for its bucket."""
+
+    accountId: int
+    prefix: bytes
+    address: str  # the recipient's, as its sender gave it
+
+
+class QueueRecord(Record, frozen=True, kw_only=True):
+    """A message that waits for a bucket: `queue` (bucket, due seconds, body id, target bucket)."""
+
+    deliveryId: bytes  # under which the target bucket files it: the body's id, until that was refused
+    sender: str
+    waiting: tuple[WaitingRecord, ...]
+    sinceSeconds: int
+    reason: str = ""  # why it could not be filed the last time, a refusal of mailbox/outcomes.py
 
 
 class RequestRecord(Record, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import pytest
 
 from jindimail.delivery.delivery import HOPS_MAX
 from jindimail.errors import MailLoop, OverQuota, StorageFull, Unavailable
+from jindimail.mailbox.queries import ListQueue
 from jindimail.model import Body, Envelope
 from jindimail.store.keys import BODY, MESSAGE
 from jindimail.store.space import Level
@@ -123,7 +124,7 @@ def test_aBodyIsNamedByItsDelivery(world: World) -> None:
         now(world.delivery.deliver(envelope, Body.ofOctets(b"b" * 16, b"")))
 
 
-def test_aTargetThatCannotBeReachedNowIsTriedAgain(world: World) -> None:
+def test_aTargetThatCannotBeReachedNowWaits(world: World) -> None:
     now(world.directory.addAlias("both@example.org", ["alice@example.org", "bob@example.org"]))
     bob = now(world.directory.user("bob@example.org"))
     real = world.buckets.propose
@@ -135,4 +136,6 @@ def test_aTargetThatCannotBeReachedNowIsTriedAgain(world: World) -> None:
 
     world.buckets.propose = propose
     assert bob.bucket != now(world.directory.user("alice@example.org")).bucket
-    assert [type(error) for error in world.deliver(MESSAGE_OCTETS, "both@example.org")] == [Unavailable]
+    assert world.deliver(MESSAGE_OCTETS, "both@example.org") == [None]
+    waiting = [row for each in range(256) for row in now(world.buckets.query(each, ListQueue()))]
+    assert [row.target for row in waiting] == [bob.bucket]

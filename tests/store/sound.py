@@ -10,21 +10,21 @@ from jindimail.replication.durable import foundGroups, hardRecord, packLogRow
 from jindimail.replication.entries import NORMAL, Entry
 from jindimail.store.bodies import putBody
 from jindimail.store.keys import CHUNK_OCTETS, HARD, LOG, groupKey, logKey
-from jindimail.store.records import SummaryRecord, encode
+from jindimail.store.records import SummaryRecord, WaitingRecord, encode
 
 ADDRESS = "alice@example.org"
 OTHER = "bob@example.org"
 BUCKET = bucketOf(ADDRESS)
 OTHER_BUCKET = bucketOf(OTHER)
 ACCOUNT_ID = 77
-SMALL_ID, LARGE_ID, SHARED_ID = b"s" * 16, b"t" * 16, b"u" * 16
+SMALL_ID, LARGE_ID, SHARED_ID, WAITING_ID = b"s" * 16, b"t" * 16, b"u" * 16, b"w" * 16
 SMALL = b"Subject: small\r\n\r\nhello\r\n"
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 9000
 SHARED = b"Subject: shared\r\n\r\nto both\r\n"
 NODE = 1
 SUMMARY = encode(
     SummaryRecord(
-        envelope=b"()", bodyStructure=b"()", headerOctets=16, messageId=b"", sentSeconds=None, preview=""
+        envelope=b"()", bodyStructure=b"()", headerOctets=0, messageId=b"", sentSeconds=None, preview=""
     )
 )
 assert len(LARGE) > 2 * CHUNK_OCTETS
@@ -109,6 +109,22 @@ def fillSound(rows: IRows) -> None:
     )
     array.apply(BUCKET, entries.Expunge(seconds=3, mailboxId=inbox, ranges=((5, 5),), onlyDeleted=False))
     array.apply(BUCKET, entries.Subscribe(seconds=3, accountId=ACCOUNT_ID, name="Gone", subscribed=True))
+    putBody(rows, OTHER_BUCKET, WAITING_ID, SMALL)
+    array.apply(
+        OTHER_BUCKET,
+        entries.Enqueue(
+            seconds=3,
+            bodyId=WAITING_ID,
+            size=len(SMALL),
+            digest=digestOf(SMALL),
+            keepers=(NODE,),
+            summary=SUMMARY,
+            target=BUCKET,
+            sender=OTHER,
+            waiting=(WaitingRecord(accountId=ACCOUNT_ID, prefix=b"", address=ADDRESS),),
+            dueSeconds=3,
+        ),
+    )
     array.apply(
         BUCKET,
         entries.TakePopLock(seconds=3, accountId=ACCOUNT_ID, node=NODE, incarnation=1, session="s"),

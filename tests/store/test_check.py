@@ -27,7 +27,9 @@ from tests.store.sound import (
     OTHER,
     OTHER_BUCKET,
     SHARED_ID,
+    SMALL,
     SMALL_ID,
+    WAITING_ID,
     fillSound,
 )
 
@@ -156,6 +158,56 @@ CORRUPTIONS: dict[str, tuple[Corruption, Kind, str]] = {
         lambda rows: [rows.delete(keys.MESSAGE, keys.messageKey(BUCKET, INBOX_ID, 2))],
         Kind.BODYREF_UNUSED,
         LARGE_ID.hex(),
+    ),
+    "a header longer than its body": (
+        edit(
+            keys.SUMMARY,
+            keys.summaryKey(BUCKET, SMALL_ID),
+            records.SummaryRecord,
+            headerOctets=len(SMALL) + 1,
+        ),
+        Kind.SUMMARY_BROKEN,
+        SMALL_ID.hex(),
+    ),
+    "a garbage special use": (
+        edit(keys.MAILBOX, keys.mailboxKey(BUCKET, SENT_ID), records.MailboxRecord, specialUse="\\Sant"),
+        Kind.MAILBOX_BROKEN,
+        "mailbox Sent",
+    ),
+    "an outcome that points to no mailbox": (
+        edit(
+            keys.DELIVERY,
+            keys.deliveryKey(BUCKET, SMALL_ID),
+            records.DeliveryRecord,
+            filed=lambda filed: (replace(filed[0], mailboxId=1 << 40), *filed[1:]),
+        ),
+        Kind.DELIVERY_BROKEN,
+        SMALL_ID.hex(),
+    ),
+    "an outcome of a UID to come": (
+        edit(
+            keys.DELIVERY,
+            keys.deliveryKey(BUCKET, SMALL_ID),
+            records.DeliveryRecord,
+            filed=lambda filed: (replace(filed[0], uid=99), *filed[1:]),
+        ),
+        Kind.DELIVERY_BROKEN,
+        SMALL_ID.hex(),
+    ),
+    "mail that waits without its body": (
+        drop(keys.BODYREF, keys.bodyrefKey(OTHER_BUCKET, WAITING_ID)),
+        Kind.QUEUE_BROKEN,
+        WAITING_ID.hex(),
+    ),
+    "a body that waits no longer": (
+        drop(keys.QUEUE, keys.queueKey(OTHER_BUCKET, 3, WAITING_ID, BUCKET)),
+        Kind.BODYREF_UNUSED,
+        WAITING_ID.hex(),
+    ),
+    "mail that waits for nobody": (
+        edit(keys.QUEUE, keys.queueKey(OTHER_BUCKET, 3, WAITING_ID, BUCKET), records.QueueRecord, waiting=()),
+        Kind.QUEUE_BROKEN,
+        WAITING_ID.hex(),
     ),
     "a wrong size": (editRow(INBOX_ID, 1, size=3), Kind.MESSAGE_SIZE_WRONG, "UID 1"),
     "a missing summary": (
@@ -333,7 +385,7 @@ CORRUPTIONS: dict[str, tuple[Corruption, Kind, str]] = {
     "an undecodable delivery": (
         put(keys.DELIVERY, keys.deliveryKey(BUCKET, STRAY_ID), b"?"),
         Kind.UNDECODABLE,
-        "table delivery",
+        STRAY_ID.hex(),
     ),
     "an undecodable bodyref": (put(keys.BODYREF, SMALL_REF, b"?"), Kind.UNDECODABLE, "table bodyref"),
     "an undecodable domain": (

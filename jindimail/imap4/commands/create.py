@@ -8,11 +8,11 @@ from jindimail.errors import Refusal
 from jindimail.imap4.names import decodeName
 from jindimail.imap4.syntax import Cursor
 from jindimail.imap4.verbs import Answer, Request
+from jindimail.model import SPECIAL_USES
 
 if TYPE_CHECKING:
     from jindimail.imap4.session import ImapSession
 
-SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")
 _BY_NAME = {use.lower().encode("ascii"): use for use in SPECIAL_USES}
 
 

@@ -1,0 +1,276 @@
+"""Mail for a bucket that does not answer waits in another one, and is filed once it answers; on a mail system in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+
+from jindimail.delivery.delivery import Delivery
+from jindimail.delivery.spool import Spool
+from jindimail.errors import NoSuchUser, OutcomeUnknown, OverQuota, Unavailable
+from jindimail.mailbox.entries import Dequeue, Enqueue, VoidDelivery
+from jindimail.mailbox.outcomes import Done, Refused
+from jindimail.mailbox.queries import ListQueue
+from jindimail.model import BUCKET_COUNT, Body, Envelope, bucketOf
+from jindimail.queue.runner import KEPT_SECONDS, LATER_SECONDS, LONGEST_PAUSE_SECONDS, QueueRunner
+from jindimail.store.check import check
+from jindimail.store.keys import BODY, BODYREF, QUEUE
+from jindimail.store.records import WaitingRecord
+from tests.support.world import World, now
+
+OCTETS = b"Received: from a by b\r\nSubject: hello\r\n\r\nbody\r\n"
+ALICE, BOB = "alice@example.org", "bob@example.org"
+SENDER = "sender@example.net"
+
+
+class Cut:
+    """Buckets of which some do not answer; what is proposed to the deaf ones is committed all the same."""
+
+    def __init__(self, buckets: Any) -> None:
+        self._buckets = buckets
+        self.silent: set[int] = set()
+        self.deaf: set[int] = set()
+        self.proposed: list[tuple[int, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._buckets, name)
+
+    def propose(self, bucket: Any, entry: Any, body: Any = None) -> Deferred[Any]:
+        if bucket in self.silent:
+            return fail(Unavailable())
+        self.proposed.append((bucket, entry))
+        done: Deferred[Any] = self._buckets.propose(bucket, entry, body)
+        return done.addCallback(lambda _: fail(OutcomeUnknown())) if bucket in self.deaf else done
+
+    def query(self, bucket: Any, query: Any, fresh: bool = False) -> Deferred[Any]:
+        if bucket in self.silent | self.deaf:
+            return fail(Unavailable())
+        return self._buckets.query(bucket, query, fresh)
+
+
+class Bed:
+    """Alice and Bob, whose buckets differ, and a queue that is looked after."""
+
+    def __init__(self, directory: Path) -> None:
+        self.world = World()
+        self.world.addUser(ALICE)
+        self.world.addUser(BOB)
+        self.cut = Cut(self.world.buckets)
+        seconds = self.world.clock.seconds
+        self.delivery = Delivery(
+            buckets=self.cut,
+            resolver=self.world.resolver,
+            seconds=seconds,
+            randomOctets=self.world.random.randbytes,
+        )
+        self.runner = QueueRunner(
+            buckets=self.cut,
+            delivery=self.delivery,
+            spool=Spool(str(directory)),
+            clock=self.world.clock,
+            seconds=seconds,
+            hostName="mx.example.org",
+        )
+        self.runner.start()
+
+    def deliver(self, *recipients: str, octets: bytes = OCTETS, sender: str = SENDER) -> list[Any]:
+        resolved = tuple(now(self.delivery.resolve(recipient)) for recipient in recipients)
+        body = Body.ofOctets(self.delivery.newDeliveryId(), octets)
+        return now(
+            self.delivery.deliver(Envelope(deliveryId=body.bodyId, sender=sender, recipients=resolved), body)
+        )
+
+    def inbox(self, address: str) -> list[bytes]:
+        account = self.world.account(now(self.world.directory.user(address)))
+        mailbox = now(account.open("INBOX"))
+        return [now(mailbox.octets(row)) for row in now(mailbox.rows())]
+
+    def waiting(self) -> list[Any]:
+        buckets = self.world.buckets
+        return [row for each in range(BUCKET_COUNT) for row in now(buckets.query(each, ListQueue()))]
+
+    def run(self, seconds: float = LONGEST_PAUSE_SECONDS + 2) -> None:
+        for _ in range(int(seconds)):
+            self.world.clock.advance(1)
+
+    def findings(self) -> list[str]:
+        return [str(found) for found in check(lambda: nullcontext(self.world.rows)) if found.table != "meta"]
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    """A bed; at its end the store must be sound."""
+    made = Bed(tmp_path)
+    yield made
+    made.runner.stop()
+    assert not [one for one in made.findings() if "queue" in one or "bodyref" in one or "references" in one]
+
+
+def test_recipientsOfASilentBucketWaitAndTheClientIsTold250(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    assert bed.deliver(ALICE, BOB) == [None, None]
+    assert len(bed.inbox(ALICE)) == 1
+    (row,) = bed.waiting()
+    assert (row.target, row.record.sender) == (bucketOf(BOB), SENDER)
+    assert [each.address for each in row.record.waiting] == [BOB]
+    bed.run(60)
+    assert bed.waiting() and not bed.inbox(BOB)
+    bed.cut.silent.clear()
+    bed.run()
+    assert len(bed.inbox(ALICE)) == 1
+    assert bed.inbox(BOB) == [f"Return-Path: <{SENDER}>\r\nDelivered-To: {BOB}\r\n".encode() + OCTETS]
+    assert not bed.waiting()
+    bed.cut.silent.add(bucketOf(ALICE))
+    assert len(bed.inbox(BOB)) == 1
+
+
+def test_aMessageWhoseOnlyBucketIsSilentWaitsInAnother(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    large = OCTETS + b"0123456789abcdef\r\n" * 60_000
+    assert bed.deliver(BOB, octets=large) == [None]
+    bed.cut.silent.clear()
+    bed.run()
+    (message,) = bed.inbox(BOB)[0:1]
+    assert message.endswith(large[-100:]) or len(message) == 1 << 20
+    assert not bed.waiting()
+    assert {key[:2] for key in bed.world.rows.snapshot()[BODY]} == {bucketOf(BOB).to_bytes(2, "big")}
+
+
+def test_whenNoBucketTakesItTheSenderTriesAgain(bed: Bed) -> None:
+    recipient = now(bed.delivery.resolve(BOB))
+    bed.cut.silent.update(range(BUCKET_COUNT))
+    body = Body.ofOctets(bed.delivery.newDeliveryId(), OCTETS)
+    envelope = Envelope(deliveryId=body.bodyId, sender=SENDER, recipients=(recipient,))
+    (error,) = now(bed.delivery.deliver(envelope, body))
+    assert isinstance(error, Unavailable)
+    assert not bed.waiting()
+
+
+def test_whatWasFiledUnheardIsNotFiledTwice(bed: Bed) -> None:
+    bed.cut.deaf.add(bucketOf(BOB))
+    assert bed.deliver(BOB, ALICE) == [None, None]
+    assert len(bed.waiting()) == 1
+    bed.cut.deaf.clear()
+    bed.run()
+    assert (len(bed.inbox(BOB)), len(bed.inbox(ALICE))) == (1, 1)
+    assert not bed.waiting()
+
+
+def test_aRequestToQueueThatIsMadeTwiceQueuesOnce(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(ALICE, BOB)
+    bucket, entry = next(each for each in bed.cut.proposed if isinstance(each[1], Enqueue))
+    body = Body.ofOctets(entry.bodyId, OCTETS)
+    assert now(bed.world.buckets.propose(bucket, entry, body)) == Done()
+    assert len(bed.waiting()) == 1
+    bed.cut.silent.clear()
+    bed.run()
+    assert now(bed.world.buckets.propose(bucket, entry, body)) == Done()
+    assert not bed.waiting()
+    assert len(bed.inbox(BOB)) == 1
+
+
+def test_aBodyThatWaitsIsNotSweptAndOneThatWasVoidedIsNotQueued(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    bucket, entry = next(each for each in bed.cut.proposed if isinstance(each[1], Enqueue))
+    now(bed.world.buckets.propose(bucket, VoidDelivery(seconds=1, deliveryId=entry.bodyId)))
+    assert bed.world.rows.snapshot()[BODYREF]
+    bed.cut.silent.clear()
+    bed.run()
+    assert len(bed.inbox(BOB)) == 1
+    body = Body.ofOctets(bed.delivery.newDeliveryId(), OCTETS)
+    now(bed.world.buckets.propose(7, VoidDelivery(seconds=1, deliveryId=body.bodyId)))
+    late = Enqueue(
+        seconds=2,
+        bodyId=body.bodyId,
+        size=body.size,
+        digest=body.digest,
+        keepers=(1,),
+        summary=entry.summary,
+        target=9,
+        sender="",
+        waiting=(WaitingRecord(accountId=1, prefix=b"", address=BOB),),
+        dueSeconds=2,
+    )
+    assert now(bed.world.buckets.propose(7, late, body)) == Refused("void")
+    assert not [key for key in bed.world.rows.snapshot()[BODY] if key[:2] == b"\0\7"]
+
+
+def test_aDeliveryThatTheTargetVoidedComesUnderAnotherId(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    bodyId = bed.waiting()[0].bodyId
+    now(bed.world.buckets.propose(bucketOf(BOB), VoidDelivery(seconds=1, deliveryId=bodyId)))
+    bed.cut.silent.clear()
+    bed.run()
+    assert len(bed.inbox(BOB)) == 1
+    assert not bed.waiting()
+
+
+def test_aFullRecipientWaitsForRoomAndTheOthersDoNot(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    now(bed.world.directory.setUser(BOB, quotaMessages=1))
+    bed.cut.silent.clear()
+    assert bed.world.deliver(OCTETS, BOB) == [None]
+    bed.run()
+    (row,) = bed.waiting()
+    assert row.record.reason == OverQuota.smtpText
+    assert row.record.deliveryId != row.bodyId
+    assert len(bed.inbox(BOB)) == 1
+    now(bed.world.directory.setUser(BOB, quotaMessages=0))
+    bed.run(LATER_SECONDS + 2)
+    assert len(bed.inbox(BOB)) == 2
+    assert not bed.waiting()
+
+
+def test_aRecipientWhoIsGoneIsToldToASenderOfOurs(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB, sender=ALICE)
+    bed.cut.silent.clear()
+    now(bed.world.directory.removeUser(BOB))
+    bed.run()
+    (notice,) = bed.inbox(ALICE)
+    assert notice.startswith(b"Return-Path: <>\r\n")
+    assert f"Final-Recipient: rfc822; {BOB}\r\nAction: failed\r\nStatus: 5.1.1\r\n".encode() in notice
+    assert OCTETS in notice
+    assert not bed.waiting()
+    with pytest.raises(NoSuchUser):
+        now(bed.delivery.resolve(BOB))
+
+
+def test_whatWaitedForTooLongIsToldToThePostmasterWhereTheSenderIsElsewhere(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    bed.run(30)
+    bed.world.clock.advance(KEPT_SECONDS)
+    bed.run()
+    (notice,) = bed.inbox(ALICE)
+    assert b"Status: 5.4.7\r\n" in notice
+    assert not bed.waiting()
+    assert not bed.world.rows.snapshot()[QUEUE]
+
+
+def test_rowsOfADeadBucketDoNotHideThoseOfOthers(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jindimail.queue.runner.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(type(bed.world.buckets), "led", lambda self: iter((5,)))
+    bed.cut.silent.update({bucketOf(BOB), bucketOf(ALICE)})
+    for _ in range(10):
+        bed.deliver(BOB)
+        bed.world.clock.advance(1)
+    bed.deliver(ALICE)
+    bed.cut.silent.discard(bucketOf(ALICE))
+    bed.run(30)
+    assert len(bed.inbox(ALICE)) == 1
+    assert len(bed.waiting()) == 10
+    for row in bed.waiting():
+        dequeue = Dequeue(seconds=1, bodyId=row.bodyId, target=row.target, dueSeconds=row.dueSeconds)
+        assert now(bed.world.buckets.propose(5, dequeue)) == Done()
+        assert now(bed.world.buckets.propose(5, dequeue)) == Refused("gone")
