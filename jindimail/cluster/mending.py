@@ -26,7 +26,7 @@ from jindimail.model import ARRAY_GROUP
 from jindimail.replication.driver import Groups
 from jindimail.replication.repair import Repair, Wanted
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 BUCKETS_AT_ONCE = 2
 SETTLE_SECONDS = 5.0  # after an election, before a first pass
 RETRY_SECONDS = 5.0
@@ -97,6 +97,7 @@ class Mending:
         self._running: set[int] = set()
         self._loss = _Loss(frozenset(), 0)
         self._up: frozenset[int] = frozenset()
+        self._mapSeen: object = None
         self._isStopped = True
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         self.moved = 0
@@ -146,15 +147,23 @@ class Mending:
         self._begin(now)
 
     def _seeLed(self, now: float) -> None:
-        for group in self._groups.groups():
-            term = self._groups.leadingTerm(group)
-            number = group - 1
-            known = self._buckets.get(number)
-            if group == ARRAY_GROUP or not term:
-                self._buckets.pop(number, None)
-            elif known is None or known.term != term:
-                self._buckets[number] = _Bucket(term, now + SETTLE_SECONDS)
-        for number, bucket in self._buckets.items():
+        leading = self._groups.leading()
+        for number in [number for number in self._buckets if number + 1 not in leading]:
+            del self._buckets[number]
+        for group, term in leading.items():
+            known = self._buckets.get(group - 1)
+            if group == ARRAY_GROUP:
+                continue
+            if known is None or known.term != term:
+                self._buckets[group - 1] = _Bucket(term, now + SETTLE_SECONDS)
+            elif self._mapSeen is self._userMap.nodes:
+                continue
+            self._seeHome(group - 1)
+        self._mapSeen = self._userMap.nodes
+
+    def _seeHome(self, number: int) -> None:
+        bucket = self._buckets.get(number)
+        if bucket is not None:
             home = frozenset(node for node in self._userMap.membersOf(number + 1) if self._userMap.isFull(node))
             if home != bucket.home:
                 bucket.home, bucket.isHome = home, False
@@ -190,7 +199,10 @@ class Mending:
                 self._running.add(number)
                 work = Deferred.fromCoroutine(self._pass(number, self._buckets[number]))
                 work.addErrback(lambda failure: self.log.failure("a pass of repairs failed", failure))
-                work.addBoth(lambda _, number=number: self._running.discard(number))
+                work.addBoth(self._passed, number)
+
+    def _passed(self, _: object, number: int) -> None:
+        self._running.discard(number)
 
     # --- a pass
 
@@ -269,7 +281,7 @@ class Mending:
         return [node for node in first if node in up] + [node for node in up if node not in first]
 
     async def _pause(self, seconds: float) -> None:
-        await deferLater(self._clock, seconds + LOADED_PAUSE_SECONDS * min(1.0, self._load()))  # type: ignore[arg-type]
+        await deferLater(self._clock, seconds + LOADED_PAUSE_SECONDS * min(1.0, self._load()))
 
     # --- damage
 
@@ -281,9 +293,8 @@ class Mending:
         """
         if not self._groups.leadingTerm(number + 1):
             raise Unavailable("another node leads")
-        body = {"bucket": number, "body": bodyId.hex(), "at": node}
         try:
             if await self._repair.replace(number, bodyId, node):
-                self._events.add("bodyMended", **body)
+                self._events.add("bodyMended", bucket=number, body=bodyId.hex(), at=node)
         except Corrupt:
-            self._events.add("bodyLost", **body)
+            self._events.add("bodyLost", bucket=number, body=bodyId.hex(), at=node)
