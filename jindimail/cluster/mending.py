@@ -127,7 +127,9 @@ class Mending:
 
     def needs(self, node: int) -> int:
         """How many led buckets may have bodies of which a node that shall leave is a keeper."""
-        return sum(bucket.clean is None or node not in bucket.clean.nodes for bucket in self._buckets.values())
+        return sum(
+            bucket.clean is None or node not in bucket.clean.nodes for bucket in self._buckets.values()
+        )
 
     # --- what is due
 
@@ -164,7 +166,9 @@ class Mending:
     def _seeHome(self, number: int) -> None:
         bucket = self._buckets.get(number)
         if bucket is not None:
-            home = frozenset(node for node in self._userMap.membersOf(number + 1) if self._userMap.isFull(node))
+            home = frozenset(
+                node for node in self._userMap.membersOf(number + 1) if self._userMap.isFull(node)
+            )
             if home != bucket.home:
                 bucket.home, bucket.isHome = home, False
 
@@ -188,7 +192,11 @@ class Mending:
 
     def _begin(self, now: float) -> None:
         """Begin passes: those that owe copies first, then those not known to be clean, then those whose bodies may not be home."""
-        due = [number for number, bucket in self._buckets.items() if bucket.dueAt is not None and bucket.dueAt <= now]
+        due = [
+            number
+            for number, bucket in self._buckets.items()
+            if bucket.dueAt is not None and bucket.dueAt <= now
+        ]
         due.sort(key=lambda number: (-self._buckets[number].owed, number))
         if not due and not self.owed and all(bucket.dueAt is None for bucket in self._buckets.values()):
             due = [number for number, bucket in self._buckets.items() if not bucket.isHome]
