@@ -41,6 +41,7 @@ from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack, requireFounded
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
+from jindimail.admin.websight import Sight
 from jindimail.config import Configuration, load
 from jindimail.edges import IMPLICIT_TLS, countedDeliveries, edgeFactories, limitEdges
 from jindimail.errors import ConfigError, Unavailable
@@ -149,6 +150,7 @@ class NodeService(Service):
         self._listening = Listening()
         self._stack: Stack | None = None
         self._node: LiveNode | None = None
+        self._sight: Sight | None = None
         self._edges: dict[str, Any] = {}
         self._hasFailed = False
         self._watch = LoopingCall(self._watchGroups)
@@ -219,13 +221,15 @@ class NodeService(Service):
         )
         serveVerbs(node, VERBS)
         await stack.start()
+        self._sight = sight = Sight(node, clock=self._reactor)
+        sight.start()
         self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")
         self._accept(
             {
                 "control": ControlFactory(node=node, verbs=VERBS, reactor=self._reactor),
-                "web": webFactory(node, reactor=self._reactor),
-                "webs": webFactory(node, reactor=self._reactor),
+                "web": webFactory(node, sight, reactor=self._reactor),
+                "webs": webFactory(node, sight, reactor=self._reactor),
             }
         )
         await stack.ready()
@@ -336,6 +340,8 @@ class NodeService(Service):
         for loop in (self._watch, self._upkeep):
             if loop.running:
                 loop.stop()
+        if self._sight is not None:
+            self._sight.stop()
 
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, let what is under way end within the deadline, close the store."""

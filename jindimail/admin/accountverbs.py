@@ -35,6 +35,9 @@ QUOTA_OCTETS = Argument(
     name="quotaOctets", doc="most octets, 5G say; 0 for no limit", kind=OCTETS, option=True
 )
 QUOTA_MESSAGES = Argument(name="quotaMessages", doc="most messages; 0 for no limit", kind=NUMBER, option=True)
+MAY_ADMINISTER = Argument(
+    name="mayAdminister", doc="whether the user may log in to the web console", kind=SWITCH, option=True
+)
 PASSWORD = Argument(name="password", doc="the password", kind=SECRET)
 
 
@@ -114,6 +117,7 @@ async def postmaster(node: LiveNode, report: Report, *, address: str | None = No
     PASSWORD,
     QUOTA_OCTETS,
     QUOTA_MESSAGES,
+    MAY_ADMINISTER,
     examples=(
         "jindictl user add ada@example.org",
         "jindictl user add ada@example.org --quota-octets 5G < password",
@@ -127,10 +131,15 @@ async def addUser(
     password: str,
     quotaOctets: int | None = None,
     quotaMessages: int | None = None,
+    mayAdminister: bool | None = None,
 ) -> dict[str, Any]:
     """Add a user with the default mailboxes."""
     user = await node.directory.addUser(
-        address, password, quotaOctets=quotaOctets or 0, quotaMessages=quotaMessages or 0
+        address,
+        password,
+        quotaOctets=quotaOctets or 0,
+        quotaMessages=quotaMessages or 0,
+        mayAdminister=bool(mayAdminister),
     )
     return asdict(user)
 
@@ -159,8 +168,10 @@ async def user(node: LiveNode, report: Report, *, address: str) -> dict[str, Any
     Argument(name="enabled", doc="whether the user may log in and gets mail", kind=SWITCH, option=True),
     QUOTA_OCTETS,
     QUOTA_MESSAGES,
+    MAY_ADMINISTER,
     examples=(
         "jindictl user set ada@example.org --no-enabled",
+        "jindictl user set ada@example.org --may-administer",
         "jindictl user set ada@example.org --quota-octets 0",
     ),
 )
@@ -172,10 +183,15 @@ async def setUser(
     enabled: bool | None = None,
     quotaOctets: int | None = None,
     quotaMessages: int | None = None,
+    mayAdminister: bool | None = None,
 ) -> dict[str, Any]:
     """Change what is given of a user."""
     user = await node.directory.setUser(
-        address, enabled=enabled, quotaOctets=quotaOctets, quotaMessages=quotaMessages
+        address,
+        enabled=enabled,
+        quotaOctets=quotaOctets,
+        quotaMessages=quotaMessages,
+        mayAdminister=mayAdminister,
     )
     return asdict(user)
 

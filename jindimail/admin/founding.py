@@ -153,7 +153,7 @@ async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -
         if first.domain:
             await stack.directory.addDomain(first.domain)
         if first.user:
-            await stack.directory.addUser(first.user, first.password)
+            await stack.directory.addUser(first.user, first.password, mayAdminister=True)
             await stack.directory.setPostmaster(first.user)
     finally:
         await stack.close()

@@ -15,6 +15,8 @@ from twisted.web.server import Site
 
 from jindimail.admin import webmetrics
 from jindimail.admin.livenode import LiveNode
+from jindimail.admin.webconsole import Console
+from jindimail.admin.weblogin import Logins
 from jindimail.admin.webready import whyNotReady
 from jindimail.admin.webrequest import (
     JSON,
@@ -23,9 +25,10 @@ from jindimail.admin.webrequest import (
     Asked,
     BoundedRequest,
     Channel,
-    Missing,
     Page,
+    Root,
 )
+from jindimail.admin.websight import Sight
 from jindimail.edge.connections import Connections
 from jindimail.edge.peers import peerOf
 
@@ -44,7 +47,7 @@ class WebSite(Connections[Channel], Site):
     requestFactory = BoundedRequest
     protocol = Channel  # type: ignore[assignment]
 
-    def __init__(self, root: Missing, reactor: IReactorTime) -> None:
+    def __init__(self, root: Root, reactor: IReactorTime) -> None:
         Connections.__init__(self)
         Site.__init__(self, root, timeout=REQUEST_SECONDS, reactor=reactor, parsePOSTFormSubmission=False)
         self._ofPeer: Counter[str] = Counter()
@@ -102,11 +105,19 @@ def _told(code: int, what: dict[str, Any]) -> Answer:
     return Answer(code=code, contentType=JSON, octets=json.dumps(what).encode() + b"\n")
 
 
-def webFactory(node: LiveNode, *, reactor: IReactorTime) -> WebSite:
+def webFactory(node: LiveNode, sight: Sight, *, reactor: IReactorTime) -> WebSite:
     """The site of a node; where TLS is spoken, the listener puts it around."""
-    root = Missing()  # type: ignore[no-untyped-call]
     machines = Machines(node)
-    root.putChild(b"metrics", Page(GET=machines.metrics))
-    root.putChild(b"health", Page(GET=machines.health))
-    root.putChild(b"ready", Page(GET=machines.ready))
-    return WebSite(root, reactor)
+    logins = Logins(
+        nodeName=node.configuration.node.name,
+        checker=node.checker,
+        directory=node.directory,
+        seconds=reactor.seconds,
+    )
+    console = Console(nodeName=node.configuration.node.name, logins=logins, sight=sight)
+    pages = console.pages() | {
+        "metrics": Page(GET=machines.metrics),
+        "health": Page(GET=machines.health),
+        "ready": Page(GET=machines.ready),
+    }
+    return WebSite(Root(pages), reactor)

@@ -95,8 +95,8 @@ class Page(Resource):
         """See `IResource`."""
         method = request.method.decode("ascii", "replace")
         answering = self._answers.get("GET" if method == "HEAD" else method)
-        if answering is None or request.postpath:
-            request.answer(NOT_ALLOWED if answering is None else NOT_FOUND)
+        if answering is None:
+            request.answer(NOT_ALLOWED)
         else:
             answered: Deferred[Answer] = Deferred.fromCoroutine(_await(answering, request.asked()))
             answered.addErrback(self._failed, request.path).addCallback(request.answer)
@@ -107,20 +107,28 @@ class Page(Resource):
         return FAILED
 
 
+async def _notFound(asked: Asked) -> Answer:
+    return NOT_FOUND
+
+
+_MISSING = Page(GET=_notFound)
+
+
 async def _await(answering: Answering, asked: Asked) -> Answer:
     return await answering(asked)
 
 
-class Missing(Resource):
-    """The root: whatever has no page of its own is not found."""
+class Root(Resource):
+    """All pages by their path; what has no page is not found."""
+
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        Resource.__init__(self)
+        self._pages = pages
 
     def getChild(self, path: bytes, request: Any) -> Resource:
         """See `IResource`."""
-        return Page(GET=_notFound)
-
-
-async def _notFound(asked: Asked) -> Answer:
-    return NOT_FOUND
+        rest, request.postpath = request.postpath, []
+        return self._pages.get(_text(b"/".join([path, *rest])), _MISSING)
 
 
 class BoundedRequest(Request):

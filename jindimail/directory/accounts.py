@@ -13,7 +13,15 @@ from typing import Any
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import POSTMASTER_SETTING, Resolver
-from jindimail.errors import AddressTaken, NoSuchAlias, NoSuchDomain, NoSuchUser, NotAllowed, Refusal
+from jindimail.errors import (
+    AddressTaken,
+    BadAddress,
+    NoSuchAlias,
+    NoSuchDomain,
+    NoSuchUser,
+    NotAllowed,
+    Refusal,
+)
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.entries import (
     CreateAccount,
@@ -43,6 +51,7 @@ class User:
     bucket: int
     accountId: int
     enabled: bool
+    mayAdminister: bool
     hasPassword: bool
     quotaOctets: int
     quotaMessages: int
@@ -169,6 +178,7 @@ class Directory:
         *,
         quotaOctets: int = 0,
         quotaMessages: int = 0,
+        mayAdminister: bool = False,
     ) -> User:
         """A new account with the default mailboxes; without a password nobody can log in to it."""
         address = await self._own(address)
@@ -183,6 +193,7 @@ class Directory:
             quotaMessages=quotaMessages,
             mailboxes=DEFAULT_MAILBOXES,
             uidValidity=self._now(),
+            mayAdminister=mayAdminister,
         )
         await self._propose(bucket, entry, address)
         return await self.user(address)
@@ -215,6 +226,7 @@ class Directory:
         enabled: bool | None = None,
         quotaOctets: int | None = None,
         quotaMessages: int | None = None,
+        mayAdminister: bool | None = None,
     ) -> User:
         """Change an account; None leaves what it has, a quota of 0 is no limit."""
         bucket, account = await self._find(address)
@@ -226,9 +238,19 @@ class Directory:
             enabled=enabled,
             quotaOctets=quotaOctets,
             quotaMessages=quotaMessages,
+            mayAdminister=mayAdminister,
         )
         await self._propose(bucket, entry, address)
         return await self.user(address)
+
+    async def administrator(self, address: str) -> str | None:
+        """The credential of an account that may administer now, to see whether it is still the same; None for others."""
+        try:
+            _, account = await self._find(address)
+        except (NoSuchUser, BadAddress):
+            return None
+        record = account.record
+        return record.credential if record.enabled and record.mayAdminister else None
 
     async def setPassword(self, address: str, password: str) -> None:
         """Change a password; sessions that are logged in stay."""
@@ -370,6 +392,7 @@ def _user(bucket: int, account: Account) -> User:
         bucket=bucket,
         accountId=account.accountId,
         enabled=record.enabled,
+        mayAdminister=record.mayAdminister,
         hasPassword=bool(record.credential),
         quotaOctets=record.quotaOctets,
         quotaMessages=record.quotaMessages,

@@ -6,75 +6,35 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 
 from jindimail.admin import webmetrics
-from jindimail.admin.livenode import STOPPING, LiveNode
-from jindimail.admin.web import CONNECTIONS_PER_PEER_MAX, WebSite, webFactory
+from jindimail.admin.livenode import STOPPING
+from jindimail.admin.web import CONNECTIONS_PER_PEER_MAX
 from jindimail.admin.webrequest import BODY_OCTETS_MAX, HEADER_OCTETS_MAX, REQUEST_SECONDS
-from tests.admin.live import liveNode
-from tests.support.world import World
+from tests.admin.webworld import Address, Client, WebWorld
 
-
-class Address:
-    host = "192.0.2.7"
-
-
-class Client:
-    """One connection to a site, in memory."""
-
-    def __init__(self, site: WebSite) -> None:
-        channel = site.buildProtocol(Address())  # type: ignore[arg-type]
-        assert channel is not None
-        self.channel = channel
-        self.transport: Any = StringTransport(peerAddress=Address())  # type: ignore[arg-type]
-        channel.makeConnection(self.transport)
-
-    def send(self, octets: bytes) -> bytes:
-        """Send octets; what has been answered so far."""
-        self.channel.dataReceived(octets)
-        return self.answered
-
-    @property
-    def answered(self) -> bytes:
-        return bytes(self.transport.value())
-
-    @property
-    def isClosed(self) -> bool:
-        return bool(self.transport.disconnecting or self.transport.disconnected)
-
-
-class Fixture:
-    def __init__(self) -> None:
-        self.world = World()
-        self.node: LiveNode = liveNode(self.world)
-        self.clock = Clock()
-        self.site = webFactory(self.node, reactor=self.clock)
-
-    def get(self, path: str, headers: str = "") -> bytes:
-        return Client(self.site).send(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+PEER = "192.0.2.7"
 
 
 @pytest.fixture
-def web() -> Iterator[Fixture]:
-    yield Fixture()
+def web() -> Iterator[WebWorld]:
+    yield WebWorld()
 
 
-def test_healthIsToldWhateverTheNodeDoes(web: Fixture) -> None:
+def test_healthIsToldWhateverTheNodeDoes(web: WebWorld) -> None:
     web.node.state = STOPPING
     answer = web.get("/health")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'{"state": "stopping"}' in answer
 
 
-def test_nodeThatServesIsReady(web: Fixture) -> None:
+def test_nodeThatServesIsReady(web: WebWorld) -> None:
     answer = web.get("/ready")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'"ready": true' in answer
 
 
-def test_nodeThatStopsIsNotReadyAndSaysWhy(web: Fixture) -> None:
+def test_nodeThatStopsIsNotReadyAndSaysWhy(web: WebWorld) -> None:
     web.node.state = STOPPING
     answer = web.get("/ready")
     assert answer.startswith(b"HTTP/1.1 503 ")
@@ -90,12 +50,14 @@ def test_nodeThatStopsIsNotReadyAndSaysWhy(web: Fixture) -> None:
         ("groups", "groups", list, b"leaderless"),
     ],
 )
-def test_nodeThatCannotServeIsNotReady(web: Fixture, part: str, name: str, value: Any, reason: bytes) -> None:
+def test_nodeThatCannotServeIsNotReady(
+    web: WebWorld, part: str, name: str, value: Any, reason: bytes
+) -> None:
     setattr(getattr(web.node, part), name, value)
     assert b'"reason": "%s"' % reason in web.get("/ready")
 
 
-def test_everyMetricIsExportedUnderItsDocumentedName(web: Fixture) -> None:
+def test_everyMetricIsExportedUnderItsDocumentedName(web: WebWorld) -> None:
     exported = {
         line.split()[2] for line in web.get("/metrics").decode().splitlines() if line.startswith("# TYPE ")
     }
@@ -106,7 +68,7 @@ def test_everyMetricIsExportedUnderItsDocumentedName(web: Fixture) -> None:
     assert len(documented) == len(webmetrics.METRICS) > 30
 
 
-def test_metricsCarryWhatTheNodeCounted(web: Fixture) -> None:
+def test_metricsCarryWhatTheNodeCounted(web: WebWorld) -> None:
     web.node.sessions.admit("imap4", "192.0.2.1")
     text = web.get("/metrics").decode()
     assert 'jindimail_sessions{protocol="imap4"} 1.0' in text
@@ -121,20 +83,20 @@ def test_metricNamesKeepPrometheusRules() -> None:
         assert metric.doc.endswith("."), metric.name
 
 
-def test_unknownPathsAreNotFoundAndOtherMethodsNotAllowed(web: Fixture) -> None:
+def test_unknownPathsAreNotFoundAndOtherMethodsNotAllowed(web: WebWorld) -> None:
     assert web.get("/nothing").startswith(b"HTTP/1.1 404 ")
     assert web.get("/health/more").startswith(b"HTTP/1.1 404 ")
-    answer = Client(web.site).send(b"DELETE /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = Client(web.site, PEER).send(b"DELETE /health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 405 ")
 
 
-def test_headIsAGetWithoutABody(web: Fixture) -> None:
-    answer = Client(web.site).send(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n")
+def test_headIsAGetWithoutABody(web: WebWorld) -> None:
+    answer = Client(web.site, PEER).send(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"\r\n\r\n")
 
 
-def test_everyAnswerForbidsWhatABrowserCouldBeMisusedFor(web: Fixture) -> None:
+def test_everyAnswerForbidsWhatABrowserCouldBeMisusedFor(web: WebWorld) -> None:
     for path in ("/health", "/nothing"):
         answer = web.get(path)
         assert b"Content-Security-Policy: default-src 'none'; script-src 'self'" in answer
@@ -145,22 +107,22 @@ def test_everyAnswerForbidsWhatABrowserCouldBeMisusedFor(web: Fixture) -> None:
 # --- hostile clients ---------------------------------------------------------------------------------------
 
 
-def test_headerThatIsTooLongIsRefused(web: Fixture) -> None:
-    client = Client(web.site)
+def test_headerThatIsTooLongIsRefused(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     line = b"X-Long: " + b"x" * 1000 + b"\r\n"
     client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n" + line * (HEADER_OCTETS_MAX // 1000 + 1))
     assert client.isClosed
     assert b" 200 " not in client.answered
 
 
-def test_lineWithoutAnEndIsRefused(web: Fixture) -> None:
-    client = Client(web.site)
+def test_lineWithoutAnEndIsRefused(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     client.send(b"GET /" + b"x" * 20_000)
     assert client.isClosed
 
 
-def test_manyHeadersAreRefused(web: Fixture) -> None:
-    client = Client(web.site)
+def test_manyHeadersAreRefused(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200)
     assert client.isClosed
 
@@ -180,8 +142,8 @@ def test_manyHeadersAreRefused(web: Fixture) -> None:
     ],
     ids=["declared", "chunked"],
 )
-def test_bodyThatIsTooLargeIsRefusedAndNotKept(web: Fixture, body: bytes) -> None:
-    client = Client(web.site)
+def test_bodyThatIsTooLargeIsRefusedAndNotKept(web: WebWorld, body: bytes) -> None:
+    client = Client(web.site, PEER)
     answer = client.send(b"POST /login HTTP/1.1\r\nHost: x\r\n" + body)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert client.isClosed
@@ -189,8 +151,8 @@ def test_bodyThatIsTooLargeIsRefusedAndNotKept(web: Fixture, body: bytes) -> Non
     assert client.channel.requests[0].content.tell() <= BODY_OCTETS_MAX
 
 
-def test_clientThatSendsOctetByOctetHasNoMoreTimeThanOthers(web: Fixture) -> None:
-    client = Client(web.site)
+def test_clientThatSendsOctetByOctetHasNoMoreTimeThanOthers(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     for octet in b"GET /health HTTP/1.1\r\nX":
         client.send(bytes([octet]))
         web.clock.advance(1)
@@ -199,14 +161,14 @@ def test_clientThatSendsOctetByOctetHasNoMoreTimeThanOthers(web: Fixture) -> Non
     assert client.isClosed
 
 
-def test_clientThatSaysNothingIsDisconnected(web: Fixture) -> None:
-    client = Client(web.site)
+def test_clientThatSaysNothingIsDisconnected(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     web.clock.advance(REQUEST_SECONDS + 1)
     assert client.isClosed
 
 
-def test_connectionThatIsUsedStaysOpen(web: Fixture) -> None:
-    client = Client(web.site)
+def test_connectionThatIsUsedStaysOpen(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     for _ in range(5):
         client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         web.clock.advance(REQUEST_SECONDS - 1)
@@ -214,19 +176,19 @@ def test_connectionThatIsUsedStaysOpen(web: Fixture) -> None:
     assert client.answered.count(b"HTTP/1.1 200 ") == 5
 
 
-def test_onePeerHasSoManyConnectionsAndNoMore(web: Fixture) -> None:
-    clients = [Client(web.site) for _ in range(CONNECTIONS_PER_PEER_MAX)]
-    assert web.site.buildProtocol(Address()) is None  # type: ignore[arg-type]
+def test_onePeerHasSoManyConnectionsAndNoMore(web: WebWorld) -> None:
+    clients = [Client(web.site, PEER) for _ in range(CONNECTIONS_PER_PEER_MAX)]
+    assert web.site.buildProtocol(Address(PEER)) is None  # type: ignore[arg-type]
     clients[0].channel.connectionLost()
-    assert web.site.buildProtocol(Address()) is not None  # type: ignore[arg-type]
+    assert web.site.buildProtocol(Address(PEER)) is not None  # type: ignore[arg-type]
 
 
-def test_siteThatCloses(web: Fixture) -> None:
-    client = Client(web.site)
+def test_siteThatCloses(web: WebWorld) -> None:
+    client = Client(web.site, PEER)
     gone: list[None] = []
     web.site.closeWhenIdle().addCallback(gone.append)
     assert client.isClosed
     assert gone == []
     client.channel.connectionLost()
     assert gone == [None]
-    assert web.site.buildProtocol(Address()) is None  # type: ignore[arg-type]
+    assert web.site.buildProtocol(Address(PEER)) is None  # type: ignore[arg-type]

@@ -5,7 +5,7 @@
 # No service is started: a policy-rc.d that says no stands there while apt works, unless the machine has its own.
 set -eu
 
-clients="swaks msmtp curl mutt neomutt isync offlineimap3 getmail6 fetchmail mpop mblaze s-nail ca-certificates"
+clients="chromium swaks msmtp curl mutt neomutt isync offlineimap3 getmail6 fetchmail mpop mblaze s-nail ca-certificates"
 faults="gcc libc6-dev mount procps iproute2 nftables"
 bench="postfix dovecot-core dovecot-lmtpd dovecot-pop3d dovecot-imapd openssl"
 

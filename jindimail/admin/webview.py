@@ -1,0 +1,383 @@
+"""
+The status page as tables, cells and lines: what is shown where, in which words and tones. Pure.
+
+The page that the server writes (webpage.py) and the script that refreshes it (static/status.js) draw the same view, so that what is said, and how,
+stands here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from jindimail.admin.webhistory import SLOT_SECONDS, SLOTS_MAX, Classes, Slot, share, together
+from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, leaderOf, ledBuckets
+from jindimail.model import BUCKET_COUNT, bucketGroup
+
+GOOD, WARN, BAD, QUIET = "good", "warn", "bad", "quiet"
+COLOURS = 12  # of nodes in the map; a thirteenth has that of the first, and its own number
+EVENTS_SHOWN = 40
+RECENT_SLOTS = 6  # what "now" means: the last half minute
+CHART_HEIGHT = 40
+MINUTES = SLOTS_MAX * SLOT_SECONDS // 60
+
+NODE_COLUMNS = (
+    "Node",
+    "State",
+    "Load",
+    "Loop lag",
+    "Commit",
+    "Free space",
+    "Leads",
+    "Replicas",
+    "Sessions",
+    "Messages/s",
+)
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A number at the top of the page."""
+
+    id: str
+    label: str
+    value: str
+    note: str = ""
+    tone: str = GOOD
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of a table: a text, perhaps with a note, and a bar of 0 to 1."""
+
+    text: str
+    note: str = ""
+    tone: str = ""
+    bar: float | None = None
+
+
+class BucketCell(msgspec.Struct, frozen=True, kw_only=True):
+    """A bucket in the map: the number of its leader, and what is said about it."""
+
+    text: str
+    title: str
+    colour: int | None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a chart, as points of an SVG polyline in SLOTS_MAX by CHART_HEIGHT."""
+
+    label: str
+    points: str
+
+
+class Chart(msgspec.Struct, frozen=True, kw_only=True):
+    """A chart over the last minutes."""
+
+    id: str
+    title: str
+    top: str
+    words: str
+    lines: tuple[Line, ...]
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event."""
+
+    time: str
+    iso: str
+    node: str
+    text: str
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole page."""
+
+    title: str
+    asked: str
+    time: str
+    alerts: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    nodes: tuple[tuple[Cell, ...], ...]
+    legend: tuple[BucketCell, ...]
+    buckets: tuple[BucketCell, ...]
+    charts: tuple[Chart, ...]
+    events: tuple[EventRow, ...]
+
+
+def viewOf(array: ArrayStatus) -> View:
+    """The page of an array."""
+    until = int(array.seconds // SLOT_SECONDS) - 1
+    slots = together((status.slots for status in array.nodes), until)
+    leaders = leaderOf(array)
+    leaderless = sum(bucketGroup(bucket) not in leaders for bucket in range(BUCKET_COUNT))
+    places = _places(array)
+    return View(
+        title=f"{len(places)} nodes" if len(places) > 1 else "one node",
+        asked=array.asked,
+        time=_time(array.seconds),
+        alerts=_alerts(array, leaderless),
+        figures=_figures(array, slots, leaderless),
+        nodes=tuple(_rows(array, until)),
+        legend=_legend(array, places),
+        buckets=tuple(_bucket(bucket, leaders, places) for bucket in range(BUCKET_COUNT)),
+        charts=_charts(slots),
+        events=_events(array.nodes),
+    )
+
+
+# --- the top -----------------------------------------------------------------------------------------------
+
+
+def _alerts(array: ArrayStatus, leaderless: int) -> tuple[str, ...]:
+    """What somebody should look at, in sentences."""
+    found = [f"{each.node} does not answer." for each in array.silent]
+    if leaderless:
+        found.append(f"{_count(leaderless, 'bucket')} without a leader: mail for their users waits.")
+    for status in array.nodes:
+        if status.storage == "no_bodies":
+            found.append(f"{status.node} has less than 10 % free space and takes no new messages.")
+        elif status.storage == "only_expunges":
+            found.append(f"{status.node} has less than 5 % free space: only expunges are possible there.")
+        if status.state != "serving":
+            found.append(f"{status.node} is {status.state}.")
+        away = [name for name in status.peersDown if name not in {each.node for each in array.silent}]
+        if away:
+            found.append(f"{status.node} has no connection to {', '.join(away)}.")
+    versions = sorted({status.version for status in array.nodes})
+    if len(versions) > 1:
+        found.append(f"Versions differ: {', '.join(versions)}.")
+    return tuple(found)
+
+
+def _figures(array: ArrayStatus, slots: Sequence[Slot], leaderless: int) -> tuple[Figure, ...]:
+    recent = slots[-RECENT_SLOTS:]
+    answering, known = len(array.nodes), len(array.nodes) + len(array.silent)
+    delivery = [slot.delivery for slot in recent]
+    commit = [slot.commit for slot in recent]
+    sessions = sum(sum(status.sessions.values()) for status in array.nodes)
+    owed = [status.copiesOwed for status in array.nodes if status.copiesOwed is not None]
+    waiting = sum(status.waiting for status in array.nodes)
+    return (
+        Figure(
+            id="nodes",
+            label="Nodes",
+            value=f"{answering} of {known}" if known > 1 else "1",
+            note="answer" if known > 1 else "alone",
+            tone=GOOD if answering == known else BAD,
+        ),
+        Figure(
+            id="buckets",
+            label="Buckets led",
+            value=str(BUCKET_COUNT - leaderless),
+            note=f"of {BUCKET_COUNT}" + (f", {_count(waiting, 'proposal')} waiting" if waiting else ""),
+            tone=BAD if leaderless else GOOD,
+        ),
+        Figure(
+            id="copies",
+            label="Copies owed",
+            value=str(sum(owed)) if owed else "–",
+            tone=WARN if sum(owed) else GOOD,
+        ),
+        Figure(id="rate", label="Messages/s", value=_rate(recent), note="filed, last 30 s"),
+        Figure(
+            id="delivery",
+            label="Delivery",
+            value=_milliseconds(delivery, 0.5),
+            note=f"99 %: {_milliseconds(delivery, 0.99)}",
+        ),
+        Figure(
+            id="commit",
+            label="Commit",
+            value=_milliseconds(commit, 0.5),
+            note=f"99 %: {_milliseconds(commit, 0.99)}",
+        ),
+        Figure(id="sessions", label="Sessions", value=str(sessions), note=_sessionWords(array.nodes)),
+    )
+
+
+def _sessionWords(nodes: Iterable[NodeStatus]) -> str:
+    sums: dict[str, int] = {}
+    for status in nodes:
+        for protocol, count in status.sessions.items():
+            sums[protocol] = sums.get(protocol, 0) + count
+    return ", ".join(f"{count} {protocol}" for protocol, count in sorted(sums.items()))
+
+
+# --- the nodes ---------------------------------------------------------------------------------------------
+
+
+def _rows(array: ArrayStatus, until: int) -> Iterable[tuple[Cell, ...]]:
+    rows = {status.number: _row(status, until) for status in array.nodes}
+    rows |= {silent.number: _silentRow(silent) for silent in array.silent}
+    return (row for _, row in sorted(rows.items()))
+
+
+def _row(status: NodeStatus, until: int) -> tuple[Cell, ...]:
+    recent = together([status.slots], until)[-RECENT_SLOTS:]
+    used = 1 - status.freeOctets / status.sizeOctets if status.sizeOctets else None
+    load = status.cpuShare if status.load is None else status.load
+    return (
+        Cell(text=status.node, note=f"{status.version}, start {status.incarnation}"),
+        Cell(
+            text=status.state,
+            note=f"for {_duration(status.uptimeSeconds)}" + (", witness" if not status.weight else ""),
+            tone=GOOD if status.state == "serving" else WARN,
+        ),
+        Cell(text=f"{load:.0%}", note=f"{_octets(status.residentOctets)} memory", bar=min(1.0, load)),
+        Cell(text=_milliseconds([slot.lag for slot in recent], 0.99), note="99 %"),
+        Cell(
+            text=_milliseconds([slot.commit for slot in recent], 0.5),
+            note=f"99 %: {_milliseconds([slot.commit for slot in recent], 0.99)}",
+        ),
+        Cell(
+            text=_octets(status.freeOctets),
+            note=f"of {_octets(status.sizeOctets)}",
+            tone={"plenty": "", "no_bodies": WARN}.get(status.storage, BAD),
+            bar=used,
+        ),
+        Cell(text=str(ledBuckets(status)), note="buckets"),
+        Cell(
+            text=str(status.replicas),
+            note=f"{status.leaderless} leaderless" if status.leaderless else "",
+            tone=WARN if status.leaderless else "",
+        ),
+        Cell(text=str(sum(status.sessions.values()))),
+        Cell(text=_rate(recent)),
+    )
+
+
+def _silentRow(silent: SilentNode) -> tuple[Cell, ...]:
+    empty = Cell(text="–", tone=QUIET)
+    name, state = Cell(text=silent.node), Cell(text="no answer", note=f"array: {silent.state}", tone=BAD)
+    return (name, state, *([empty] * (len(NODE_COLUMNS) - 2)))
+
+
+# --- the map -----------------------------------------------------------------------------------------------
+
+
+def _places(array: ArrayStatus) -> dict[str, tuple[int, int]]:
+    """Each node's number and colour, by name."""
+    known = {status.number: status.node for status in array.nodes}
+    known |= {silent.number: silent.node for silent in array.silent}
+    return {name: (number, place % COLOURS) for place, (number, name) in enumerate(sorted(known.items()))}
+
+
+def _legend(array: ArrayStatus, places: dict[str, tuple[int, int]]) -> tuple[BucketCell, ...]:
+    led = {status.node: ledBuckets(status) for status in array.nodes}
+    return tuple(
+        BucketCell(
+            text=str(number), title=f"{name} leads {_count(led.get(name, 0), 'bucket')}", colour=colour
+        )
+        for name, (number, colour) in places.items()
+    )
+
+
+def _bucket(bucket: int, leaders: dict[int, str], places: dict[str, tuple[int, int]]) -> BucketCell:
+    leader = leaders.get(bucketGroup(bucket))
+    if leader is None:
+        return BucketCell(text="–", title=f"bucket {bucket}: no leader", colour=None)
+    number, colour = places[leader]
+    return BucketCell(text=str(number), title=f"bucket {bucket}: {leader}", colour=colour)
+
+
+# --- over time ---------------------------------------------------------------------------------------------
+
+
+def _charts(slots: Sequence[Slot]) -> tuple[Chart, ...]:
+    rates = [slot.filed / SLOT_SECONDS for slot in slots]
+    return (
+        _chart("rateChart", "Messages filed per second", [("messages/s", rates)], _number),
+        _chart("deliveryChart", "Delivery time", _parts(slots, lambda slot: slot.delivery), _seconds),
+        _chart("commitChart", "Commit time", _parts(slots, lambda slot: slot.commit), _seconds),
+    )
+
+
+def _parts(slots: Sequence[Slot], of: Callable[[Slot], Classes]) -> list[tuple[str, list[float]]]:
+    half = [share([of(slot)], 0.5) for slot in slots]
+    most = [share([of(slot)], 0.99) for slot in slots]
+    return [("half within", half), ("99 % within", most)]
+
+
+def _chart(
+    name: str, title: str, lines: Sequence[tuple[str, Sequence[float]]], written: Callable[[float], str]
+) -> Chart:
+    top = max((max(values) for _, values in lines), default=0.0)
+    words = "; ".join(
+        f"{label}: now {written(values[-1])}, most {written(max(values))}" for label, values in lines
+    )
+    return Chart(
+        id=name,
+        title=title,
+        top=written(top),
+        words=f"{title}, last {MINUTES} minutes. {words}",
+        lines=tuple(Line(label=label, points=_points(values, top)) for label, values in lines),
+    )
+
+
+def _points(values: Sequence[float], top: float) -> str:
+    scale = (CHART_HEIGHT - 1) / top if top else 0.0
+    return " ".join(f"{x},{CHART_HEIGHT - value * scale:.1f}" for x, value in enumerate(values))
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+def _events(nodes: Iterable[NodeStatus]) -> tuple[EventRow, ...]:
+    """The latest first; what several nodes saw in the same words is told once."""
+    seen: dict[tuple[str, int], EventRow] = {}
+    found = sorted((event for status in nodes for event in status.events), key=lambda event: -event.seconds)
+    for event in found:
+        row = EventRow(time=_time(event.seconds), iso=_iso(event.seconds), node=event.node, text=event.text)
+        seen.setdefault((event.text, event.seconds // 5), row)
+    return tuple(seen.values())[:EVENTS_SHOWN]
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def _rate(slots: Sequence[Slot]) -> str:
+    return _number(sum(slot.filed for slot in slots) / (len(slots) * SLOT_SECONDS))
+
+
+def _seconds(value: float) -> str:
+    if value >= 1:
+        return f"{value:.1f} s"
+    return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
+
+
+def _milliseconds(classes: Iterable[Classes], part: float) -> str:
+    value = share(classes, part)
+    return _seconds(value) if value else "–"
+
+
+def _octets(octets: int) -> str:
+    value, unit = float(octets), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+
+
+def _duration(seconds: int) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
