@@ -90,8 +90,15 @@ class IStateMachine(Interface):
         @raise Corrupt: what it needs is damaged or missing.
         """
 
-    def encode(entry: Any) -> Any:
-        """An entry's octets, as they stand in the log."""
+    def encode(entry: Any, keepers: Any = ()) -> Any:
+        """An entry's octets, as they stand in the log; of a delivery, with the nodes that keep its body."""
+
+    def decode(octets: bytes) -> Any:
+        """
+        An entry.
+
+        @raise Corrupt: it is none of a known kind.
+        """
 
 
 class IGroups(Interface):
@@ -143,7 +150,8 @@ class IBuckets(Interface):
         """
         Awaitable `Outcome` (mailbox/outcomes.py) of an entry (mailbox/entries.py), committed and applied.
 
-        `body` (`model.Body`) is kept by the `Deliver` entry's keepers before the entry is proposed.
+        `body` (`model.Body`) is that of a `Deliver` entry, whose keepers are settled here: it is durable at each before the
+        entry is proposed.
         """
 
     def query(bucket: Any, query: Any, fresh: bool = False) -> Any:
@@ -163,9 +171,6 @@ class IBuckets(Interface):
 
     def followTopic(topic: Any, listener: Any) -> Any:
         """Like `follow`, for any event's topic (`("domains",)`, `("names", bucket, accountId)`, …)."""
-
-    def keepers(bucket: int) -> Any:
-        """The node numbers that shall keep a new body of this bucket."""
 
     def led() -> Any:
         """The buckets that this node leads now, ascending."""

@@ -66,11 +66,4 @@ class SetWish(ArrayEntry, frozen=True, kw_only=True, tag=64):
     learners: tuple[int, ...] = ()
 
 
-class SetArraySetting(ArrayEntry, frozen=True, kw_only=True, tag=65):
-    """One of the settings that the array goes by (settings.py), within its bounds."""
-
-    name: str
-    value: int
-
-
-AnyArrayEntry = SetAuthority | AddInvite | AdmitNode | SetNode | SetWish | SetArraySetting
+AnyArrayEntry = SetAuthority | AddInvite | AdmitNode | SetNode | SetWish

@@ -16,8 +16,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
+from jindimail.cluster.reading import Reading
 from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup
@@ -47,14 +49,18 @@ class Buckets:
         node: int,
         incarnation: int,
         elsewhere: Elsewhere | None = None,
+        delivering: Delivering | None = None,
+        reading: Reading | None = None,
     ) -> None:
-        """@param elsewhere: how other nodes are asked; without it there are none."""
+        """@param elsewhere, delivering, reading: how other nodes are asked; without them there are none."""
         self.node = node
         self.incarnation = incarnation
         self._groups = groups
         self._store = store
         self._machine = machine
         self._elsewhere = elsewhere
+        self._delivering = delivering
+        self._reading = reading
         self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
         self._followers = Followers()
         groups.listen(self._committed)
@@ -68,14 +74,23 @@ class Buckets:
             if self._elsewhere is None or self._groups.isAlone(group):
                 return self._groups.propose(group, self._machine.encode(entry))  # type: ignore[no-any-return]
             return Deferred.fromCoroutine(self._elsewhere.propose(group, entry))
-        octets = self._machine.encode(entry)
+        assert bucket is not None
         if not self.maySpool():
             return _refused(StorageFull())
-        assert bucket is not None
+        if not self._keepsAlone(bucket, group):
+            assert self._delivering is not None
+            return Deferred.fromCoroutine(self._delivering.deliver(bucket, entry, body))
+        octets = self._machine.encode(entry, (self.node,))
         if body.size <= RIDING_OCTETS_MAX:
             whole = b"".join(body.source.pieces(RIDING_OCTETS_MAX))
             return self._groups.propose(group, octets, partial(_putWhole, bucket, body.bodyId, whole))  # type: ignore[no-any-return]
         return Deferred.fromCoroutine(self._proposeAfterBody(bucket, octets, body))
+
+    def _keepsAlone(self, bucket: int, group: int) -> bool:
+        """Whether this node alone has the bucket, and is to keep its bodies: then a body rides in its entry's transaction."""
+        if self._delivering is None:
+            return True
+        return self._groups.isAlone(group) and self._delivering.placing.keepsAlone(bucket)
 
     async def _proposeAfterBody(self, bucket: int, octets: bytes, body: Body) -> Any:
         """Body first (design §6): its pieces are on disk before the entry that names this keeper is proposed."""
@@ -109,6 +124,8 @@ class Buckets:
     def _answered(self, bucket: int | None, query: Any) -> Deferred[Any]:
         try:
             return succeed(self._answer(bucket, query))
+        except Corrupt as problem:
+            return self._readElsewhere(bucket, query, problem)
         except JindimailError as error:
             return _refused(error)
 
@@ -128,9 +145,35 @@ class Buckets:
         """This node has no replica, or one that is behind what was seen: wait for it a moment, then ask elsewhere."""
         assert self._elsewhere is not None
         group = groupOf(bucket)
+        if self._isOfOctets(query):
+            return await self._readOctets(bucket, query)
         if self._groups.appliedIndex(group) and await self._elsewhere.caughtUp(group):
             return await self.query(bucket, query, fresh)
         return await self._elsewhere.query(group, query, fresh=fresh)
+
+    # --- octets
+
+    def _isOfOctets(self, query: Any) -> bool:
+        return self._elsewhere is not None and self._elsewhere.wire.bodyQuery(query) is not None
+
+    def _readElsewhere(self, bucket: int | None, query: Any, problem: Corrupt) -> Deferred[Any]:
+        """This node has no sound copy of a body: another keeper may."""
+        if not self._isOfOctets(query):
+            return _refused(problem)
+        return Deferred.fromCoroutine(self._readOctets(bucket, query))
+
+    async def _readOctets(self, bucket: int | None, query: Any) -> bytes:
+        assert self._elsewhere is not None and self._reading is not None and bucket is not None
+        wire = self._elsewhere.wire
+        find = wire.bodyQuery(query)
+        found = await self.query(bucket, find)
+        if found is None:
+            raise Corrupt("body or prefix unknown")
+        ahead, low, high = wire.portionOf(query, found)
+        octets = await self._reading.read(
+            bucket, find.bodyId, found.size, found.digest, found.keepers, low, high
+        )
+        return bytes(ahead + octets)
 
     # --- following
 
@@ -146,10 +189,6 @@ class Buckets:
         self._followers.tell(dict.fromkeys(event.topic for event in events))
 
     # --- bodies
-
-    def keepers(self, bucket: int) -> tuple[int, ...]:
-        """See `IBuckets`."""
-        return (self.node,)
 
     def led(self) -> Iterator[int]:
         """See `IBuckets`."""

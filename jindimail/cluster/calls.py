@@ -49,9 +49,26 @@ class QueryAnswer(Call, frozen=True, gc=False):
     answer: bytes
 
 
+NOT_KEPT, KEPT, ARRIVING = (
+    0,
+    1,
+    2,
+)  # what the ingress has of the body: nothing, a durable copy, one that it will tell of
+
+
+class Delivery(Call, frozen=True, gc=False):
+    """A delivery for its bucket's leader: the entry, whose keepers the leader settles, and the body, if it is not streamed."""
+
+    entry: bytes
+    octets: bytes
+    ingress: int
+    keeps: int
+    attempt: int  # under which the ingress tells that its copy is durable
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Call], Any] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Errand, Report, QueryCall, QueryAnswer)
+    kind: msgspec.msgpack.Decoder(kind) for kind in (Errand, Report, Delivery, QueryCall, QueryAnswer)
 }
 
 

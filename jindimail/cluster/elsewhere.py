@@ -25,13 +25,32 @@ MEMBER_LAG_SECONDS = 0.5  # another node's so long for the one that is asked
 class IWire(Protocol):
     """Entries, queries, answers and outcomes as octets (mailbox/wire.py)."""
 
-    def encodeQuery(self, query: Any) -> bytes: ...
-    def decodeQuery(self, octets: bytes) -> Any: ...
-    def encodeAnswer(self, answer: Any) -> bytes: ...
-    def decodeAnswer(self, query: Any, octets: bytes) -> Any: ...
-    def encodeOutcome(self, outcome: Any) -> bytes: ...
-    def decodeOutcome(self, octets: bytes) -> Any: ...
-    def repeatable(self, entry: Any, requestId: bytes) -> bytes: ...
+    def encodeQuery(self, query: Any) -> bytes:
+        """A query's octets."""
+
+    def decodeQuery(self, octets: bytes) -> Any:
+        """A query."""
+
+    def encodeAnswer(self, answer: Any) -> bytes:
+        """An answer's octets."""
+
+    def decodeAnswer(self, query: Any, octets: bytes) -> Any:
+        """The answer of a query."""
+
+    def encodeOutcome(self, outcome: Any) -> bytes:
+        """An outcome's octets."""
+
+    def decodeOutcome(self, octets: bytes) -> Any:
+        """An outcome."""
+
+    def repeatable(self, entry: Any, requestId: bytes) -> bytes:
+        """An entry's octets, in a form that may be proposed twice."""
+
+    def bodyQuery(self, query: Any) -> Any:
+        """The query that tells where the octets are that another asks for; None: it asks for none."""
+
+    def portionOf(self, query: Any, body: Any) -> tuple[bytes, int, int]:
+        """What is asked of a body that was found: octets ahead of it, and its range."""
 
 
 class Elsewhere:
@@ -39,6 +58,7 @@ class Elsewhere:
     This node's share in what nodes ask each other about buckets.
 
     @ivar router: finds whom to ask.
+    @ivar wire: what crosses, as octets.
     """
 
     def __init__(
@@ -56,7 +76,7 @@ class Elsewhere:
         self._groups = groups
         self._store = store
         self._machine = machine
-        self._wire = wire
+        self.wire = wire
         self._clock = clock
         self._life: bytes = router.node.to_bytes(4, "big") + incarnation.to_bytes(4, "big")
         self._requests = count(1)
@@ -67,7 +87,7 @@ class Elsewhere:
 
     async def propose(self, group: int, entry: Any) -> Any:
         """The outcome of an entry that its group's leader proposed; tried again until it is known."""
-        octets = self._wire.repeatable(entry, self._newRequestId(entry.seconds))
+        octets = self.wire.repeatable(entry, self._newRequestId(entry.seconds))
         askOther = self.router.call(PROPOSE, group, octets)
 
         def ask(node: int, mayPass: bool, seconds: float) -> Deferred[Any]:
@@ -80,7 +100,7 @@ class Elsewhere:
         """An errand's answer, from here or from elsewhere, as an outcome."""
         if isinstance(answer, Report):
             assert answer.words is not None
-            return self._wire.decodeOutcome(answer.words)
+            return self.wire.decodeOutcome(answer.words)
         return answer
 
     def _newRequestId(self, seconds: int) -> bytes:
@@ -89,8 +109,8 @@ class Elsewhere:
 
     async def query(self, group: int, query: Any, *, fresh: bool) -> Any:
         """A query's answer, from any member that can give it."""
-        octets = await self.router.query(group, self._wire.encodeQuery(query), fresh=fresh)
-        return self._wire.decodeAnswer(query, octets)
+        octets = await self.router.query(group, self.wire.encodeQuery(query), fresh=fresh)
+        return self.wire.decodeAnswer(query, octets)
 
     async def caughtUp(self, group: int, index: int = 0, seconds: float = LAG_SECONDS) -> bool:
         """Whether this node's replica comes to have applied an index, or what was seen of the group, soon."""
@@ -111,7 +131,7 @@ class Elsewhere:
 
     async def _carry(self, group: int, entry: bytes) -> bytes:
         outcome: Any = await self._groups.propose(group, entry)
-        return self._wire.encodeOutcome(outcome)
+        return self.wire.encodeOutcome(outcome)
 
     async def _answer(self, call: QueryCall, seconds: float) -> QueryAnswer:
         """
@@ -127,8 +147,8 @@ class Elsewhere:
             patience = min(seconds / 2, MEMBER_LAG_SECONDS)
             if not applied or not await self.caughtUp(group, call.minIndex, patience):
                 raise Unavailable("no replica here, or one that is behind")
-        query = self._wire.decodeQuery(call.query)
+        query = self.wire.decodeQuery(call.query)
         index = self._groups.appliedIndex(group)
         with self._store.read() as rows:
             answer = self._machine.answer(rows, group, query)
-        return QueryAnswer(index, self._wire.encodeAnswer(answer))
+        return QueryAnswer(index, self.wire.encodeAnswer(answer))

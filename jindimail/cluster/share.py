@@ -7,7 +7,7 @@ and chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,28 +17,27 @@ from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.counters import BucketCounters
-from jindimail.cluster.damage import Damage, Scrub
+from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
 from jindimail.cluster.gossip import Gossip
 from jindimail.cluster.governing import Governing
 from jindimail.cluster.load import Report
-from jindimail.cluster.mending import Mending
 from jindimail.cluster.operations import Operations
+from jindimail.cluster.placing import Placing
+from jindimail.cluster.reading import Reading
 from jindimail.cluster.router import Router
 from jindimail.cluster.spill import candidates, spreadOf
 from jindimail.cluster.stepping import Stepping
-from jindimail.cluster.sweeping import Sweeping
+from jindimail.cluster.streams import Streams
 from jindimail.cluster.tending import Tending
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups
-from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
+from jindimail.replication.nodemessages import AskBody, BodyPut, PutBody, TellBody
 from jindimail.replication.outputs import Settings
-from jindimail.replication.repair import IBodyEntries, Repair
-from jindimail.replication.sweep import Sweep
 from jindimail.replication.transfers import SnapshotPlace
 
 
@@ -65,6 +64,7 @@ class Share:
 
     @ivar groups: its replicas.
     @ivar buckets: all buckets, wherever they are.
+    @ivar reading: bodies, wherever they are kept.
     @ivar events: what happened to the array, as seen here.
     @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
@@ -80,7 +80,6 @@ class Share:
         incarnation: int,
         draw: Callable[[int, int], int],
         wire: IWire,
-        bodyEntries: IBodyEntries,
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
         seconds: Callable[[], float] | None = None,
@@ -92,7 +91,6 @@ class Share:
         """
         @param draw: gives an integer between its arguments, both included.
         @param wire: entries, queries, answers and outcomes as octets (`jindimail.mailbox.wire`).
-        @param bodyEntries: the entries about bodies, encoded (`jindimail.mailbox.bodyentries`).
         @param place: where snapshots are made; without it, in memory.
         @param seconds: the wall clock; without it, `clock` is one.
         @param numbers: of all groups of the array.
@@ -124,23 +122,8 @@ class Share:
             membersOf=self.userMap.membersOf,
             counters=self.counters,
         )
-        elsewhere = Elsewhere(
-            router=self.router,
-            groups=self.groups,
-            store=store,
-            machine=machine,
-            wire=wire,
-            clock=clock,
-            incarnation=incarnation,
-        )
-        self.buckets = Buckets(
-            groups=self.groups,
-            store=store,
-            machine=machine,
-            node=links.node,
-            incarnation=incarnation,
-            elsewhere=elsewhere,
-        )
+        self.streams = Streams(clock=clock, links=links)
+        self.buckets = self._buckets(clock, store, machine, wire, incarnation)
         self.operations = Operations(
             node=links.node,
             arrayId=arrayId,
@@ -160,48 +143,62 @@ class Share:
             freeShare=freeShare,
             describe=self._described,
         )
-        self._keepBodies(clock, store, bodyEntries, seconds or clock.seconds, len(numbers) - 1)
         self._tend(clock, store, machine, seconds or clock.seconds, numbers)
 
-    def _keepBodies(
+    def _buckets(
         self,
         clock: IReactorTime,
         store: IStore,
-        entries: IBodyEntries,
-        seconds: Callable[[], float],
-        buckets: int,
-    ) -> None:
-        """What restores, mends and sweeps copies of bodies."""
-        groups, userMap, node = self.groups, self.userMap, self.links.node
-        sweep = Sweep(
-            groups=groups, store=store, copies=self.copies, entries=entries, node=node, send=groups.send
-        )
-        groups.attend((AskKept, TellKept), sweep.received)
-        self.mending = Mending(
-            clock=clock,
+        machine: IStateMachine,
+        wire: IWire,
+        incarnation: int,
+    ) -> Buckets:
+        """The buckets, here and elsewhere, and their bodies."""
+        links, groups, userMap = self.links, self.groups, self.userMap
+        elsewhere = Elsewhere(
+            router=self.router,
             groups=groups,
+            store=store,
+            machine=machine,
+            wire=wire,
+            clock=clock,
+            incarnation=incarnation,
+        )
+        placing = Placing(
+            clock=clock,
+            links=links,
+            groups=groups,
+            store=store,
+            machine=machine,
+            copies=self.copies,
             userMap=userMap,
-            events=self.events,
-            repair=Repair(groups=groups, store=store, copies=self.copies, entries=entries, node=node),
             candidates=self.candidates,
-            load=self.gossip.ownLoad,
-            seconds=seconds,
+            counters=self.counters,
         )
-        self.damage = Damage(
-            links=self.links, groups=groups, userMap=userMap, events=self.events, mending=self.mending
-        )
-        self._sweeping = Sweeping(
-            clock=clock,
+        delivering = Delivering(
             groups=groups,
-            userMap=userMap,
-            events=self.events,
-            sweep=sweep,
-            buckets=buckets,
-            seconds=seconds,
+            store=store,
+            machine=machine,
+            wire=wire,
+            router=self.router,
+            streams=self.streams,
+            placing=placing,
         )
-        self._scrub = Scrub(
-            clock=clock, store=store, userMap=userMap, buckets=buckets, report=self.damage.report
+        self.reading = Reading(links=links, copies=self.copies, counters=self.counters)
+        self.reading.damaged.append(self._damaged)
+        return Buckets(
+            groups=groups,
+            store=store,
+            machine=machine,
+            node=links.node,
+            incarnation=incarnation,
+            elsewhere=elsewhere,
+            delivering=delivering,
+            reading=self.reading,
         )
+
+    def _damaged(self, bucket: int, bodyId: bytes, node: int) -> None:
+        self.events.add("bodyDamaged", bucket=bucket, body=bodyId.hex(), at=node)
 
     def _tend(
         self,
@@ -227,19 +224,12 @@ class Share:
             numbers=numbers,
             reports=self.gossip.fresh,
         )
-        self._parts = (
-            self._tending,
-            self._stepping,
-            self._governing,
-            self.gossip,
-            self.mending,
-            self._sweeping,
-            self._scrub,
-        )
+        self._parts = (self._tending, self._stepping, self._governing, self.gossip)
 
-    def candidates(self, bucket: int) -> tuple[int, ...]:
-        """The nodes to ask to keep a new body of a bucket, the best first (`spill`)."""
+    def candidates(self, bucket: int, first: Sequence[int] = ()) -> tuple[int, ...]:
+        """The nodes to ask to keep a new body of a bucket, the best first (`spill`); of equally good ones of its home, `first`."""
         home = self.userMap.home(bucket)
+        home = tuple(dict.fromkeys((*(node for node in first if node in home), *home)))
         others = [node for node in self.userMap.upAndFull() if node not in home]
         weights = {node: record.weight for node, record in self.userMap.nodes.items()}
         spread = spreadOf(bucket, others, self.userMap.settings.spread)
@@ -261,15 +251,8 @@ class Share:
             report,
             led=len(self._stepping.led),
             missing=self._stepping.missing,
-            owed=self.mending.owed,
-            moved=self.mending.moved,
-            holding=tuple((node, self._needs(node)) for node in self.userMap.draining()),
             revision=self.groups.appliedIndex(ARRAY_GROUP) or 0,
         )
-
-    def _needs(self, node: int) -> int:
-        """How many groups that are led here still need a node that is to be emptied."""
-        return self._stepping.needs(node) + self.mending.needs(node)
 
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""
@@ -287,5 +270,6 @@ class Share:
     def stop(self) -> Deferred[None]:
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
         self.router.stop()
+        self.streams.stop()
         self.untend()
         return self.groups.stop()

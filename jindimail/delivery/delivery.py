@@ -126,8 +126,7 @@ class Delivery:
     async def _file(
         self, bucket: int, filings: list[Filing], body: Body, summary: bytes, answers: Answers
     ) -> None:
-        keepers = self._buckets.keepers(bucket)
-        entry = deliverEntry(body, summary, tuple(filings), keepers, int(self._seconds()))
+        entry = deliverEntry(body, summary, tuple(filings), int(self._seconds()))
         try:
             outcome = await self._buckets.propose(bucket, entry, body)
         except JindimailError as error:

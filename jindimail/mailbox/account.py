@@ -162,8 +162,7 @@ class Account:
             flags=tuple(flags),
             internalSeconds=internalSeconds,
         )
-        keepers = self._buckets.keepers(self.bucket)
-        entry = deliverEntry(body, summaryOf(body), (filing,), keepers, self._now())
+        entry = deliverEntry(body, summaryOf(body), (filing,), self._now())
         outcome: Any = await self._propose(entry, body)
         filed = outcome.filings[0]
         if filed.refused:

@@ -17,6 +17,7 @@ from jindimail.mailbox.queries import (
     Answer,
     AnyQuery,
     Changes,
+    FoundBody,
     Leftovers,
     Mailboxes,
 )
@@ -224,25 +225,35 @@ def _readSummary(rows: IReadRows, bucket: int, query: queries.ReadSummary) -> Su
 
 def _readOctets(rows: IReadRows, bucket: int, query: queries.ReadOctets) -> bytes:
     """Octets of the prefix and then the body; a body read whole is verified against its digest (design §6)."""
-    start, stop = query.start, min(query.stop, query.start + OCTETS_PER_QUERY_MAX)
-    prefix = b""
-    if query.prefix:
-        found = rows.get(SUMMARY, prefixKey(bucket, query.bodyId, query.prefix))
-        if found is None:
-            raise Corrupt("prefix missing")
-        prefix = found
-    reference = rows.get(BODYREF, bodyrefKey(bucket, query.bodyId))
-    if reference is None:
-        raise Corrupt("body unknown")
-    body = decode(reference, BodyrefRecord)
-    offset = len(prefix)
-    low, high = max(0, start - offset), min(body.size, stop - offset)
+    body = _findBody(rows, bucket, query)
+    if body is None:
+        raise Corrupt("body or prefix unknown")
+    ahead, low, high = portionOf(query, body)
     octets = readOctets(rows, bucket, query.bodyId, low, high) if high > low else b""
-    if len(octets) != max(0, high - low):
+    if len(octets) != high - low:
         raise Corrupt("body incomplete")
     if low == 0 and high == body.size and digestOf(octets) != body.digest:
         raise Corrupt("body has another digest")
-    return prefix[start:stop] + octets if start < offset else octets
+    return ahead + octets if ahead else octets
+
+
+def portionOf(query: queries.ReadOctets, body: FoundBody) -> tuple[bytes, int, int]:
+    """What a query for octets asks of a message: octets of its prefix, and then a range of its body."""
+    start, stop = query.start, min(query.stop, query.start + OCTETS_PER_QUERY_MAX)
+    offset = len(body.prefix)
+    low = max(0, start - offset)
+    return body.prefix[start:stop], low, max(low, min(body.size, stop - offset))
+
+
+def _findBody(rows: IReadRows, bucket: int, query: queries.FindBody | queries.ReadOctets) -> FoundBody | None:
+    prefix: bytes | None = b""
+    if query.prefix:
+        prefix = rows.get(SUMMARY, prefixKey(bucket, query.bodyId, query.prefix))
+    reference = rows.get(BODYREF, bodyrefKey(bucket, query.bodyId))
+    if reference is None or prefix is None:
+        return None
+    body = decode(reference, BodyrefRecord)
+    return FoundBody(size=body.size, digest=body.digest, keepers=body.keepers, prefix=prefix)
 
 
 def _findLeftovers(rows: IKeys, bucket: int, query: queries.FindLeftovers) -> Leftovers:
@@ -331,6 +342,7 @@ _ANSWERS: dict[type[queries.Query], Callable[[IKeys, int, Any], Answer]] = {
     queries.ReadChanges: _readChanges,
     queries.ReadSummary: _readSummary,
     queries.ReadOctets: _readOctets,
+    queries.FindBody: _findBody,
     queries.FindLeftovers: _findLeftovers,
     queries.ListQueue: _listQueue,
     queries.ListDomains: _listDomains,

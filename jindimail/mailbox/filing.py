@@ -27,17 +27,15 @@ def summaryOf(body: Body) -> bytes:
     )
 
 
-def deliverEntry(
-    body: Body, summary: bytes, filings: tuple[Filing, ...], keepers: tuple[int, ...], seconds: int
-) -> Deliver:
-    """The entry that files a body; the body's id is its delivery's."""
+def deliverEntry(body: Body, summary: bytes, filings: tuple[Filing, ...], seconds: int) -> Deliver:
+    """The entry that files a body; the body's id is its delivery's. Who keeps it is settled when it is proposed."""
     return Deliver(
         seconds=seconds,
         deliveryId=body.bodyId,
         bodyId=body.bodyId,
         size=body.size,
         digest=body.digest,
-        keepers=keepers,
+        keepers=(),
         summary=summary,
         filings=filings,
     )

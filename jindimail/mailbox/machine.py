@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from zope.interface import implementer
 
 from jindimail.cluster.arrayentries import ArrayEntry
@@ -84,6 +85,10 @@ class MailMachine:
         """See `IStateMachine`."""
         return answer(rows, group - 1, query)
 
-    def encode(self, entry: entries.AnyEntry) -> bytes:
+    def encode(self, entry: entries.AnyEntry, keepers: Sequence[int] = ()) -> bytes:
         """See `IStateMachine`."""
-        return entries.encodeEntry(entry)
+        return entries.encodeEntry(replace(entry, keepers=tuple(keepers)) if keepers else entry)
+
+    def decode(self, octets: bytes) -> entries.AnyEntry:
+        """See `IStateMachine`."""
+        return entries.decodeEntry(octets)

@@ -111,6 +111,13 @@ class ReadOctets(Query, frozen=True, kw_only=True, tag=24):
     stop: int
 
 
+class FindBody(Query, frozen=True, kw_only=True, tag=27):
+    """Where the octets of a message are, and its prefix; answer `FoundBody | None`."""
+
+    bodyId: bytes
+    prefix: int
+
+
 class FindLeftovers(Query, frozen=True, kw_only=True, tag=25):
     """
     What was begun and not finished: bodies without a `bodyref` named between two times, and mailboxes and accounts
@@ -152,6 +159,7 @@ AnyQuery = (
     | ReadChanges
     | ReadSummary
     | ReadOctets
+    | FindBody
     | FindLeftovers
     | ListQueue
     | ListDomains
@@ -172,6 +180,15 @@ class Mailboxes(msgspec.Struct, frozen=True, kw_only=True):
 
     mailboxes: tuple[MailboxSummary, ...]
     subscriptions: tuple[str, ...]
+
+
+class FoundBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A body as the bucket knows it, and the octets that go before it for one recipient."""
+
+    size: int
+    digest: bytes
+    keepers: tuple[int, ...]
+    prefix: bytes
 
 
 class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +231,7 @@ Answer = (
     | Mailboxes
     | MailboxSummary
     | Changes
+    | FoundBody
     | Leftovers
     | SummaryRecord
     | DomainRecord

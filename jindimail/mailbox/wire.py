@@ -13,6 +13,7 @@ import msgspec
 from jindimail.cluster.membership import Answer as ArrayOutcome
 from jindimail.errors import Corrupt
 from jindimail.mailbox import queries
+from jindimail.mailbox.answer import portionOf as portionOf
 from jindimail.mailbox.outcomes import Outcome
 from jindimail.mailbox.repetition import repeatable as repeatable
 from jindimail.model import MailboxSummary, UidSet
@@ -31,6 +32,7 @@ _ANSWERS: dict[type[queries.Query], Any] = {
     queries.ReadChanges: queries.Changes,
     queries.ReadSummary: SummaryRecord | None,
     queries.ReadOctets: bytes,
+    queries.FindBody: queries.FoundBody | None,
     queries.FindLeftovers: queries.Leftovers,
     queries.ListQueue: tuple[queries.Queued, ...],
     queries.ListDomains: tuple[tuple[str, DomainRecord], ...],
@@ -85,6 +87,13 @@ def decodeAnswer(query: queries.AnyQuery, octets: bytes) -> Any:
     @raise Corrupt: it is no answer of this query.
     """
     return _decoded(_answerDecoders[type(query)], octets)
+
+
+def bodyQuery(query: queries.AnyQuery) -> queries.FindBody | None:
+    """What tells where the octets are that a query asks for; None if it asks for no octets."""
+    if isinstance(query, queries.ReadOctets):
+        return queries.FindBody(bodyId=query.bodyId, prefix=query.prefix)
+    return None
 
 
 def encodeOutcome(outcome: Outcome | ArrayOutcome) -> bytes:

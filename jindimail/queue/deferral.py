@@ -55,7 +55,7 @@ class Deferral:
                 bodyId=body.bodyId,
                 size=body.size,
                 digest=body.digest,
-                keepers=tuple(self._buckets.keepers(bucket)),
+                keepers=(),
                 summary=summary,
                 target=target,
                 sender=sender,

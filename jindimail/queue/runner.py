@@ -222,8 +222,7 @@ class QueueRunner:
         if summary is None:
             raise Corrupt("a queued body has no summary")
         filings = tuple(Filing(accountId=each.accountId, prefix=each.prefix) for each in row.record.waiting)
-        keepers = tuple(self._buckets.keepers(row.target))
-        entry = deliverEntry(body, encode(summary), filings, keepers, int(self._seconds()))
+        entry = deliverEntry(body, encode(summary), filings, int(self._seconds()))
         return await self._buckets.propose(row.target, entry, body)
 
     async def _fetched(self, bucket: int, row: Queued) -> Spooled:

@@ -8,24 +8,27 @@ slow is replaced by the next before the entry exists, since an entry names only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
-from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, FirstError, fail, gatherResults, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, Unavailable
 from jindimail.interfaces import IRows, IStore
 from jindimail.model import digestOf
 from jindimail.replication.nodemessages import AskBody, BodyPut, NodeMessage, PutBody, TellBody
-from jindimail.store.bodies import chunkCount
+from jindimail.replication.putting import Putting
+from jindimail.store.bodies import chunkCount, putBody
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 
-SLOW_SECONDS = 0.15  # then another keeper is tried besides
 PUT_SECONDS = 5.0
-GET_SECONDS = 2.0
+GET_SECONDS = 1.0
+SHY_SECONDS = 3.0  # for so long a node that was slow is the last to be asked
+ARRIVAL = -1  # in place of a chunk's number: the whole body
+EARLY_MAX = 4096
 CHUNKS_AHEAD = 16
 WAITING_MAX = 65_536
 
@@ -38,8 +41,32 @@ class NotKept(Corrupt):
     """A node does not keep the body that it was asked for, or keeps a damaged one."""
 
 
-class NoKeepers(Unavailable):
-    """Too few nodes could be made to keep a body."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a body that is put comes from: its chunks by number."""
+
+    size: int
+    chunk: Callable[[int], bytes]
+
+
+def ofOctets(octets: bytes) -> Source:
+    """A body in memory."""
+    if len(octets) <= CHUNK_OCTETS:
+        return Source(len(octets), lambda number: octets)
+    return Source(len(octets), lambda number: octets[number * CHUNK_OCTETS : (number + 1) * CHUNK_OCTETS])
+
+
+def ofStore(store: IStore, bucket: int, bodyId: bytes, size: int) -> Source:
+    """A body that this node keeps itself."""
+
+    def chunk(number: int) -> bytes:
+        with store.read() as rows:
+            octets: bytes | None = rows.get(BODY, chunkKey(bucket, bodyId, number))
+        if octets is None:
+            raise NotKept
+        return octets
+
+    return Source(size, chunk)
 
 
 class Copies:
@@ -58,6 +85,8 @@ class Copies:
         self._node = node
         self._send = send
         self._waiting: dict[Key, list[Deferred[Any]]] = {}
+        self._early: dict[Key, BodyPut] = {}
+        self._slow: dict[int, float] = {}
         self._suspects: set[tuple[int, bytes]] = set()
         self.placing: set[tuple[int, bytes]] = set()
         self._attempts = count(int(clock.seconds() * 1_000_000))  # not those of an earlier life
@@ -75,137 +104,155 @@ class Copies:
 
         @raise NoKeepers: not so many did within the deadline.
         """
-        kept: list[int] = []
-        running: dict[int, Deferred[None]] = {}
-        changed: list[Deferred[None]] = []
-        untried = list(candidates)
+        return await self.place(bucket, bodyId, ofOctets(octets), candidates, copies, {}, PUT_SECONDS)
 
-        def ended(result: Any, node: int) -> None:
-            del running[node]
-            if not isinstance(result, Failure):
-                kept.append(node)
-            if changed:
-                changed.pop().callback(None)
+    def place(
+        self,
+        bucket: int,
+        bodyId: bytes,
+        source: Source,
+        candidates: Sequence[int],
+        copies: int,
+        arriving: Mapping[int, Deferred[Any]],
+        seconds: float,
+    ) -> Deferred[tuple[int, ...]]:
+        """
+        Like `put`, of a body that some of the candidates have already, or are being sent by somebody else.
 
-        def begin() -> None:
-            node = untried.pop(0)
-            work = self._putAt(node, bucket, bodyId, octets)
-            running[node] = Deferred.fromCoroutine(work)
-            running[node].addBoth(ended, node)
+        @param arriving: for those, what fires when the body is durable there (`arrival`).
+        """
 
-        deadline = self._clock.seconds() + PUT_SECONDS
-        while len(kept) < copies:
-            while untried and len(kept) + len(running) < copies:
-                begin()
-            if not running and not untried:
-                break
-            if len(kept) >= copies:
-                break
-            wait = Deferred[None]()
-            changed[:] = [wait]
-            isSlow = await self._within(wait, min(SLOW_SECONDS, max(0.0, deadline - self._clock.seconds())))
-            if self._clock.seconds() >= deadline:
-                break
-            if isSlow and untried:
-                self.replaced += 1
-                begin()
-        changed.clear()
-        for work in list(running.values()):
-            work.cancel()
-        if len(kept) < copies:
-            raise NoKeepers(f"{len(kept)} of {copies} nodes keep the body")
-        return tuple(node for node in candidates if node in kept)
+        def begin(node: int) -> Deferred[Any]:
+            arrival = arriving.get(node)
+            return self._putAt(node, bucket, bodyId, source) if arrival is None else arrival
 
-    async def _within(self, wait: Deferred[None], seconds: float) -> bool:
-        """Wait for a change; True if it did not come in time."""
-        late: list[bool] = []
+        putting = Putting(
+            clock=self._clock, candidates=candidates, copies=copies, begin=begin, seconds=seconds
+        )
+        return putting.start().addBoth(self._placed, putting)
 
-        def passed() -> None:
-            late.append(True)
-            if not wait.called:
-                wait.callback(None)
+    def _placed(self, result: Any, putting: Putting) -> Any:
+        if putting.slow:
+            now = self._clock.seconds()
+            self.replaced += len(putting.slow)
+            self._slow.update(dict.fromkeys(putting.slow, now + SHY_SECONDS))
+        return result
 
-        call = self._clock.callLater(seconds, passed)
-        await wait
-        if call.active():
-            call.cancel()
-        return bool(late)
+    def isSlow(self, node: int) -> bool:
+        """Whether a node was too slow to be a keeper a moment ago."""
+        return self._slow.get(node, 0.0) > self._clock.seconds()
 
-    async def _putAt(self, node: int, bucket: int, bodyId: bytes, octets: bytes) -> None:
-        """Have one node keep a body; returns when it is durable there."""
-        chunks = chunkCount(len(octets))
+    def _putAt(self, node: int, bucket: int, bodyId: bytes, source: Source) -> Deferred[Any]:
+        """Have one node keep a body; fires when it is durable there."""
+        chunks = chunkCount(source.size)
+        self.puts += 1
+        if chunks > 1:
+            return Deferred.fromCoroutine(self._putChunks(node, bucket, bodyId, source, chunks))
+        if not chunks:
+            return succeed(None)
+        return self._putChunk(node, bucket, bodyId, 0, source.chunk(0), next(self._attempts))
+
+    async def _putChunks(self, node: int, bucket: int, bodyId: bytes, source: Source, chunks: int) -> None:
         attempt = next(self._attempts)
         for start in range(0, chunks, CHUNKS_AHEAD):
-            window = []
-            for number in range(start, min(chunks, start + CHUNKS_AHEAD)):
-                chunk = octets[number * CHUNK_OCTETS : (number + 1) * CHUNK_OCTETS]
-                window.append(self._putChunk(node, bucket, bodyId, number, chunk, attempt))
+            window = [
+                self._putChunk(node, bucket, bodyId, number, source.chunk(number), attempt)
+                for number in range(start, min(chunks, start + CHUNKS_AHEAD))
+            ]
             await _all(window)
-        self.puts += 1
 
     def _putChunk(
         self, node: int, bucket: int, bodyId: bytes, number: int, chunk: bytes, attempt: int
     ) -> Deferred[Any]:
         if node == self._node:
-            return self._write(bucket, bodyId, number, chunk)
-        answer = self._answer((BodyPut, node, bucket, bodyId, number, attempt), PUT_SECONDS)
+            return self.write(bucket, bodyId, number, chunk)
+        answer = self._answer((BodyPut, node, bucket, bodyId, number, attempt))
         self._send(node, PutBody(bucket, bodyId, number, chunk, attempt))
         return answer
 
-    def _write(self, bucket: int, bodyId: bytes, number: int, chunk: bytes) -> Deferred[Any]:
+    def write(self, bucket: int, bodyId: bytes, firstChunk: int, octets: bytes) -> Deferred[Any]:
+        """Keep octets of a body here, from a chunk on; fires when they are durable."""
+
         def job(rows: IRows) -> None:
-            rows.put(BODY, chunkKey(bucket, bodyId, number), chunk)
+            putBody(rows, bucket, bodyId, octets, firstChunk)
 
         self._suspects.discard((bucket, bodyId))
-        written: Deferred[Any] = self._store.write(job, len(chunk))
+        written: Deferred[Any] = self._store.write(job, len(octets))
         return written
+
+    # --- a body that another node keeps unasked
+
+    def newAttempt(self) -> int:
+        """The number under which this node will `tell` another that it keeps a body."""
+        return next(self._attempts)
+
+    def tell(self, node: int, bucket: int, bodyId: bytes, attempt: int, *, refused: bool = False) -> None:
+        """Tell a node that this one keeps a body durably; or that it does not."""
+        self._send(node, BodyPut(bucket, bodyId, ARRIVAL, refused, attempt))
+
+    def arrival(self, node: int, bucket: int, bodyId: bytes, attempt: int) -> Deferred[Any]:
+        """Fires when a node has told so, which it may have done already; whoever waits cancels it."""
+        key = BodyPut, node, bucket, bodyId, ARRIVAL, attempt
+        early = self._early.pop(key, None)
+        if early is None:
+            return self._answer(key)
+        return fail(Unavailable("refused")) if early.refused else succeed(early)
 
     # --- getting
 
     async def get(
-        self, bucket: int, bodyId: bytes, size: int, digest: bytes, keepers: Sequence[int]
+        self,
+        bucket: int,
+        bodyId: bytes,
+        size: int,
+        digest: bytes,
+        keepers: Sequence[int],
+        damaged: Callable[[int], object] = lambda node: None,
     ) -> bytes:
         """
         A whole body, verified, from the first keeper that has it; the nearest should stand first.
 
+        @param damaged: is told of keepers that have none, or a damaged one.
         @raise Corrupt: each keeper answered, and none has it sound.
         @raise Unavailable: some keeper did not answer.
         """
         problem: JindimailError = Corrupt("no keeper has the body")
         for node in keepers:
             try:
-                chunks = [
-                    await self.chunk(node, bucket, bodyId, number) for number in range(chunkCount(size))
-                ]
+                octets = await self._whole(node, bucket, bodyId, size)
             except NotKept:
+                damaged(node)
                 continue
             except JindimailError as error:
+                self._slow[node] = self._clock.seconds() + SHY_SECONDS
                 problem = error
                 continue
-            octets = b"".join(chunks)
             if len(octets) == size and digestOf(octets) == digest:
                 return octets
+            damaged(node)
         raise problem
 
-    async def chunk(self, node: int, bucket: int, bodyId: bytes, number: int) -> bytes:
-        """
-        One chunk of a body as one node has it.
+    async def _whole(self, node: int, bucket: int, bodyId: bytes, size: int) -> bytes:
+        chunks = chunkCount(size)
+        found: list[bytes] = []
+        for start in range(0, chunks, CHUNKS_AHEAD):
+            numbers = range(start, min(chunks, start + CHUNKS_AHEAD))
+            found += await _all([self.chunk(node, bucket, bodyId, number) for number in numbers])
+        return found[0] if len(found) == 1 else b"".join(found)
 
-        @raise NotKept: it has none.
-        @raise Unavailable: it does not answer.
+    def chunk(self, node: int, bucket: int, bodyId: bytes, number: int) -> Deferred[bytes]:
+        """
+        A Deferred of one chunk of a body as one node has it.
+
+        It fails with NotKept if the node has none, with Unavailable if it does not answer.
         """
         if node == self._node:
             with self._store.read() as rows:
                 octets: bytes | None = rows.get(BODY, chunkKey(bucket, bodyId, number))
-            if octets is None:
-                raise NotKept
-            return octets
+            return fail(NotKept()) if octets is None else succeed(octets)
         answer = self._answer((TellBody, node, bucket, bodyId, number, 0), GET_SECONDS)
         self._send(node, AskBody(bucket, bodyId, number))
-        told: TellBody = await answer
-        if told.missing:
-            raise NotKept
-        return told.octets
+        return answer.addCallback(_chunkTold)
 
     async def holds(self, node: int, bucket: int, bodyId: bytes, size: int) -> bool:
         """Whether a node still has a body's last chunk: asked before a stored outcome is repeated."""
@@ -233,7 +280,7 @@ class Copies:
 
     def _keep(self, node: int, message: PutBody) -> None:
         bucket, bodyId, number = message.bucket, message.bodyId, message.number
-        written = self._write(bucket, bodyId, number, message.octets)
+        written = self.write(bucket, bodyId, number, message.octets)
         written.addCallbacks(
             lambda _: self._send(node, BodyPut(bucket, bodyId, number, False, message.attempt)),
             lambda _: self._send(node, BodyPut(bucket, bodyId, number, True, message.attempt)),
@@ -252,24 +299,27 @@ class Copies:
 
     # --- answers
 
-    def _answer(self, key: Key, seconds: float) -> Deferred[Any]:
-        """What a node will answer; fails with OutcomeUnknown after a while."""
+    def _answer(self, key: Key, seconds: float = 0.0) -> Deferred[Any]:
+        """What a node will answer; fails with OutcomeUnknown after a while, if that is given, or is cancelled."""
         done: Deferred[Any] = Deferred(lambda cancelled: self._forget(key, cancelled))
         if len(self._waiting) >= WAITING_MAX:
             done.errback(Unavailable("too much under way"))
             return done
         self._waiting.setdefault(key, []).append(done)
-        call = self._clock.callLater(seconds, self._late, key, done)
-
-        def ended(result: Any) -> Any:
-            if call.active():
-                call.cancel()
-            return result
-
-        return done.addBoth(ended)
+        if seconds:
+            call = self._clock.callLater(seconds, self._late, key, done)
+            done.addBoth(_stopped, call)
+        return done
 
     def _answered(self, key: Key, message: BodyPut | TellBody) -> None:
-        for done in self._waiting.pop(key, []):
+        waiting = self._waiting.pop(key, None)
+        if waiting is None:
+            if isinstance(message, BodyPut) and message.number == ARRIVAL:
+                self._early[key] = message  # ahead of what announces it, on another channel
+                if len(self._early) > EARLY_MAX:
+                    del self._early[next(iter(self._early))]
+            return
+        for done in waiting:
             if isinstance(message, BodyPut) and message.refused:
                 done.errback(Unavailable("refused"))
             else:
@@ -287,9 +337,22 @@ class Copies:
             self._waiting.pop(key, None)
 
 
-async def _all(waits: list[Deferred[Any]]) -> None:
-    """Wait for all of them; the first failure ends it."""
+def _stopped(result: Any, call: IDelayedCall) -> Any:
+    if call.active():
+        call.cancel()
+    return result
+
+
+def _chunkTold(told: TellBody) -> bytes:
+    if told.missing:
+        raise NotKept
+    return told.octets
+
+
+async def _all(waits: list[Deferred[Any]]) -> list[Any]:
+    """What all of them give; the first failure ends it."""
     try:
-        await gatherResults(waits, consumeErrors=True)
+        found: list[Any] = await gatherResults(waits, consumeErrors=True)
     except FirstError as first:
         first.subFailure.raiseException()
+    return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from shutil import rmtree
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -20,16 +22,18 @@ from jindimail.mailbox.entries import ADD, CreateAccount, Deliver, Filing, SetDo
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Done, Filed, Refused
 from jindimail.mailbox.queries import FindMailbox, ListDomains, ReadChanges, ReadOctets, ReadRows
-from jindimail.model import BUCKET_COUNT, Body, bucketOf
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup, bucketOf
 from jindimail.replication.driver import Groups
 from jindimail.replication.durable import foundGroups
 from jindimail.store.environment import Environment, found
 from jindimail.store.space import Level, Space
 from jindimail.store.writer import Writer
+from tests.cluster.world import World
 
 ADDRESS = "a@example.org"
 BUCKET = bucketOf(ADDRESS)
 NOW = 1_800_000_000
+TURNS_MAX = 10_000
 
 
 class BucketsContract:
@@ -46,7 +50,7 @@ class BucketsContract:
             bodyId=body.bodyId,
             size=body.size,
             digest=body.digest,
-            keepers=self.buckets.keepers(BUCKET),
+            keepers=(),
             summary=b"summary",
             filings=(Filing(accountId=1),),
         )
@@ -65,6 +69,14 @@ class BucketsContract:
             uidValidity=NOW,
         )
         return self.buckets.propose(BUCKET, entry)
+
+    async def until(self, isSo: Callable[[], object]) -> None:
+        """A node that is not the one where it happens hears of it a little later."""
+        for _ in range(TURNS_MAX):
+            if isSo():
+                return
+            await deferLater(reactor, 0)
+        raise AssertionError("it never came")
 
     def test_itProvidesTheInterface(self) -> None:
         verifyObject(IBuckets, self.buckets)
@@ -101,7 +113,7 @@ class BucketsContract:
         heard: list[int] = []
         following = self.buckets.follow(BUCKET, inbox.mailboxId, lambda: heard.append(1))
         await self.deliver(1, b"x")
-        assert heard
+        await self.until(lambda: heard)
         changes = await self.buckets.query(BUCKET, ReadChanges(mailboxId=inbox.mailboxId, afterModSeq=1))
         assert len(changes.changes) == 1
         following.stop()
@@ -120,7 +132,7 @@ class BucketsContract:
         assert [name for name, _ in await self.buckets.query(None, ListDomains(), fresh=True)] == [
             "example.org"
         ]
-        assert heard
+        await self.until(lambda: heard)
         assert await self.buckets.propose(BUCKET, SetDomain(seconds=NOW, name="x.org")) == Refused(
             "notAllowed"
         )
@@ -167,3 +179,35 @@ class StoredBucketsTests(BucketsContract, TestCase):
     def fill(self) -> None:
         """Let there be no room."""
         self.space.level = Level.NO_BODIES
+
+
+class ArrayBucketsTests(BucketsContract):
+    """On a node of an array in memory, whose first three nodes have everything; its time passes with the reactor's turns."""
+
+    node: int
+
+    def setUp(self) -> None:
+        groups = ARRAY_GROUP, bucketGroup(BUCKET)
+        self.world = World(groups=groups)
+        self.world.found()
+        self.world.spread((1, 2, 3), groups, (4,))
+        self.buckets = self.world.shares[self.node].buckets
+        passing = LoopingCall(self.world.run, 0.002)
+        passing.start(0)
+        self.addCleanup(passing.stop)
+
+    def fill(self) -> None:
+        """Let there be no room."""
+        self.buckets._store.freeLevel = Level.NO_BODIES
+
+
+class LeadersBucketsTests(ArrayBucketsTests, TestCase):
+    """At the node that leads everything."""
+
+    node = 1
+
+
+class FollowersBucketsTests(ArrayBucketsTests, TestCase):
+    """At a node that leads nothing."""
+
+    node = 2

@@ -2,96 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from jindimail.errors import Unavailable
-from jindimail.mailbox.entries import ADD, CreateAccount, CreateMailbox, StoreFlags, Subscribe
+from jindimail.mailbox.entries import ADD, StoreFlags, Subscribe
 from jindimail.mailbox.outcomes import Done, MailboxMade, Refused
 from jindimail.mailbox.queries import FindAccount, FindMailbox, ListMailboxes
-from jindimail.model import ARRAY_GROUP, bucketGroup, bucketOf
 from jindimail.replication.durable import blankReplica
 from jindimail.replication.storedlog import StoredLog
 from jindimail.store.keys import REQUEST
 from jindimail.store.memory import MemoryStore
-from tests.cluster.world import World
-
-ADDRESS = "a@example.org"
-BUCKET = bucketOf(ADDRESS)
-GROUP = bucketGroup(BUCKET)
-GROUPS = (ARRAY_GROUP, GROUP)
-NOW = 1_800_000_000
+from tests.cluster.mail import BUCKET, GROUP, NOW, MailWorld, account, mailbox
 
 
-def account() -> CreateAccount:
-    return CreateAccount(
-        seconds=NOW,
-        accountId=1,
-        addresses=(ADDRESS,),
-        credential="",
-        quotaOctets=0,
-        quotaMessages=0,
-        mailboxes=(),
-        uidValidity=NOW,
-    )
-
-
-def mailbox(name: str) -> CreateMailbox:
-    return CreateMailbox(seconds=NOW, accountId=1, name=name, specialUse="", uidValidity=NOW)
-
-
-def grown(nodes: tuple[int, ...] = (1, 2, 3), others: tuple[int, ...] = (4,)) -> World:
-    world = World(groups=GROUPS)
-    world.found()
-    world.spread(nodes, GROUPS, others)
-    return world
-
-
-def propose(world: World, node: int, entry: Any) -> Any:
-    return world.result(world.shares[node].buckets.propose(BUCKET, entry))
-
-
-def names(world: World, node: int, *, fresh: bool = False) -> list[str]:
-    found = world.result(world.shares[node].buckets.query(BUCKET, ListMailboxes(accountId=1), fresh))
-    return sorted(each.name for each in found.mailboxes)
+def grown(nodes: tuple[int, ...] = (1, 2, 3), others: tuple[int, ...] = (4,)) -> MailWorld:
+    return MailWorld(nodes, others, hasAccount=False)
 
 
 @pytest.mark.parametrize("node", [1, 2, 4])
 def test_anyNodeProposesAndSeesItsOwnChangesAtOnce(node: int) -> None:
     world = grown()
-    assert propose(world, node, account()) == Done()
-    assert names(world, node) == ["INBOX"]
-    assert isinstance(propose(world, node, mailbox("a")), MailboxMade)
-    assert names(world, node) == ["INBOX", "a"]
-    assert propose(world, node, mailbox("a")) == Refused("exists")
+    assert world.propose(node, account()) == Done()
+    assert world.names(node) == ["INBOX"]
+    assert isinstance(world.propose(node, mailbox("a")), MailboxMade)
+    assert world.names(node) == ["INBOX", "a"]
+    assert world.propose(node, mailbox("a")) == Refused("exists")
 
 
 @pytest.mark.parametrize(("writer", "reader"), [(1, 2), (2, 4), (4, 3), (3, 2)])
 def test_aFreshReadSeesWhatWasAcknowledgedAnywhere(writer: int, reader: int) -> None:
     world = grown()
-    propose(world, writer, account())
+    world.propose(writer, account())
     for number in range(5):
-        propose(world, writer, mailbox(str(number)))
-        assert str(number) in names(world, reader, fresh=True)
-        assert str(number) in names(world, reader)
+        world.propose(writer, mailbox(str(number)))
+        assert str(number) in world.names(reader, fresh=True)
+        assert str(number) in world.names(reader)
 
 
 def test_aFollowerThatIsBehindIsNotRead() -> None:
     world = grown()
-    propose(world, 2, account())
+    world.propose(2, account())
     assert world.leader(GROUP) == 1
     world.fabric.isStalled = lambda source, target: (source, target) == (1, 3)  # appends to 3 are lost
-    propose(world, 2, mailbox("a"))
+    world.propose(2, mailbox("a"))
     share = world.shares[3]
     share.router.seen[GROUP] = world.shares[2].groups.appliedIndex(GROUP)
-    assert names(world, 3) == ["INBOX", "a"]
+    assert world.names(3) == ["INBOX", "a"]
 
 
 @pytest.mark.parametrize("node", [2, 3, 4])
 def test_commandsUnderWaySurviveTheDeathOfTheLeader(node: int) -> None:
     world = grown()
-    propose(world, node, account())
+    world.propose(node, account())
     leader = world.leader(GROUP)
     assert leader == 1
     waiting = [world.shares[node].buckets.propose(BUCKET, mailbox(str(number))) for number in range(20)]
@@ -100,14 +62,14 @@ def test_commandsUnderWaySurviveTheDeathOfTheLeader(node: int) -> None:
     made = [world.result(each) for each in waiting]
     assert all(isinstance(each, MailboxMade) for each in made)
     assert len({each.mailboxId for each in made}) == 20
-    assert len(names(world, node)) == 21
+    assert len(world.names(node)) == 21
     world.start(1)
-    world.until(lambda: len(names(world, 1, fresh=True)) == 21)
+    world.until(lambda: len(world.names(1, fresh=True)) == 21)
 
 
 def test_anOutcomeThatWasLostIsTheFirstOnes() -> None:
     world = grown()
-    propose(world, 2, account())
+    world.propose(2, account())
     waiting = world.shares[2].buckets.propose(BUCKET, mailbox("a"))
     world.fabric.isStalled = lambda source, target: (source, target) == (1, 2)
     world.run(3.0)
@@ -120,16 +82,16 @@ def test_anOutcomeThatWasLostIsTheFirstOnes() -> None:
 
 def test_aLeaderThatCannotBeReachedIsReachedThroughAnother() -> None:
     world = grown()
-    propose(world, 2, account())
+    world.propose(2, account())
     world.fabric.cut(2, 1)
-    assert isinstance(propose(world, 2, mailbox("a")), MailboxMade)
-    assert names(world, 2) == ["INBOX", "a"]
+    assert isinstance(world.propose(2, mailbox("a")), MailboxMade)
+    assert world.names(2) == ["INBOX", "a"]
     assert world.leader(GROUP) != 1 or world.shares[3].counters.passed
 
 
 def test_aMinorityAnswersNothingFreshAndTakesNothing() -> None:
     world = grown(others=())
-    propose(world, 1, account())
+    world.propose(1, account())
     for other in (2, 3):
         world.fabric.cut(1, other)
     waiting = world.shares[1].buckets.propose(BUCKET, mailbox("a"))
@@ -139,12 +101,12 @@ def test_aMinorityAnswersNothingFreshAndTakesNothing() -> None:
     with pytest.raises(Unavailable):
         world.result(waiting)
     world.fabric.heal()
-    world.until(lambda: names(world, 2, fresh=True) == names(world, 1, fresh=True))
+    world.until(lambda: world.names(2, fresh=True) == world.names(1, fresh=True))
 
 
 def test_aNodeWithABlankReplicaDoesNotAnswerFromIt() -> None:
     world = grown((1, 2), (3,))
-    propose(world, 1, account())
+    world.propose(1, account())
     share = world.shares[3]
     share.groups._adopt(blankReplica(GROUP, 9, None, StoredLog(MemoryStore(), GROUP)))
     assert share.groups.appliedIndex(GROUP) == 0
@@ -153,9 +115,9 @@ def test_aNodeWithABlankReplicaDoesNotAnswerFromIt() -> None:
 
 def test_whatIsTheSameTwiceCostsNoRowOfItsOwn() -> None:
     world = grown()
-    propose(world, 2, account())
+    world.propose(2, account())
     before = len(world.rows[1].snapshot()[REQUEST])
-    propose(world, 2, Subscribe(seconds=NOW, accountId=1, name="a", subscribed=True))
+    world.propose(2, Subscribe(seconds=NOW, accountId=1, name="a", subscribed=True))
     assert len(world.rows[1].snapshot()[REQUEST]) == before
-    propose(world, 2, StoreFlags(seconds=NOW, mailboxId=1, ranges=((1, 1),), action=ADD, flags=()))
+    world.propose(2, StoreFlags(seconds=NOW, mailboxId=1, ranges=((1, 1),), action=ADD, flags=()))
     assert len(world.rows[1].snapshot()[REQUEST]) == before + 1

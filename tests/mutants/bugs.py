@@ -29,7 +29,6 @@ CONVERSATION = "replication/conversation.py"
 TURN = "replication/turn.py"
 COPIES = "replication/copies.py"
 REPAIR = "replication/repair.py"
-SWEEP = "replication/sweep.py"
 
 RAFT_TESTS = "tests/replication/test_raft.py::"
 GROUP_TESTS = "tests/replication/test_groups.py::"
@@ -597,14 +596,14 @@ BUGS = (
         "keptBeforeFsync",
         "design §6: an entry names only keepers whose copy is fsynced",
         COPIES,
-        "written = self._write(bucket, bodyId, number, message.octets)",
-        "self._write(bucket, bodyId, number, message.octets); written = Deferred(); written.callback(None)",
+        "written = self.write(bucket, bodyId, number, message.octets)",
+        "self.write(bucket, bodyId, number, message.octets); written = Deferred(); written.callback(None)",
         checks=(COPY_TESTS + "CopiesTests::test_keeperDoesNotAcknowledgeBeforeItsCommit",),
     ),
     Bug(
         "sweepWithoutVoid",
         "design §6: a late delivery meets `void`",
-        SWEEP,
+        REPAIR,
         "if known is None and not hasOutcome:",
         "if known is None and hasOutcome:",
         checks=(COPY_TESTS + "CopiesTests::test_bodyWithoutAnEntryIsSweptAfterItsDeliveryIsVoid",),
@@ -612,7 +611,7 @@ BUGS = (
     Bug(
         "sweepOnItsOwnKnowledge",
         "design §6: a keeper never sweeps on its own knowledge",
-        SWEEP,
+        REPAIR,
         "                self.received(self._node, AskKept(bucket, doubtful))\n",
         "                self._free(bucket, doubtful)\n",
         checks=("seeds 0-20",),
@@ -620,7 +619,7 @@ BUGS = (
     Bug(
         "sweptAlthoughPutAgain",
         "design §6: no put has come since it asked",
-        SWEEP,
+        REPAIR,
         "if self._copies.takeSuspect(bucket, bodyId):",
         "if self._copies.takeSuspect(bucket, bodyId) or True:",
         checks=(COPY_TESTS + "CopiesTests::test_bodyPutAgainMeanwhileIsNotDeleted",),
@@ -628,7 +627,7 @@ BUGS = (
     Bug(
         "staleLeaderFrees",
         "design §6: the leader answers, confirmed",
-        SWEEP,
+        REPAIR,
         "        await self._groups.readIndex(group)\n        free",
         "        free",
         checks=(COPY_TESTS + "CopiesTests::test_leaderOfThePastFreesNothing",),
@@ -636,7 +635,7 @@ BUGS = (
     Bug(
         "implicitHome",
         "design §6: keepers are always explicit",
-        SWEEP,
+        REPAIR,
         "if known is None or node not in known.keepers:",
         "if known is None or node != self._node:",
         checks=(
@@ -666,9 +665,9 @@ BUGS = (
     Bug(
         "slowKeeperIsWaitedFor",
         "design §6: a slow keeper is replaced before the entry exists",
-        COPIES,
-        "if isSlow and untried:",
-        "if isSlow and untried and not kept:",
+        "replication/putting.py",
+        "if self._tried < len(self._candidates):",
+        "if self._tried < len(self._candidates) and not self._kept:",
         checks=(COPY_TESTS + "CopiesTests::test_slowKeeperIsReplaced",),
     ),
     Bug(

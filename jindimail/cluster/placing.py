@@ -1,0 +1,155 @@
+"""
+Bodies get their keepers, then the entry that names them is proposed: the leader's side of a delivery (design §6).
+
+An entry names only nodes whose copy is durable before it is proposed. The leader is the first choice, then the node that the mail came in at,
+which keeps its copy while the octets travel and tells the leader when it is durable. With fewer nodes that answer than copies are
+wanted, the delivery waits until the array has agreed that the missing ones are down, and goes on with what is possible then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from jindimail.cluster.counters import BucketCounters
+from jindimail.cluster.usermap import UserMap
+from jindimail.errors import OutcomeUnknown, Unavailable
+from jindimail.interfaces import IGroups, ILinks, IStateMachine, IStore
+from jindimail.model import bucketGroup
+from jindimail.replication.copies import Copies, Source
+from jindimail.replication.putting import NoKeepers
+from jindimail.replication.repair import bodyref
+
+PLACE_SECONDS = 8.0
+ROUND_SECONDS = 1.0  # then it is looked anew which nodes there are
+PAUSE_SECONDS = 0.1
+HOLD_SECONDS = 2.0
+
+Arriving = Mapping[int, "Deferred[Any]"]
+Candidates = Callable[..., Sequence[int]]
+
+
+class Placing:
+    """
+    Places bodies of buckets that are led here.
+
+    @ivar copies: what puts them there.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        links: ILinks,
+        groups: IGroups,
+        store: IStore,
+        machine: IStateMachine,
+        copies: Copies,
+        userMap: UserMap,
+        candidates: Candidates,
+        counters: BucketCounters,
+    ) -> None:
+        """
+        @param candidates: the nodes that may keep a body of a bucket, the best first, of equally good ones those that are named.
+        """
+        self.copies = copies
+        self._userMap = userMap
+        self._candidates = candidates
+        self._clock = clock
+        self._links = links
+        self._groups = groups
+        self._store = store
+        self._machine = machine
+        self._counters = counters
+
+    def keepsAlone(self, bucket: int) -> bool:
+        """Whether this node is the only one that may keep bodies of a bucket."""
+        return len(self._userMap.nodes) <= 1 or tuple(self._candidates(bucket)) == (self._links.node,)
+
+    def mayKeep(self, bucket: int, leader: int) -> bool:
+        """Whether this node, where the mail came in, is to keep a copy, although another leads."""
+        node = self._links.node
+        return node in self._candidates(bucket, (leader, node))[: self._userMap.settings.copies]
+
+    async def place(self, bucket: int, entry: Any, source: Source, ingress: int, arriving: Arriving) -> Any:
+        """
+        The outcome of a delivery, whose body is at its keepers by then.
+
+        @param ingress: the node that the mail came in at.
+        @param arriving: by node, what fires when it has its copy without being sent one from here.
+        @raise Unavailable: nothing was proposed; this node does not lead the bucket (all the while), or too few keep the body.
+        """
+        group = bucketGroup(bucket)
+        term = self._groups.leadingTerm(group)
+        if not term:
+            raise Unavailable("another node leads")
+        keepers = await self._keepers(bucket, entry.bodyId, source, ingress, arriving)
+        if self._groups.leadingTerm(group) != term:
+            # Another leader did not know of these copies, and may have let them be swept.
+            raise Unavailable("this node did not lead all the while")
+        self._counters.deliveries += 1
+        self._counters.octetsPlaced += source.size
+        outcome = await self._groups.propose(group, self._machine.encode(entry, keepers))
+        if getattr(outcome, "repeated", False):
+            await self._holdAgain(bucket, entry.bodyId, source)
+        return outcome
+
+    async def _keepers(
+        self, bucket: int, bodyId: bytes, source: Source, ingress: int, arriving: Arriving
+    ) -> tuple[int, ...]:
+        deadline = self._clock.seconds() + PLACE_SECONDS
+        while True:
+            candidates = self._inOrder(bucket, ingress)
+            settings = self._userMap.settings
+            copies = min(settings.copies, len(candidates))
+            if copies < settings.minCopies:
+                raise Unavailable("too few nodes are there to keep the body")
+            try:
+                placed = self.copies.place(
+                    bucket, bodyId, source, candidates, copies, arriving, ROUND_SECONDS
+                )
+                return await placed
+            except NoKeepers as few:
+                if self._clock.seconds() + PAUSE_SECONDS >= deadline:
+                    raise
+                arriving = {node: succeed(None) for node in few.kept}
+            await self._pause()
+
+    def _inOrder(self, bucket: int, ingress: int) -> list[int]:
+        """This node, then the ingress, then the others, where they are equally good; those that do not answer last."""
+        node, links, copies = self._links.node, self._links, self.copies
+
+        def isAway(each: int) -> bool:
+            return each != node and (copies.isSlow(each) or not links.isUp(each))
+
+        return sorted(self._candidates(bucket, (node, ingress)), key=isAway)
+
+    async def _holdAgain(self, bucket: int, bodyId: bytes, source: Source) -> None:
+        """
+        Before a stored outcome is repeated: its keepers must still have the body, and get it again if they have not.
+
+        @raise OutcomeUnknown: none of them could be asked.
+        """
+        with self._store.read() as rows:
+            record = bodyref(rows, bucket, bodyId)
+        if record is None:
+            return  # it is gone, or nobody took it
+        held = 0
+        for node in record.keepers:
+            try:
+                if not await self.copies.holds(node, bucket, bodyId, record.size):
+                    await self.copies.place(bucket, bodyId, source, (node,), 1, {}, HOLD_SECONDS)
+                    self._counters.restored += 1
+                held += 1
+            except Unavailable:
+                continue
+        if not held:
+            raise OutcomeUnknown("no keeper answers")
+
+    def _pause(self) -> Deferred[None]:
+        over: Deferred[None] = Deferred()
+        self._clock.callLater(PAUSE_SECONDS, over.callback, None)
+        return over

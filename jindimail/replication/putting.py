@@ -1,0 +1,139 @@
+"""
+One body on its way to enough keepers: candidates in their order, a slow one replaced before the entry exists (design §6).
+
+No I/O: what a put at a node is, is given. Callbacks and one timer, since every delivery in an array passes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from jindimail.errors import Unavailable
+
+SLOW_SECONDS = 0.15  # then another keeper is tried besides
+
+Begin = Callable[[int], "Deferred[Any]"]
+
+
+class NoKeepers(Unavailable):
+    """
+    Too few nodes could be made to keep a body.
+
+    @ivar kept: those that do.
+    """
+
+    def __init__(self, kept: tuple[int, ...], copies: int) -> None:
+        super().__init__(f"{len(kept)} of {copies} nodes keep the body")
+        self.kept = kept
+
+
+class Putting:
+    """
+    Have `copies` of the candidates keep a body.
+
+    @ivar done: fires with who does, in the candidates' order; fails with NoKeepers.
+    @ivar slow: the nodes that were replaced because they were slow.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_candidates",
+        "_clock",
+        "_copies",
+        "_deadline",
+        "_isOver",
+        "_kept",
+        "_running",
+        "_timer",
+        "_tried",
+        "done",
+        "slow",
+    )
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        candidates: Sequence[int],
+        copies: int,
+        begin: Begin,
+        seconds: float,
+    ) -> None:
+        """@param begin: begins to put the body at a node; the Deferred fires when it is durable there."""
+        self.done: Deferred[tuple[int, ...]] = Deferred()
+        self.slow: list[int] = []
+        self._clock = clock
+        self._candidates = candidates
+        self._copies = copies
+        self._begin = begin
+        self._deadline = clock.seconds() + seconds
+        self._kept: list[int] = []
+        self._running: dict[int, Deferred[Any]] = {}
+        self._tried = 0
+        self._timer: IDelayedCall | None = None
+        self._isOver = False
+
+    def start(self) -> Deferred[tuple[int, ...]]:
+        """Begin; gives `done`."""
+        self._fill()
+        if not self._isOver:
+            self._wait()
+        return self.done
+
+    def _fill(self) -> None:
+        """As many under way as are missing."""
+        while not self._isOver and len(self._kept) + len(self._running) < self._copies:
+            if self._tried == len(self._candidates):
+                if not self._running:
+                    self._end()
+                return
+            self._next()
+        if not self._isOver and len(self._kept) >= self._copies:
+            self._end()
+
+    def _next(self) -> None:
+        node = self._candidates[self._tried]
+        self._tried += 1
+        work = self._running[node] = self._begin(node)
+        work.addBoth(self._ended, node)
+
+    def _ended(self, result: Any, node: int) -> None:
+        self._running.pop(node, None)
+        if self._isOver:
+            return
+        if not isinstance(result, Failure):
+            self._kept.append(node)
+        self._fill()
+
+    def _wait(self) -> None:
+        seconds = min(SLOW_SECONDS, max(0.0, self._deadline - self._clock.seconds()))
+        self._timer = self._clock.callLater(seconds, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._clock.seconds() >= self._deadline:
+            self._end()
+            return
+        self.slow.extend(node for node in self._running if node not in self.slow)
+        if self._tried < len(self._candidates):
+            self._next()
+        if not self._isOver:
+            self._wait()
+
+    def _end(self) -> None:
+        self._isOver = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        kept = tuple([node for node in self._candidates if node in self._kept])
+        for work in list(self._running.values()):
+            work.cancel()
+        if len(kept) < self._copies:
+            self.done.errback(NoKeepers(kept, self._copies))
+        else:
+            self.done.callback(kept)

@@ -1,0 +1,191 @@
+"""Deliveries in an array: bodies are durable at their keepers before an entry names them, whoever leads, dies, or is slow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+
+from jindimail.cluster.delivering import CALL_OCTETS_MAX
+from jindimail.errors import StorageFull, Unavailable
+from jindimail.mailbox.outcomes import Filed
+from jindimail.replication.copies import ofOctets
+from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
+from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, settled
+
+SMALL = b"x: y\r\n\r\n" + bytes(range(256)) * 40
+LARGE = bytes(range(256)) * 4 * (CALL_OCTETS_MAX // 256) + b"end"
+
+
+@pytest.mark.parametrize("octets", [SMALL, LARGE, b""], ids=["small", "large", "empty"])
+@pytest.mark.parametrize("ingress", [1, 2, 4])
+def test_aBodyIsDurableAtTwoNodesAndReadableAtAll(ingress: int, octets: bytes) -> None:
+    world = MailWorld(others=(4,))
+    assert isinstance(world.result(world.deliver(ingress, 1, octets)), Filed)
+    keepers = world.reference(1, 1).keepers
+    assert keepers == (1, 2)
+    assert [node for node in (1, 2, 3, 4) if world.holds(node, 1, max(1, len(octets)))] == (
+        [1, 2] if octets else []
+    )
+    for node in (1, 2, 3, 4):
+        assert world.read(node, 1, len(octets)) == octets
+
+
+def test_theIngressIsTheSecondKeeper() -> None:
+    world = MailWorld()
+    world.result(world.deliver(3, 1, SMALL))
+    assert world.reference(1, 1).keepers == (1, 3)
+    world.result(world.deliver(3, 2, LARGE))
+    assert world.reference(1, 2).keepers == (1, 3)
+    assert not world.holds(2, 1, len(SMALL)) and not world.holds(2, 2, len(LARGE))
+
+
+@pytest.mark.parametrize("ingress", [2, 4])
+@pytest.mark.parametrize("delay", [0.0, 0.0015, 0.0025, 0.0035, 0.0045])
+def test_acknowledgedMailSurvivesTheDeathOfTheLeaderExactlyOnce(ingress: int, delay: float) -> None:
+    world = MailWorld(others=(4,))
+    world.result(world.deliver(ingress, 1, SMALL))
+    waiting = [world.deliver(ingress, number, SMALL + b"%d" % number) for number in range(2, 22)]
+    world.run(delay)
+    world.kill(1)
+    outcomes = settled(world, waiting)
+    assert all(isinstance(each, Filed) for each in outcomes)
+    rows = world.messages(3)
+    assert sorted(row.bodyId for row in rows) == [bodyName(number) for number in range(1, 22)]
+    assert len({row.uid for row in rows}) == 21
+    for number in range(2, 22):
+        world.checkNamed(number, len(SMALL))
+        assert world.read(3, number, len(SMALL) + len(str(number))) == SMALL + b"%d" % number
+
+
+def test_theDeathOfAnIngressLeavesNothingHalfDone() -> None:
+    world = MailWorld()
+    for number in range(1, 11):
+        world.deliver(3, number, SMALL).addErrback(lambda _: None)
+    world.run(0.0012)
+    world.kill(3)
+    world.run(3.0)
+    for row in world.messages(2):
+        world.checkNamed(int.from_bytes(row.bodyId, "big"), len(SMALL))
+
+
+def test_aDeadFollowerDelaysNobodyByMuch() -> None:
+    world = MailWorld()
+    world.kill(2)
+    before = world.heap.now
+    world.result(world.deliver(1, 1, SMALL))
+    assert world.reference(1, 1).keepers == (1, 3)
+    assert world.heap.now - before < 0.2
+
+
+def test_aSlowKeeperIsReplacedBeforeTheEntryExistsAndAvoidedForAWhile() -> None:
+    world = MailWorld()
+    world.fabric.isStalled = lambda source, target: 2 in (source, target)
+    before = world.heap.now
+    world.result(world.deliver(1, 1, SMALL))
+    assert world.reference(1, 1).keepers == (1, 3)
+    assert world.heap.now - before < 0.3
+    before = world.heap.now
+    world.result(world.deliver(1, 2, SMALL))
+    assert world.heap.now - before < 0.1
+
+
+def test_anIngressWhoseCopyIsNotDurableIsNotNamed() -> None:
+    world = MailWorld()
+    world.shares[3].buckets._store.write = lambda job, octets=0: _never()  # type: ignore[method-assign]
+    world.shares[3].copies._store.write = lambda job, octets=0: _never()  # type: ignore[method-assign]
+    world.result(world.deliver(3, 1, SMALL))
+    assert world.reference(1, 1).keepers == (1, 2)
+
+
+def _never() -> Any:
+    return Deferred()
+
+
+def test_withTooFewNodesADeliveryWaitsUntilTheArrayHasAgreedThatTheyAreDown() -> None:
+    world = MailWorld()
+    world.kill(2)
+    world.kill(3)
+    world.start(2)
+    world.shares[2].copies.write = lambda *_: _never()  # type: ignore[method-assign]  # it votes, and keeps nothing
+    world.isDown()
+    world.until(lambda: world.leader(GROUP))
+    leader = world.leader(GROUP)
+    waiting = world.deliver(leader, 1, SMALL)
+    world.run(2.0)
+    assert not waiting.called
+    world.isDown(2 if leader == 1 else 1, 3)
+    world.result(waiting)
+    assert len(world.reference(leader, 1).keepers) == 1
+
+
+def test_fewerCopiesThanTheArrayAsksForAreNotTaken() -> None:
+    world = MailWorld()
+    for share in world.shares.values():
+        share.userMap.settings = replace(share.userMap.settings, minCopies=2)
+    world.isDown(2, 3)
+    with pytest.raises(Unavailable):
+        world.result(world.deliver(1, 1, SMALL))
+
+
+def test_aLeaderThatLostItsLeadershipWhilePlacingProposesNothing() -> None:
+    world = MailWorld()
+    share = world.shares[1]
+    proposed: list[bytes] = []
+    real = share.groups.propose
+    share.groups.propose = lambda group, entry, before=None: proposed.append(entry) or real(group, entry)  # type: ignore[method-assign,func-returns-value]
+    term = share.groups.leadingTerm(GROUP)
+    terms = iter([term, term + 2])
+    share.groups.leadingTerm = lambda group: next(terms, term + 2)  # type: ignore[method-assign]
+    placing = share.buckets._delivering.placing  # type: ignore[union-attr]
+    with pytest.raises(Unavailable):
+        world.result(placing.place(BUCKET, _Entry(), ofOctets(SMALL), 1, {}))
+    assert proposed == []
+
+
+class _Entry:
+    bodyId = bodyName(77)
+
+
+def test_aRepeatedDeliveryBringsBackTheBodyThatItsKeepersLost() -> None:
+    world = MailWorld()
+    world.result(world.deliver(2, 1, SMALL))
+    world.run(0.5)
+    for node in (1, 2):
+        world.rows[node].delete(BODY, chunkKey(BUCKET, bodyName(1), 0))
+    world.shares[1].buckets._delivering.placing._candidates = lambda bucket, first=(): (1, 3)  # type: ignore[union-attr]
+    outcome = world.result(world.deliver(1, 1, SMALL))
+    assert outcome.repeated
+    world.checkNamed(1, len(SMALL))
+
+
+def test_aDeliveryReachesALeaderOutOfReachThroughAnotherNode() -> None:
+    for octets in (SMALL, LARGE):
+        world = MailWorld(voters=(1, 2, 3), others=(4,))
+        world.fabric.cut(4, 1)
+        world.shares[4].router._hints[GROUP] = 1
+        assert isinstance(world.result(world.deliver(4, 1, octets)), Filed)
+        assert world.read(3, 1, len(octets)) == octets
+        world.checkNamed(1, len(octets))
+        assert sum(share.counters.passed for share in world.shares.values())
+
+
+def test_aFullDiskIsNoKeeper() -> None:
+    world = MailWorld()
+    real = world.shares[1].copies._store.write
+
+    def write(job: Any, octets: int = 0) -> Any:
+        return fail(StorageFull()) if octets else real(job, octets)
+
+    world.shares[1].copies._store.write = write  # type: ignore[method-assign]
+    world.result(world.deliver(2, 1, SMALL))
+    assert world.reference(1, 1).keepers == (2, 3)
+
+
+def test_aLargeBodyReachesItsKeepersInWholeChunks() -> None:
+    world = MailWorld(others=(4,))
+    world.result(world.deliver(4, 1, LARGE))
+    chunk = world.rows[2].get(BODY, chunkKey(BUCKET, bodyName(1), 0))
+    assert chunk is not None and len(chunk) == CHUNK_OCTETS

@@ -1,0 +1,96 @@
+"""Bodies are read from whoever keeps them sound; what is fetched is verified, and fetched once."""
+
+from __future__ import annotations
+
+import pytest
+
+from jindimail.cluster.reading import WHOLE_OCTETS_MAX
+from jindimail.errors import Corrupt, Unavailable
+from jindimail.mailbox.queries import ReadOctets
+from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
+from tests.cluster.mail import BUCKET, MailWorld, bodyName
+
+OCTETS = bytes(range(256)) * 1000
+GIANT = bytes(range(256)) * (WHOLE_OCTETS_MAX // 256 + 1000)
+KEY = chunkKey(BUCKET, bodyName(1), 0)
+
+
+def delivered(octets: bytes = OCTETS) -> MailWorld:
+    world = MailWorld(others=(4,))
+    world.result(world.deliver(1, 1, octets))
+    assert world.reference(1, 1).keepers == (1, 2)
+    world.run(0.5)
+    return world
+
+
+@pytest.mark.parametrize("node", [3, 4])
+def test_aBodyReadInPiecesIsFetchedOnce(node: int) -> None:
+    world = delivered()
+    read = b""
+    for start in range(0, len(OCTETS), 1000):
+        query = ReadOctets(bodyId=bodyName(1), prefix=0, start=start, stop=start + 1000)
+        read += world.query(node, query)
+    assert read == OCTETS
+    counters = world.shares[node].counters
+    assert (counters.fetched, counters.octetsFetched) == (1, len(OCTETS))
+    assert counters.cached == len(range(0, len(OCTETS), 1000)) - 1
+
+
+def test_readersThatComeTogetherShareOneFetch() -> None:
+    world = delivered()
+    query = ReadOctets(bodyId=bodyName(1), prefix=0, start=0, stop=len(OCTETS))
+    waiting = [world.shares[3].buckets.query(BUCKET, query) for _ in range(5)]
+    assert [world.result(each) for each in waiting] == [OCTETS] * 5
+    assert world.shares[3].counters.fetched == 1
+
+
+def test_aDamagedCopyHereIsReadElsewhereAndToldOf() -> None:
+    world = delivered()
+    world.rows[1].put(BODY, KEY, bytes(CHUNK_OCTETS))
+    told: list[tuple[int, bytes, int]] = []
+    world.shares[1].reading.damaged.append(lambda *words: told.append(words))
+    assert world.read(1, 1, len(OCTETS)) == OCTETS
+    assert told == [(BUCKET, bodyName(1), 1)]
+    assert [event.kind for event in world.shares[1].events] == ["bodyDamaged"]
+
+
+@pytest.mark.parametrize("node", [3, 4])
+def test_aKeeperWithADamagedOrLostCopyCountsAsHavingNone(node: int) -> None:
+    for damage in (bytes(CHUNK_OCTETS), None):
+        world = delivered()
+        if damage is None:
+            world.rows[1].delete(BODY, KEY)
+        else:
+            world.rows[1].put(BODY, KEY, damage)
+        assert world.read(node, 1, len(OCTETS)) == OCTETS
+        assert world.shares[node].counters.damaged == 1
+
+
+def test_aBodyThatNobodyHasSoundIsCorruptAndOneWhoseKeepersAreAwayIsNot() -> None:
+    world = delivered()
+    for node in (1, 2):
+        world.rows[node].delete(BODY, KEY)
+    with pytest.raises(Corrupt):
+        world.read(3, 1, len(OCTETS))
+    world = delivered()
+    world.fabric.isStalled = lambda source, target: 3 in (source, target)
+    query = ReadOctets(bodyId=bodyName(1), prefix=0, start=0, stop=9)
+    with pytest.raises(Unavailable) as caught:
+        world.result(world.shares[3].buckets.query(BUCKET, query))
+    assert not isinstance(caught.value, Corrupt)
+
+
+def test_aKeeperThatIsAwayIsSkipped() -> None:
+    world = delivered()
+    world.kill(1)
+    before = world.heap.now
+    assert world.read(3, 1, len(OCTETS)) == OCTETS
+    assert world.heap.now - before < 0.5
+
+
+@pytest.mark.parametrize("node", [3, 4])
+def test_aGiantIsReadByChunkAndALostChunkFromTheNextKeeper(node: int) -> None:
+    world = delivered(GIANT)
+    world.rows[1].delete(BODY, chunkKey(BUCKET, bodyName(1), 5))
+    assert world.read(node, 1, len(GIANT)) == GIANT
+    assert world.shares[node].counters.damaged >= 1
