@@ -75,7 +75,13 @@ def test_wordsAndArgumentsBecomeARequest(run: Run) -> None:
     assert run.client.asked == [
         (
             "user set",
-            {"address": "ada@example.org", "enabled": False, "quotaOctets": "5G", "quotaMessages": None},
+            {
+                "address": "ada@example.org",
+                "enabled": False,
+                "quotaOctets": "5G",
+                "quotaMessages": None,
+                "mayAdminister": None,
+            },
         )
     ]
 
@@ -289,7 +295,7 @@ def test_bashCompletesCommandsAndOptions(tmp_path: Path) -> None:
 
     assert complete("jindictl", "dom") == ["domain"]
     assert complete("jindictl", "domain", "re") == ["remove"]
-    assert complete("jindictl", "--json", "user", "set", "--no") == ["--no-enabled"]
+    assert complete("jindictl", "--json", "user", "set", "--no-e") == ["--no-enabled"]
     assert complete("jindictl", "completion", "") == ["bash", "zsh"]
 
 
