@@ -352,10 +352,10 @@ class NodeService(Service):
         if self._node is not None:
             self._node.state = STOPPING
         self._stopLoops()
-        if self._stack is not None and not self._hasFailed:
-            await self._stack.handOver()
         await self._listening.stop()
         await self._endSessions(self.configuration.limits.stopDeadline)
+        if self._stack is not None and not self._hasFailed:
+            await self._stack.leave()
         closed = ensureDeferred(self._stack.close()) if self._stack is not None else succeed(None)
         if not await self._within(closed, CLOSE_SECONDS):
             # What is acknowledged is on the disk, what is not gets no answer. A thread that hangs in a sync cannot be ended.

@@ -14,6 +14,7 @@ from jindimail.errors import JindimailError, NotAllowed
 
 METHOD = "admin.verb"
 ASK_SECONDS = 2.0
+PAGES_MAX = 100
 
 
 def serveVerbs(node: LiveNode, verbs: Mapping[str, Verb]) -> None:
@@ -54,8 +55,15 @@ async def askAll(node: LiveNode, words: str, **arguments: Any) -> dict[int, Any]
 
 
 async def _orNone(node: LiveNode, number: int, words: str, arguments: dict[str, Any]) -> Any:
+    """One node's result, all pages of it; None if it gives none."""
     try:
-        return await askNode(node, number, words, **arguments)
+        result = await askNode(node, number, words, **arguments)
+        for _ in range(PAGES_MAX):
+            if result.get("after") is None:
+                break
+            page = await askNode(node, number, words, **arguments, after=result["after"])
+            result = {"rows": [*result["rows"], *page["rows"]], "after": page["after"]}
+        return result
     except JindimailError:
         return None
 

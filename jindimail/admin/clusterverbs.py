@@ -162,6 +162,7 @@ async def settings(node: LiveNode, report: Report) -> dict[str, Any]:
     "cluster recover",
     Argument(name="lost", doc="the nodes that are lost for good", kind=TEXTS),
     confirm="Found these groups anew, without {lost}? What only the lost nodes had is lost for ever.",
+    foreseen="cluster loss",
     examples=("jindictl cluster recover node2 node3",),
 )
 async def recover(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> dict[str, Any]:

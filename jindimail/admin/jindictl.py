@@ -124,14 +124,14 @@ def _offline(verb: Any, options: argparse.Namespace, output: Output) -> int:
 def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
     """Ask the running node, page by page where there are pages."""
     given = {argument.name: getattr(options, argument.name, None) for argument in verb.arguments}
-    if verb.confirm and not options.yes and not confirmed(verb.confirm.format(**given), sys.stdin):
-        raise ValueError("not confirmed (use --yes)")
+    if verb.confirm and not options.yes:
+        _confirm(verb, given, options, output)
     for argument in verb.arguments:
         if argument.kind == PATH:
             given[argument.name] = os.path.abspath(str(given[argument.name]))
         elif argument.kind == SECRET:
             given[argument.name] = readPassword(options.password_stdin, sys.stdin)
-    client = ControlClient(getattr(options, "socket", "") or _configuration(options).controlPath)
+    client = _client(options)
     try:
         result = client.ask(" ".join(verb.words), given, output.progress)
         while isinstance(result, dict) and result.get("after") is not None:
@@ -141,6 +141,23 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
         client.close()
     output.result(result, verb.columns)
     return EXIT_DAMAGED if verb.words == ("check",) and not result["isSound"] else EXIT_OK
+
+
+def _confirm(verb: Verb, given: dict[str, Any], options: argparse.Namespace, output: Output) -> None:
+    """Say what will be lost, and ask."""
+    if verb.foreseen:
+        client = _client(options)
+        try:
+            output.result(client.ask(verb.foreseen, given))
+        finally:
+            client.close()
+    shown = {name: " ".join(each) if isinstance(each, list) else each for name, each in given.items()}
+    if not confirmed(verb.confirm.format(**shown), sys.stdin):
+        raise ValueError("not confirmed (use --yes)")
+
+
+def _client(options: argparse.Namespace) -> ControlClient:
+    return ControlClient(getattr(options, "socket", "") or _configuration(options).controlPath)
 
 
 def _configuration(options: argparse.Namespace) -> Configuration:

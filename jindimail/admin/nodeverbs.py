@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
-from jindimail.admin.verb import PAGE_ROWS, Argument, Report, VerbRefused, verb
+from jindimail.admin.verb import PAGE_ROWS, SWITCH, Argument, Report, VerbRefused, verb
 from jindimail.mailbox.sessions import Session
 
 
@@ -69,23 +70,34 @@ def residentOctets() -> int:
     "sessions list",
     Argument(name="user", doc="only this user's", option=True, default=""),
     Argument(name="after", doc="the page after this session id", option=True, default=""),
-    columns=("id", "protocol", "peer", "user", "activity", "seconds"),
-    examples=("jindictl sessions", "jindictl sessions list --user ada@example.org"),
+    Argument(name="all", doc="at all nodes", kind=SWITCH, option=True, default=False),
+    columns=("id", "node", "protocol", "peer", "user", "activity", "seconds"),
+    examples=(
+        "jindictl sessions",
+        "jindictl sessions list --user ada@example.org",
+        "jindictl sessions list --all",
+    ),
+    isFar=True,
 )
-async def sessions(node: LiveNode, report: Report, *, user: str = "", after: str = "") -> dict[str, Any]:
-    """Who is connected to this node, and what they are doing."""
+async def sessions(
+    node: LiveNode, report: Report, *, user: str = "", after: str = "", all: bool = False
+) -> dict[str, Any]:
+    """Who is connected to this node, or with --all to any of the array's, and what they are doing."""
+    if all:
+        answers = await askAll(node, "sessions list", user=user)
+        return {"rows": [row for answer in answers.values() for row in answer["rows"]], "after": None}
     now = int(node.seconds())
     found = [each for each in node.sessions if not user or each.user == user]
     ids = [each.id for each in found]
     first = ids.index(after) + 1 if after in ids else 0
     page = found[first : first + PAGE_ROWS]
     more = first + PAGE_ROWS < len(found)
-    return {"rows": [_sessionRow(each, now) for each in page], "after": page[-1].id if more else None}
+    rows = [{"id": each.id, "node": node.meta.name, **_sessionRow(each, now)} for each in page]
+    return {"rows": rows, "after": page[-1].id if more else None}
 
 
 def _sessionRow(session: Session, now: int) -> dict[str, Any]:
     return {
-        "id": session.id,
         "protocol": session.protocol,
         "peer": session.peer,
         "user": session.user,
@@ -97,10 +109,21 @@ def _sessionRow(session: Session, now: int) -> dict[str, Any]:
 @verb(
     "sessions kick",
     Argument(name="session", doc="the session's id, or a user's address for all of the user's"),
-    examples=("jindictl sessions kick 1a", "jindictl sessions kick ada@example.org"),
+    Argument(name="all", doc="at all nodes", kind=SWITCH, option=True, default=False),
+    examples=("jindictl sessions kick 1a", "jindictl sessions kick ada@example.org --all"),
+    isFar=True,
 )
-async def kick(node: LiveNode, report: Report, *, session: str) -> dict[str, Any]:
+async def kick(node: LiveNode, report: Report, *, session: str, all: bool = False) -> dict[str, Any]:
     """Disconnect a session, or all of a user's."""
+    if all:
+        kicked = [
+            each
+            for far in (await askAll(node, "sessions kick", session=session)).values()
+            for each in far["kicked"]
+        ]
+        if not kicked:
+            raise VerbRefused(f"no session {session}", "noSuchSession")
+        return {"kicked": kicked}
     found = [each for each in node.sessions if session in (each.id, each.user)]
     if not found:
         raise VerbRefused(f"no session {session}", "noSuchSession")

@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -25,7 +25,8 @@ from twisted.logger import Logger
 
 from jindimail.admin.identity import credentialsFor, introduce
 from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
-from jindimail.cluster.arrayrecords import GONE
+from jindimail.cluster.arrayentries import SetNode
+from jindimail.cluster.arrayrecords import DOWN, GONE, UP
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.hello import LIFE_OCTETS, Hello
@@ -61,6 +62,7 @@ PATIENCE_SECONDS = 15.0  # for groups without a leader; then the node serves wha
 INTRODUCE_SECONDS = 5.0  # between attempts
 CONNECT_SECONDS = 5.0
 HAND_OVER_SECONDS = 1.0
+GOODBYE_SECONDS = 0.5
 _ACCOUNT_ID_BITS = 63
 
 
@@ -336,8 +338,24 @@ class Stack:
 
     # --- the end
 
-    async def handOver(self) -> None:
-        """Let other nodes lead what this one leads, where they can; within a bound."""
+    async def leave(self) -> None:
+        """
+        Let other nodes lead what this one leads, where they can, and tell the array that this node is down: nobody has to find out
+        by its silence. Each within a bound.
+        """
+        if not any(map(self.links.isUp, self.share.userMap.living())):
+            return
+        await self._handOver()
+        if self.share.userMap.nodes[self.meta.node].state != UP:
+            return
+        down = SetNode(seconds=int(self._seconds()), node=self.meta.node, state=DOWN)
+        told: Deferred[Any] = self.buckets.propose(None, down)
+        try:
+            await told.addTimeout(GOODBYE_SECONDS, self._reactor)
+        except (JindimailError, TimeoutError):
+            self._log.info("the array was not told that this node stops")
+
+    async def _handOver(self) -> None:
         until = self._reactor.seconds() + HAND_OVER_SECONDS
         leading = [group for group in self.groups.groups() if self._askToLead(group)]
         while leading and self._reactor.seconds() < until:

@@ -116,7 +116,8 @@ class Verb:
     Something an operator can ask for.
 
     `words` on the command line, `name` in the manhole. `columns` are shown for lists; `confirm` is what an operator is asked
-    before something is lost. `isFar`: other nodes may ask for it (asking.py).
+    before something is lost; `foreseen` is a verb with the same arguments, whose
+    answer the operator is shown before that question. `isFar`: other nodes may ask for it (asking.py).
     """
 
     words: tuple[str, ...]
@@ -127,6 +128,7 @@ class Verb:
     columns: tuple[str, ...] = ()
     confirm: str = ""
     examples: tuple[str, ...] = ()
+    foreseen: str = ""
     isFar: bool = False
 
     @property
@@ -154,6 +156,7 @@ def verb(
     columns: tuple[str, ...] = (),
     confirm: str = "",
     examples: tuple[str, ...] = (),
+    foreseen: str = "",
     isFar: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Verb]:
     """Make a verb of `async def name(node, report, *, …)`."""
@@ -168,6 +171,7 @@ def verb(
             columns=columns,
             confirm=confirm,
             examples=examples,
+            foreseen=foreseen,
             isFar=isFar,
         )
 
