@@ -45,6 +45,7 @@ from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
 from jindimail.errors import ConfigError, JindimailError
 from jindimail.mailbox import wire
+from jindimail.mailbox.bodyentries import BodyEntries
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
@@ -187,6 +188,7 @@ class Stack:
             incarnation=self.meta.incarnation,
             draw=chance.randint,
             wire=wire,
+            bodyEntries=BodyEntries(self._seconds),
             settings=Settings(
                 uncommittedEntriesMax=cluster.waitingEntries, memoryOctetsMax=cluster.logMemory
             ),

@@ -66,4 +66,11 @@ class SetWish(ArrayEntry, frozen=True, kw_only=True, tag=64):
     learners: tuple[int, ...] = ()
 
 
-AnyArrayEntry = SetAuthority | AddInvite | AdmitNode | SetNode | SetWish
+class SetArraySetting(ArrayEntry, frozen=True, kw_only=True, tag=65):
+    """One of the settings that the array goes by (settings.py), within its bounds."""
+
+    name: str
+    value: int
+
+
+AnyArrayEntry = SetAuthority | AddInvite | AdmitNode | SetNode | SetWish | SetArraySetting

@@ -79,6 +79,10 @@ class Gossip:
         """By node, what was heard lately."""
         return self.loads.fresh(self._clock.seconds())
 
+    def ownLoad(self) -> float:
+        """How loaded this node is, 0 to 1 and beyond."""
+        return self._measures.load
+
     def _tell(self) -> None:
         now = self._clock.seconds()
         self.loads.take([self._measure(now)], now)

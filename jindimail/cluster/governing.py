@@ -25,7 +25,22 @@ from jindimail.model import ARRAY_GROUP
 from jindimail.replication.driver import Groups
 
 LOOK_SECONDS = 0.25
+EMPTY_SECONDS = 3.0  # for so long a node must have been empty before it is gone
 PLAN_SECONDS = 3.0  # between plans of an array that did not change
+
+
+class _Drained:
+    """
+    What is known of a node that is to be emptied.
+
+    @ivar revision: of group 0, by which everybody knows that it is.
+    """
+
+    __slots__ = ("emptySince", "revision")
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+        self.emptySince: float | None = None
 
 
 class Governing:
@@ -63,6 +78,7 @@ class Governing:
         self._liveness = Liveness()
         self._term = 0
         self._planAt = 0.0
+        self._drained: dict[int, _Drained] = {}
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         userMap.listen(self.planSoon)
 
@@ -82,6 +98,7 @@ class Governing:
         term = self._groups.leadingTerm(ARRAY_GROUP)
         if not term:
             self._term = 0
+            self._drained.clear()
             self._liveness.reset()
             return
         if term != self._term:
@@ -90,6 +107,7 @@ class Governing:
             self._planAt = 0.0
         self._refresh()
         await self._judge()
+        await self._dismiss()
         now = self._clock.seconds()
         if now >= self._planAt:
             self._planAt = now + PLAN_SECONDS
@@ -114,6 +132,30 @@ class Governing:
         configuration, near = self._groups.configurationOf(ARRAY_GROUP), self._groups.caughtUp(ARRAY_GROUP)
         assert configuration is not None
         return {member.node for member in configuration.members if member.replicaId in near}
+
+    async def _dismiss(self) -> None:
+        """
+        Nodes that are to be emptied, and are empty, are gone: every group's leader has said so, knowing that they are to be emptied, twice.
+        """
+        reports = self._reports()
+        isComplete = sum(report.led for report in reports.values()) >= len(self._numbers)
+        applied, now = self._groups.appliedIndex(ARRAY_GROUP), self._clock.seconds()
+        for node in self._drained.keys() - set(self._userMap.draining()):
+            del self._drained[node]
+        gone: list[ArrayEntry] = []
+        for node in self._userMap.draining():
+            known = self._drained.setdefault(node, _Drained(applied))
+            isEmpty = isComplete and all(
+                report.revision >= known.revision and dict(report.holding).get(node) == 0
+                for report in reports.values()
+            )
+            if not isEmpty:
+                known.emptySince = None
+            elif known.emptySince is None:
+                known.emptySince = now
+            elif now - known.emptySince >= EMPTY_SECONDS:
+                gone.append(SetNode(seconds=int(self._seconds()), node=node, state=GONE))
+        await self._propose(gone)
 
     async def _plan(self) -> None:
         """Wish for what the plan says."""

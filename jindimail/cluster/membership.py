@@ -14,7 +14,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from jindimail.cluster.arrayentries import AddInvite, AdmitNode, ArrayEntry, SetAuthority, SetNode, SetWish
+from jindimail.cluster.arrayentries import (
+    AddInvite,
+    AdmitNode,
+    ArrayEntry,
+    SetArraySetting,
+    SetAuthority,
+    SetNode,
+    SetWish,
+)
 from jindimail.cluster.arrayrecords import (
     AUTHORITY_KEY,
     GONE,
@@ -32,8 +40,9 @@ from jindimail.cluster.arrayrecords import (
     readNodes,
     wishKey,
 )
+from jindimail.cluster.settings import BOUNDS
 from jindimail.interfaces import IRows
-from jindimail.store.keys import ARRAY
+from jindimail.store.keys import ARRAY, settingKey
 from jindimail.store.records import decode, encode
 
 NODES_MAX = 1_000
@@ -161,10 +170,19 @@ def _setWish(rows: IRows, entry: SetWish) -> Answer:
     return Agreed()
 
 
+def _setSetting(rows: IRows, entry: SetArraySetting) -> Answer:
+    low, high = BOUNDS.get(entry.name, (1, 0))
+    if not low <= entry.value <= high:
+        return Declined("no such setting, or out of bounds")
+    rows.put(ARRAY, settingKey(entry.name), b"%d" % entry.value)
+    return Agreed()
+
+
 _STEPS: dict[type[ArrayEntry], Callable[[IRows, Any], Answer]] = {
     SetAuthority: _setAuthority,
     AddInvite: _addInvite,
     AdmitNode: _admitNode,
     SetNode: _setNode,
     SetWish: _setWish,
+    SetArraySetting: _setSetting,
 }

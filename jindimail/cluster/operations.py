@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jindimail.cluster.entrance import Entrance
+from jindimail.cluster.arrayentries import ArrayEntry, SetArraySetting, SetNode
+from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP, NodeRecord, readNodes
+from jindimail.cluster.entrance import WEIGHT_MAX, Entrance
+from jindimail.cluster.membership import Declined
+from jindimail.cluster.settings import BOUNDS
+from jindimail.errors import NotAllowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +40,68 @@ class Operations(Entrance):
 
     async def drain(self, node: int) -> None:
         """Empty a node; it is gone by itself when it holds nothing any more. `undrain` takes it back until then."""
-        raise NotImplementedError
+        record = self._known(node)
+        if record.weight and not self._fullBesides(node):
+            raise NotAllowed("there is no other node that could take what it has")
+        if record.state != DRAINING:
+            await self._set(SetNode(seconds=self._now(), node=node, state=DRAINING))
 
     async def undrain(self, node: int) -> None:
         """A node that was to be emptied stays."""
-        raise NotImplementedError
+        if self._known(node).state != DRAINING:
+            raise NotAllowed("it is not being emptied")
+        await self._set(
+            SetNode(seconds=self._now(), node=node, state=DOWN)
+        )  # up again as soon as it is heard
 
     async def remove(self, node: int) -> None:
         """A node that is dead for good: what it had is replaced at once, and it may never come back."""
-        raise NotImplementedError
+        record = self._known(node)
+        if node == self._node or record.state == UP:
+            raise NotAllowed("it is up; empty it first (`jindictl cluster drain`)")
+        if record.weight and not self._fullBesides(node):
+            raise NotAllowed("there is no other node")
+        await self._set(SetNode(seconds=self._now(), node=node, state=GONE))
 
     async def setWeight(self, node: int, weight: int) -> None:
-        """How much a node shall bear; 100 is usual, 0 makes a witness of one that holds nothing yet."""
-        raise NotImplementedError
+        """How much a node shall bear; 100 is usual, 0 makes it a witness."""
+        self._known(node)
+        if not 0 <= weight <= WEIGHT_MAX:
+            raise NotAllowed(f"a weight is 0 to {WEIGHT_MAX}")
+        if not weight and not self._fullBesides(node):
+            raise NotAllowed("there is no other node that keeps bodies")
+        await self._set(SetNode(seconds=self._now(), node=node, weight=weight))
 
     async def setSetting(self, name: str, value: int) -> None:
         """One of `settings.ArraySettings`."""
-        raise NotImplementedError
+        low, high = BOUNDS.get(name, (1, 0))
+        if not low <= value <= high:
+            raise NotAllowed(f"{name} is {low} to {high}" if name in BOUNDS else "no such setting")
+        await self._set(SetArraySetting(seconds=self._now(), name=name, value=value))
+
+    def _now(self) -> int:
+        return int(self._seconds())
+
+    def _known(self, node: int) -> NodeRecord:
+        """A node that is not gone, as this node's rows have it."""
+        with self._read() as rows:
+            record = dict(readNodes(rows)).get(node)
+        if record is None or record.state == GONE:
+            raise NotAllowed("there is no such node")
+        return record
+
+    def _fullBesides(self, node: int) -> bool:
+        """Whether another node is up, and keeps bodies."""
+        with self._read() as rows:
+            nodes = dict(readNodes(rows))
+        return any(
+            other != node and record.state == UP and record.weight > 0 for other, record in nodes.items()
+        )
+
+    async def _set(self, entry: ArrayEntry) -> None:
+        outcome = await self._propose(entry)
+        if isinstance(outcome, Declined):
+            raise NotAllowed(outcome.reason)
 
     async def foreseen(self, lost: tuple[int, ...]) -> Loss:
         """What `recover` would do if these nodes never came back: to be shown before it is asked for."""

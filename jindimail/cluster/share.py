@@ -17,12 +17,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.counters import BucketCounters
+from jindimail.cluster.damage import Damage, Scrub
 from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
 from jindimail.cluster.gossip import Gossip
 from jindimail.cluster.governing import Governing
 from jindimail.cluster.load import Report
+from jindimail.cluster.mending import Mending
 from jindimail.cluster.operations import Operations
 from jindimail.cluster.placing import Placing
 from jindimail.cluster.reading import Reading
@@ -30,14 +32,17 @@ from jindimail.cluster.router import Router
 from jindimail.cluster.spill import candidates, spreadOf
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.streams import Streams
+from jindimail.cluster.sweeping import Sweeping
 from jindimail.cluster.tending import Tending
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups
-from jindimail.replication.nodemessages import AskBody, BodyPut, PutBody, TellBody
+from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
 from jindimail.replication.outputs import Settings
+from jindimail.replication.repair import IBodyEntries, Repair
+from jindimail.replication.sweep import Sweep
 from jindimail.replication.transfers import SnapshotPlace
 
 
@@ -80,6 +85,7 @@ class Share:
         incarnation: int,
         draw: Callable[[int, int], int],
         wire: IWire,
+        bodyEntries: IBodyEntries,
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
         seconds: Callable[[], float] | None = None,
@@ -91,6 +97,7 @@ class Share:
         """
         @param draw: gives an integer between its arguments, both included.
         @param wire: entries, queries, answers and outcomes as octets (`jindimail.mailbox.wire`).
+        @param bodyEntries: the entries about bodies, encoded (`jindimail.mailbox.bodyentries`).
         @param place: where snapshots are made; without it, in memory.
         @param seconds: the wall clock; without it, `clock` is one.
         @param numbers: of all groups of the array.
@@ -143,7 +150,49 @@ class Share:
             freeShare=freeShare,
             describe=self._described,
         )
+        self._keepBodies(clock, store, bodyEntries, seconds or clock.seconds, len(numbers) - 1)
         self._tend(clock, store, machine, seconds or clock.seconds, numbers)
+
+    def _keepBodies(
+        self,
+        clock: IReactorTime,
+        store: IStore,
+        entries: IBodyEntries,
+        seconds: Callable[[], float],
+        buckets: int,
+    ) -> None:
+        """What restores, mends and sweeps copies of bodies."""
+        groups, userMap, node = self.groups, self.userMap, self.links.node
+        sweep = Sweep(
+            groups=groups, store=store, copies=self.copies, entries=entries, node=node, send=groups.send
+        )
+        groups.attend((AskKept, TellKept), sweep.received)
+        self.mending = Mending(
+            clock=clock,
+            groups=groups,
+            userMap=userMap,
+            events=self.events,
+            repair=Repair(groups=groups, store=store, copies=self.copies, entries=entries, node=node),
+            candidates=self.candidates,
+            load=self.gossip.ownLoad,
+            seconds=seconds,
+        )
+        self.damage = Damage(
+            links=self.links, groups=groups, userMap=userMap, events=self.events, mending=self.mending
+        )
+        self.reading.damaged.append(self.damage.report)
+        self._sweeping = Sweeping(
+            clock=clock,
+            groups=groups,
+            userMap=userMap,
+            events=self.events,
+            sweep=sweep,
+            buckets=buckets,
+            seconds=seconds,
+        )
+        self._scrub = Scrub(
+            clock=clock, store=store, userMap=userMap, buckets=buckets, report=self.damage.report
+        )
 
     def _buckets(
         self,
@@ -185,7 +234,6 @@ class Share:
             placing=placing,
         )
         self.reading = Reading(links=links, copies=self.copies, counters=self.counters)
-        self.reading.damaged.append(self._damaged)
         return Buckets(
             groups=groups,
             store=store,
@@ -196,9 +244,6 @@ class Share:
             delivering=delivering,
             reading=self.reading,
         )
-
-    def _damaged(self, bucket: int, bodyId: bytes, node: int) -> None:
-        self.events.add("bodyDamaged", bucket=bucket, body=bodyId.hex(), at=node)
 
     def _tend(
         self,
@@ -224,7 +269,15 @@ class Share:
             numbers=numbers,
             reports=self.gossip.fresh,
         )
-        self._parts = (self._tending, self._stepping, self._governing, self.gossip)
+        self._parts = (
+            self._tending,
+            self._stepping,
+            self._governing,
+            self.gossip,
+            self.mending,
+            self._sweeping,
+            self._scrub,
+        )
 
     def candidates(self, bucket: int, first: Sequence[int] = ()) -> tuple[int, ...]:
         """The nodes to ask to keep a new body of a bucket, the best first (`spill`); of equally good ones of its home, `first`."""
@@ -251,8 +304,15 @@ class Share:
             report,
             led=len(self._stepping.led),
             missing=self._stepping.missing,
+            owed=self.mending.owed,
+            moved=self.mending.moved,
+            holding=tuple((node, self._needs(node)) for node in self.userMap.draining()),
             revision=self.groups.appliedIndex(ARRAY_GROUP) or 0,
         )
+
+    def _needs(self, node: int) -> int:
+        """How many groups that are led here still need a node that is to be emptied."""
+        return self._stepping.needs(node) + self.mending.needs(node)
 
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""

@@ -95,6 +95,15 @@ class Stepping:
         """The groups that this node leads."""
         return list(self._led)
 
+    def needs(self, node: int) -> int:
+        """In how many of the buckets led here a node has a replica; of group 0 it keeps one to the end."""
+        configurations = (self._groups.configurationOf(group) for group in self._led if group != ARRAY_GROUP)
+        return sum(
+            any(member.node == node for member in configuration.members)
+            for configuration in configurations
+            if configuration is not None
+        )
+
     def _changed(self) -> None:
         self._scanAt = 0.0
 
@@ -119,17 +128,14 @@ class Stepping:
 
     def _seeLed(self, now: float) -> None:
         """Which groups are led here; those that were not before are elections won, or hand-overs."""
-        for group in self._groups.groups():
-            term = self._groups.leadingTerm(group)
+        leading = self._groups.leading()
+        for group in self._led.keys() - leading.keys():
+            del self._led[group]
+        for group, term in leading.items():
             led = self._led.get(group)
-            if not term:
-                if led is not None:
-                    del self._led[group]
-            elif led is None or led.term != term:
+            if led is None or led.term != term:
                 self._led[group] = _Led(term, now, now if self._isFirst else now + SETTLE_SECONDS)
                 self._tell("leadersMoved", self._userMap.node, now)
-        for group in self._led.keys() - set(self._groups.groups()):
-            del self._led[group]
         self._isFirst = False
 
     def _isFulfilled(self, group: int, led: _Led) -> bool:

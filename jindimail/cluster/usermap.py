@@ -75,6 +75,10 @@ class UserMap:
         """All nodes that may keep new bodies."""
         return tuple(node for node, record in self.nodes.items() if record.state == UP and record.weight > 0)
 
+    def draining(self) -> tuple[int, ...]:
+        """The nodes that are being emptied."""
+        return tuple(node for node, record in self.nodes.items() if record.state == DRAINING)
+
     def isFull(self, node: int) -> bool:
         """Whether a node keeps bodies and serves clients: it is there, and no witness."""
         record = self.nodes.get(node)

@@ -354,6 +354,14 @@ class Groups:
         replica = self._replicas.get(group)
         return replica.raft.term if replica is not None and replica.raft.leadership is not None else 0
 
+    def leading(self) -> dict[int, int]:
+        """All groups that this node leads, and in which term."""
+        return {
+            group: replica.raft.term
+            for group, replica in self._replicas.items()
+            if replica.raft.leadership is not None
+        }
+
     def leaderOf(self, group: int) -> int | None:
         """The node that leads a group, as far as is known here."""
         replica = self._replicas.get(group)

@@ -20,6 +20,7 @@ from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.share import Share
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox import wire
+from jindimail.mailbox.bodyentries import BodyEntries
 from jindimail.mailbox.machine import MailMachine
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.replication.configuration import Configuration
@@ -132,6 +133,7 @@ class World:
             incarnation=self.incarnations[node],
             draw=self.chance.randint,
             wire=wire,
+            bodyEntries=BodyEntries(clock.seconds),
             numbers=self._groups,
         )
         self.result(share.start())

@@ -29,6 +29,7 @@ CONVERSATION = "replication/conversation.py"
 TURN = "replication/turn.py"
 COPIES = "replication/copies.py"
 REPAIR = "replication/repair.py"
+SWEEP = "replication/sweep.py"
 
 RAFT_TESTS = "tests/replication/test_raft.py::"
 GROUP_TESTS = "tests/replication/test_groups.py::"
@@ -603,7 +604,7 @@ BUGS = (
     Bug(
         "sweepWithoutVoid",
         "design §6: a late delivery meets `void`",
-        REPAIR,
+        SWEEP,
         "if known is None and not hasOutcome:",
         "if known is None and hasOutcome:",
         checks=(COPY_TESTS + "CopiesTests::test_bodyWithoutAnEntryIsSweptAfterItsDeliveryIsVoid",),
@@ -611,7 +612,7 @@ BUGS = (
     Bug(
         "sweepOnItsOwnKnowledge",
         "design §6: a keeper never sweeps on its own knowledge",
-        REPAIR,
+        SWEEP,
         "                self.received(self._node, AskKept(bucket, doubtful))\n",
         "                self._free(bucket, doubtful)\n",
         checks=("seeds 0-20",),
@@ -619,7 +620,7 @@ BUGS = (
     Bug(
         "sweptAlthoughPutAgain",
         "design §6: no put has come since it asked",
-        REPAIR,
+        SWEEP,
         "if self._copies.takeSuspect(bucket, bodyId):",
         "if self._copies.takeSuspect(bucket, bodyId) or True:",
         checks=(COPY_TESTS + "CopiesTests::test_bodyPutAgainMeanwhileIsNotDeleted",),
@@ -627,7 +628,7 @@ BUGS = (
     Bug(
         "staleLeaderFrees",
         "design §6: the leader answers, confirmed",
-        REPAIR,
+        SWEEP,
         "        await self._groups.readIndex(group)\n        free",
         "        free",
         checks=(COPY_TESTS + "CopiesTests::test_leaderOfThePastFreesNothing",),
@@ -635,7 +636,7 @@ BUGS = (
     Bug(
         "implicitHome",
         "design §6: keepers are always explicit",
-        REPAIR,
+        SWEEP,
         "if known is None or node not in known.keepers:",
         "if known is None or node != self._node:",
         checks=(

@@ -14,7 +14,8 @@ from jindimail.model import digestOf
 from jindimail.replication.copies import Copies
 from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
 from jindimail.replication.putting import NoKeepers
-from jindimail.replication.repair import Repair, Sweep, bodyref
+from jindimail.replication.repair import Repair, bodyref
+from jindimail.replication.sweep import Sweep
 from jindimail.store.bodies import deleteBody, readOctets
 from jindimail.store.keys import BODY, BODYREF, CHUNK_OCTETS, DELIVERY, bodyrefKey, chunkKey, deliveryKey
 from jindimail.store.records import BodyrefRecord, encode

@@ -18,7 +18,8 @@ from jindimail.mailbox import entries
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups
 from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
-from jindimail.replication.repair import Repair, Sweep, bodyref
+from jindimail.replication.repair import Repair, bodyref
+from jindimail.replication.sweep import Sweep
 from jindimail.store.keys import BODYREF, bucketKey
 from jindimail.store.records import BodyrefRecord, decode
 from tests.simulation.node import Node

@@ -1,0 +1,308 @@
+"""
+Copies that are lost are restored, without being asked: at each bucket's leader (design §6).
+
+A pass looks at all bodies of a bucket: first how many copies are owed, then one body after the other is mended. All led buckets have a pass when what
+counts as lost changes (a node away for too long, to be emptied, gone, or new), and when this node begins to lead them, since debts are not written down;
+those that owe copies have one whenever nodes come or go, and after each delivery that found too few keepers. Bodies whose keepers are no longer
+home move there in the end, when nothing else is to be done. A few at a time, and slower the more this node is loaded: clients come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from jindimail.cluster.arrayrecords import DOWN
+from jindimail.cluster.events import Events
+from jindimail.cluster.pulse import Pulse
+from jindimail.cluster.usermap import UserMap
+from jindimail.errors import Corrupt, JindimailError, Unavailable
+from jindimail.model import ARRAY_GROUP
+from jindimail.replication.driver import Groups
+from jindimail.replication.repair import Repair, Wanted
+
+LOOK_SECONDS = 1.0
+BUCKETS_AT_ONCE = 2
+SETTLE_SECONDS = 5.0  # after an election, before a first pass
+RETRY_SECONDS = 5.0
+PAUSE_SECONDS = 0.01  # between two looks, or bodies
+LOADED_PAUSE_SECONDS = 0.25  # at full load
+HOMING_PAUSE_SECONDS = 0.2
+FAILURES_MAX = 3  # in one pass
+LACKING_MAX = 10_000  # of one pass; the next finds the rest
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What counts as lost, and how many copies there shall be; a bucket is clean with respect to one of these."""
+
+    nodes: frozenset[int]
+    copies: int
+
+
+class _Bucket:
+    """A bucket that is led here."""
+
+    __slots__ = ("clean", "dueAt", "home", "isHome", "owed", "term")
+
+    def __init__(self, term: int, dueAt: float) -> None:
+        self.term = term
+        self.dueAt: float | None = dueAt  # of the next pass
+        self.clean: _Loss | None = None
+        self.owed = 0
+        self.home: frozenset[int] = frozenset()
+        self.isHome = False  # whether all bodies are known to be there
+
+
+class Mending:
+    """
+    The schedule of repairs at one node.
+
+    @ivar moved: bodies that were given new keepers since this node started.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        groups: Groups,
+        userMap: UserMap,
+        events: Events,
+        repair: Repair,
+        candidates: Callable[[int], Sequence[int]],
+        load: Callable[[], float],
+        seconds: Callable[[], float],
+    ) -> None:
+        """
+        @param candidates: the nodes that may keep new bodies of a bucket, the best first.
+        @param load: of this node, 0 to 1.
+        @param seconds: the wall clock, by which nodes are down.
+        """
+        self._clock = clock
+        self._groups = groups
+        self._userMap = userMap
+        self._events = events
+        self._repair = repair
+        self._candidates = candidates
+        self._load = load
+        self._seconds = seconds
+        self._buckets: dict[int, _Bucket] = {}
+        self._running: set[int] = set()
+        self._loss = _Loss(frozenset(), 0)
+        self._up: frozenset[int] = frozenset()
+        self._mapSeen: object = None
+        self._isStopped = True
+        self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
+        self.moved = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._isStopped = False
+        self._pulse.start()
+
+    def stop(self) -> None:
+        """Begin no more bodies."""
+        self._isStopped = True
+        self._pulse.stop()
+
+    @property
+    def owed(self) -> int:
+        """How many copies the bodies of led buckets are known to lack."""
+        return sum(bucket.owed for bucket in self._buckets.values())
+
+    def owe(self, number: int, copies: int = 1) -> None:
+        """A body of a bucket was taken with fewer keepers than there shall be."""
+        bucket = self._buckets.get(number)
+        if bucket is not None:
+            bucket.owed += copies
+            bucket.clean = None
+            bucket.dueAt = min(bucket.dueAt or self._clock.seconds(), self._clock.seconds())
+
+    def needs(self, node: int) -> int:
+        """How many led buckets may have bodies of which a node that shall leave is a keeper."""
+        return sum(
+            bucket.clean is None or node not in bucket.clean.nodes for bucket in self._buckets.values()
+        )
+
+    # --- what is due
+
+    def _look(self) -> None:
+        if not self._userMap.nodes:
+            return
+        now = self._clock.seconds()
+        self._seeLed(now)
+        loss = self._lossNow()
+        if loss != self._loss:
+            self._loss = loss
+            self._makeDue(self._buckets.values(), now)
+        up = frozenset(self._userMap.upAndFull())
+        if up != self._up:
+            self._up = up
+            self._makeDue((bucket for bucket in self._buckets.values() if bucket.owed), now)
+        self._begin(now)
+
+    def _seeLed(self, now: float) -> None:
+        leading = self._groups.leading()
+        for number in [number for number in self._buckets if number + 1 not in leading]:
+            del self._buckets[number]
+        for group, term in leading.items():
+            known = self._buckets.get(group - 1)
+            if group == ARRAY_GROUP:
+                continue
+            if known is None or known.term != term:
+                self._buckets[group - 1] = _Bucket(term, now + SETTLE_SECONDS)
+            elif self._mapSeen is self._userMap.nodes:
+                continue
+            self._seeHome(group - 1)
+        self._mapSeen = self._userMap.nodes
+
+    def _seeHome(self, number: int) -> None:
+        bucket = self._buckets.get(number)
+        if bucket is not None:
+            home = frozenset(
+                node for node in self._userMap.membersOf(number + 1) if self._userMap.isFull(node)
+            )
+            if home != bucket.home:
+                bucket.home, bucket.isHome = home, False
+
+    def _makeDue(self, buckets: Iterable[_Bucket], now: float) -> None:
+        for bucket in buckets:
+            bucket.dueAt = now if bucket.dueAt is None else min(bucket.dueAt, now)
+
+    def _lossNow(self) -> _Loss:
+        nodes, settings = self._userMap.nodes, self._userMap.settings
+        lost = frozenset(node for node in nodes if self._isLost(node))
+        full = sum(not self._userMap.isLeaving(node) and self._userMap.isFull(node) for node in nodes)
+        return _Loss(lost, min(settings.copies, max(1, full)))
+
+    def _isLost(self, node: int) -> bool:
+        """Whether a keeper does not count any more."""
+        record = self._userMap.nodes.get(node)
+        if record is None or self._userMap.isLeaving(node) or not record.weight:
+            return True
+        downSeconds = self._seconds() - record.sinceSeconds
+        return record.state == DOWN and downSeconds >= self._userMap.settings.repairSeconds
+
+    def _begin(self, now: float) -> None:
+        """Begin passes: those that owe copies first, then those not known to be clean, then those whose bodies may not be home."""
+        due = [
+            number
+            for number, bucket in self._buckets.items()
+            if bucket.dueAt is not None and bucket.dueAt <= now
+        ]
+        due.sort(key=lambda number: (-self._buckets[number].owed, number))
+        if not due and not self.owed and all(bucket.dueAt is None for bucket in self._buckets.values()):
+            due = [number for number, bucket in self._buckets.items() if not bucket.isHome]
+        for number in due:
+            if len(self._running) >= BUCKETS_AT_ONCE:
+                return
+            if number not in self._running:
+                self._running.add(number)
+                work = Deferred.fromCoroutine(self._pass(number, self._buckets[number]))
+                work.addErrback(lambda failure: self.log.failure("a pass of repairs failed", failure))
+                work.addBoth(self._passed, number)
+
+    def _passed(self, _: object, number: int) -> None:
+        self._running.discard(number)
+
+    # --- a pass
+
+    async def _pass(self, number: int, bucket: _Bucket) -> None:
+        """One pass over a bucket; it comes again if anything could not be done."""
+        if bucket.dueAt is None:
+            bucket.isHome = await self._goHome(number, bucket)
+            return
+        loss, bucket.dueAt = self._loss, None
+        wanted = Wanted(
+            candidates=self._nodesFor(number), copies=loss.copies, isLost=lambda node: node in loss.nodes
+        )
+        lacking, bucket.owed, isAll = await self._survey(number, wanted)
+        mended = await self._mendAll(number, bucket, lacking, wanted, PAUSE_SECONDS)
+        if mended:
+            self._events.add("copiesRepaired", bucket=number, bodies=mended)
+        if mended == len(lacking) and isAll:
+            bucket.clean = loss if not bucket.owed else None
+        else:
+            self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)
+
+    async def _survey(self, number: int, wanted: Wanted) -> tuple[list[bytes], int, bool]:
+        """The bodies to be mended, the copies that are owed, and whether that is all of them."""
+        lacking: list[bytes] = []
+        owed = 0
+        after: bytes | None = b""
+        while after is not None and len(lacking) < LACKING_MAX:
+            looked = self._repair.look(number, wanted, after)
+            lacking += looked.lacking
+            owed += looked.owed
+            after = looked.after
+            if after is not None:
+                await self._pause(PAUSE_SECONDS)
+        return lacking, owed, after is None
+
+    async def _mendAll(
+        self, number: int, bucket: _Bucket, lacking: list[bytes], wanted: Wanted, pauseSeconds: float
+    ) -> int:
+        """Mend bodies, while this node leads the bucket in the same term; how many there is nothing more to do for."""
+        done = failures = 0
+        for bodyId in lacking:
+            if self._isStopped or self._buckets.get(number) is not bucket or failures >= FAILURES_MAX:
+                break
+            try:
+                isMended = await self._repair.mend(number, bodyId, wanted)
+            except Corrupt:
+                self._events.add("bodyLost", bucket=number, body=bodyId.hex())
+                failures += 1
+            except JindimailError:
+                failures += 1
+            else:
+                done += 1
+                self.moved += isMended
+                bucket.owed = max(0, bucket.owed - isMended)
+            await self._pause(pauseSeconds)
+        return done
+
+    async def _goHome(self, number: int, bucket: _Bucket) -> bool:
+        """Move bodies to home, if home is not pressed; whether all are there."""
+        home = bucket.home
+        nodes = [node for node in self._candidates(number)[: len(home)] if node in home]
+        copies = min(self._loss.copies, len(nodes))
+        if copies < self._loss.copies:
+            return True  # as far as can be done now; a change of home asks again
+        wanted = Wanted(candidates=nodes, copies=copies, isLost=lambda node: node not in home)
+        lacking, _, isAll = await self._survey(number, wanted)
+        mended = await self._mendAll(number, bucket, lacking, wanted, HOMING_PAUSE_SECONDS)
+        if mended:
+            self._events.add("bodiesMoved", bucket=number, bodies=mended)
+        return isAll and mended == len(lacking)
+
+    def _nodesFor(self, number: int) -> list[int]:
+        """The nodes that may be made keepers: as for new bodies, then any other that is up."""
+        first = self._candidates(number)
+        up = self._userMap.upAndFull()
+        return [node for node in first if node in up] + [node for node in up if node not in first]
+
+    async def _pause(self, seconds: float) -> None:
+        await deferLater(self._clock, seconds + LOADED_PAUSE_SECONDS * min(1.0, self._load()))
+
+    # --- damage
+
+    async def damaged(self, number: int, bodyId: bytes, node: int) -> None:
+        """
+        A keeper's copy was found damaged or missing, as somebody says: this node leads the bucket and looks for itself.
+
+        @raise Unavailable: this node does not lead, or it could not be done now.
+        """
+        if not self._groups.leadingTerm(number + 1):
+            raise Unavailable("another node leads")
+        try:
+            if await self._repair.replace(number, bodyId, node):
+                self._events.add("bodyMended", bucket=number, body=bodyId.hex(), at=node)
+        except Corrupt:
+            self._events.add("bodyLost", bucket=number, body=bodyId.hex(), at=node)

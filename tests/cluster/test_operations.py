@@ -1,0 +1,102 @@
+"""What operators ask of an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
+from jindimail.errors import NotAllowed
+from tests.cluster.world import World
+
+FEW = tuple(range(9))
+
+
+def stateOf(world: World, node: int) -> str:
+    return world.shares[min(world.shares)].userMap.nodes[node].state
+
+
+def membersOf(world: World, node: int) -> set[int]:
+    """All nodes that have replicas of buckets, as one node sees it."""
+    found: set[int] = set()
+    for group in FEW[1:]:
+        configuration = world.shares[node].groups.configurationOf(group)
+        found |= {member.node for member in configuration.members} if configuration else set()
+    return found
+
+
+@pytest.fixture(scope="module")
+def three() -> World:
+    world = World(groups=FEW)
+    world.growArray(3)
+    return world
+
+
+def test_aNodeIsEmptiedAndThenGoneWithoutBeingAskedAgain() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    world.result(world.shares[1].operations.drain(2))
+    world.until(lambda: stateOf(world, 2) == GONE, 90)
+    assert 2 not in membersOf(world, 1) | membersOf(world, 3) | membersOf(world, 4)
+    world.settle()
+    assert not any(world.shares[2].groups.leadingTerm(group) for group in FEW)
+
+
+def test_aNodeThatWasToBeEmptiedMayStay() -> None:
+    world = World(groups=FEW)
+    world.growArray(2)
+    operations = world.shares[1].operations
+    world.result(operations.drain(2))
+    world.run(0.5)
+    assert stateOf(world, 2) == DRAINING
+    world.result(operations.undrain(2))
+    world.until(lambda: stateOf(world, 2) == UP, 10)
+
+
+def test_aDeadNodeIsRemovedAndReplacedAtOnce() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    world.kill(3)
+    world.until(lambda: stateOf(world, 3) == DOWN)
+    world.result(world.shares[1].operations.remove(3))
+    world.settle()
+    assert 3 not in membersOf(world, 1) and stateOf(world, 3) == GONE
+
+
+def test_aWeightMovesReplicasAndLeaders() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.result(world.shares[2].operations.setWeight(3, 300))
+    world.settle()
+    assert sum(bool(world.shares[3].groups.leadingTerm(group)) for group in FEW) >= 4
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda operations: operations.remove(2),
+        lambda operations: operations.remove(1),
+        lambda operations: operations.drain(9),
+        lambda operations: operations.undrain(2),
+        lambda operations: operations.setWeight(2, -1),
+        lambda operations: operations.setSetting("copies", 99),
+        lambda operations: operations.setSetting("cheese", 1),
+    ],
+)
+def test_whatMakesNoSenseIsRefused(three: World, ask: Any) -> None:
+    with pytest.raises(NotAllowed):
+        three.result(ask(three.shares[1].operations))
+
+
+def test_theLastFullNodeIsNotEmptied() -> None:
+    world = World(groups=FEW)
+    world.foundArray()
+    for ask in (world.shares[1].operations.drain(1), world.shares[1].operations.setWeight(1, 0)):
+        with pytest.raises(NotAllowed):
+            world.result(ask)
+
+
+def test_aSettingIsKnownEverywhere(three: World) -> None:
+    three.result(three.shares[2].operations.setSetting("repairSeconds", 30))
+    three.until(lambda: all(share.userMap.settings.repairSeconds == 30 for share in three.shares.values()), 5)
