@@ -18,12 +18,15 @@ from tests.support.node import NodeFailed, NodeProcess, NotReachable
 
 REPLICAS = 3
 SETTLE_SECONDS = 60.0
+DRAIN_SECONDS = 120.0
 
 
 class Member:
     """One node of an array: its process, its disk, and the shim between them."""
 
-    def __init__(self, name: str, directory: Path, network: INetwork, *, hasSmallDisk: bool) -> None:
+    def __init__(
+        self, name: str, directory: Path, network: INetwork, *, hasSmallDisk: bool, hasShim: bool
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.disk = SmallDisk(directory / "disk") if hasSmallDisk else None
@@ -32,7 +35,8 @@ class Member:
             cluster = f"{network.address(name)}:{freePorts(1)[0]}"
             self.process = NodeProcess(directory, name=name, cluster=cluster, data=data)
         self.shim = Shim(data, directory / "shim")
-        self.process.environment = self.shim.environment()
+        if hasShim:
+            self.process.environment = self.shim.environment()
 
     def close(self) -> None:
         """End it, whatever its state."""
@@ -51,11 +55,14 @@ class RealArray:
     @ivar members: all that were ever made, but for those that left.
     """
 
-    def __init__(self, directory: Path, network: INetwork, *, hasSmallDisks: bool = False) -> None:
+    def __init__(
+        self, directory: Path, network: INetwork, *, hasSmallDisks: bool = False, hasShims: bool = True
+    ) -> None:
         self.directory = directory
         self.network = network
         self.members: dict[str, Member] = {}
-        self._hasSmallDisks = hasSmallDisks
+        self._freshNames = 0
+        self._hasSmallDisks, self._hasShims = hasSmallDisks, hasShims
 
     # --- life ----------------------------------------------------------------------------------------------
 
@@ -77,8 +84,44 @@ class RealArray:
             member.process.join(token)
         self.start(name)
 
+    def joinFresh(self) -> str:
+        """A node under a name that was never used joins; the name."""
+        self._freshNames += 1
+        name = f"fresh{self._freshNames}"
+        self.network.add(name)
+        self.join(name)
+        return name
+
+    def drain(self, name: str, seconds: float = DRAIN_SECONDS) -> None:
+        """
+        A node is drained, and taken away when it is gone.
+
+        @raise NodeFailed: not in time.
+        """
+        asked = next(each for each in self.alive if each != name)
+        self.ctl(asked, "cluster", "drain", name, "--json")
+        until = time.monotonic() + seconds
+        while self.stateOf(asked, name) != "gone":
+            if time.monotonic() > until:
+                raise NodeFailed(
+                    f"{name} is not drained within {seconds:g} s: {self.unsettled(self.alive, REPLICAS)}"
+                )
+            time.sleep(0.3)
+        self.forget(name)
+
+    def stateOf(self, asked: str, name: str) -> str:
+        """The state of a node as another knows it."""
+        rows = self.ask(asked, "cluster nodes")["rows"]
+        return next((str(row["state"]) for row in rows if row["name"] == name), "gone")
+
     def _make(self, name: str) -> Member:
-        member = Member(name, self.directory / name, self.network, hasSmallDisk=self._hasSmallDisks)
+        member = Member(
+            name,
+            self.directory / name,
+            self.network,
+            hasSmallDisk=self._hasSmallDisks,
+            hasShim=self._hasShims,
+        )
         self.members[name] = member
         return member
 

@@ -43,6 +43,10 @@ class INetwork(Protocol):
         """Within it, this thread's new sockets and processes are that host's."""
         ...
 
+    def add(self, host: str) -> None:
+        """One more host."""
+        ...
+
     def heal(self) -> None:
         """Undo all cuts."""
         ...
@@ -62,6 +66,9 @@ class Loopback:
     def inside(self, host: str) -> contextlib.AbstractContextManager[None]:
         """See `INetwork`."""
         return contextlib.nullcontext()
+
+    def add(self, host: str) -> None:
+        """Nothing to make."""
 
     def heal(self) -> None:
         """Nothing was cut."""

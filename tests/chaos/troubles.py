@@ -189,7 +189,7 @@ def troublesOf(array: RealArray) -> dict[str, Trouble]:
     """Those that this array can have."""
     found: list[Trouble] = [none, kill, powerCut, pause, restart, slowDisk, stuckDisk, failingDisk, blackout]
     if len(array.names) > 2:
-        found.append(majorityKilled)
+        found += [majorityKilled, replaced]
     if isinstance(array.network, Namespaces) and len(array.names) > 1:
         found += [isolated, deaf, linkCut]
     if all(member.disk for member in array.members.values()):
