@@ -94,7 +94,7 @@ class Sweep:
     def _delete(self, rows: IRows, bucket: int, bodyId: bytes) -> int:
         known = bodyref(rows, bucket, bodyId)
         if known is not None and self._node in known.keepers:
-            return 0  # named meanwhile
+            return -1  # named meanwhile
         start = bodyKey(bucket, bodyId)
         keys = [key for key, _ in islice(rows.scan(BODY, start, start + b"\xff" * 5), CHUNKS_AT_ONCE)]
         for key in keys:
@@ -102,7 +102,7 @@ class Sweep:
         return len(keys)
 
     def _deleted(self, chunks: int) -> None:
-        self.swept += chunks > 0
+        self.swept += chunks >= 0  # where the bucket has a replica, `void` has deleted them
 
     # --- the leader's side
 

@@ -523,8 +523,8 @@ BUGS = (
         "deliveredAgain",
         "design §7: exactly once for one delivery id",
         "mailbox/applymessages.py",
-        "    if stored is not None:\n        return _repeated",
-        "    if stored is None and not rows:\n        return _repeated",
+        "        if record.void or record.filed:\n",
+        "        if record.void:\n",
         checks=(MACHINE_TESTS + "test_aDeliveryIsFiledOnceForOneId",),
     ),
     Bug(

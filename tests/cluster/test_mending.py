@@ -1,0 +1,203 @@
+"""Copies of bodies are restored, mended, moved and swept without being asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.internet.task import Clock
+
+from jindimail.cluster.arrayrecords import DOWN, GONE
+from jindimail.cluster.damage import BODIES_A_LOOK, DAY_SECONDS, Scrub
+from jindimail.cluster.usermap import UserMap
+from jindimail.mailbox.entries import CreateAccount, Deliver, Filing
+from jindimail.mailbox.outcomes import Filed
+from jindimail.model import bucketGroup, digestOf
+from jindimail.replication.repair import bodyref
+from jindimail.store.bodies import putBody
+from jindimail.store.keys import BODY, BODYREF, bodyrefKey, chunkKey
+from jindimail.store.memory import MemoryStore
+from jindimail.store.records import BodyrefRecord, SummaryRecord, encode
+from tests.cluster.world import World
+
+FEW = tuple(range(9))
+BUCKET = 3
+GROUP = bucketGroup(BUCKET)
+SUMMARY = encode(
+    SummaryRecord(
+        envelope=b"", bodyStructure=b"", headerOctets=0, messageId=b"", sentSeconds=None, preview=""
+    )
+)
+
+
+def bodyIdOf(number: int, seconds: int = 0) -> bytes:
+    return (seconds * 1000).to_bytes(6, "big") + bytes(9) + bytes([number])
+
+
+def octetsOf(number: int) -> bytes:
+    return b"%d " % number * 1000
+
+
+def deliver(world: World, numbers: Iterable[int], keepers: tuple[int, ...]) -> None:
+    """Bodies that these nodes keep, filed in an account of the bucket."""
+    share = world.shares[world.leader(GROUP)]
+    account = CreateAccount(
+        seconds=1,
+        accountId=1,
+        addresses=("a@example.org",),
+        credential="",
+        quotaOctets=0,
+        quotaMessages=0,
+        mailboxes=(),
+        uidValidity=1,
+    )
+    world.result(share.buckets.propose(BUCKET, account))
+    for number in numbers:
+        octets = octetsOf(number)
+        kept = world.result(share.copies.put(BUCKET, bodyIdOf(number), octets, keepers, len(keepers)))
+        entry = Deliver(
+            seconds=1,
+            deliveryId=bodyIdOf(number),
+            bodyId=bodyIdOf(number),
+            size=len(octets),
+            digest=digestOf(octets),
+            keepers=kept,
+            summary=SUMMARY,
+            filings=(Filing(accountId=1),),
+        )
+        assert isinstance(world.result(share.buckets.propose(BUCKET, entry)), Filed)
+
+
+def keepersOf(world: World, number: int) -> tuple[int, ...]:
+    """Who keeps a body, as the bucket's leader has it; each of them has it whole."""
+    known = bodyref(world.rows[world.leader(GROUP)], BUCKET, bodyIdOf(number))
+    assert known is not None
+    for node in known.keepers:
+        if node in world.shares:
+            assert chunkAt(world, node, number) == octetsOf(number)
+    return known.keepers
+
+
+def chunkAt(world: World, node: int, number: int) -> bytes | None:
+    return world.rows[node].get(BODY, chunkKey(BUCKET, bodyIdOf(number), 0))
+
+
+def kinds(world: World) -> set[str]:
+    """The kinds of events that any node has seen."""
+    return {event.kind for share in world.shares.values() for event in share.events}
+
+
+def setting(world: World, name: str, value: int) -> None:
+    world.result(world.shares[1].operations.setSetting(name, value))
+
+
+def test_aLonelyNodesBodiesGetASecondKeeperWhenOneComes() -> None:
+    world = World(groups=FEW)
+    world.foundArray()
+    deliver(world, range(3), (1,))
+    assert world.shares[1].mending.owed == 0
+    world.join()
+    world.until(lambda: all(set(keepersOf(world, number)) == {1, 2} for number in range(3)), 60)
+    world.until(lambda: world.shares[1].progress().moved == 3, 10)
+    assert world.shares[1].progress().owed == 0 and "copiesRepaired" in kinds(world)
+
+
+def test_whatADeadNodeKeptIsRestoredAfterAWhile() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    setting(world, "repairSeconds", 10)
+    leader = world.leader(GROUP)
+    victim = next(node for node in world.shares[1].userMap.home(BUCKET) if node not in (1, leader))
+    deliver(world, range(4), (leader, victim))
+    world.kill(victim)
+    world.until(lambda: world.shares[1].userMap.nodes[victim].state == DOWN)
+    world.run(5)
+    assert victim in keepersOf(world, 0), "not yet"
+    world.until(lambda: all(victim not in keepersOf(world, number) for number in range(4)), 60)
+    assert all(len(keepersOf(world, number)) == 2 for number in range(4))
+
+
+def test_aNodeThatIsEmptiedKeepsNoBodyWhenItIsGone() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    deliver(world, range(4), (1, 2))
+    world.result(world.shares[1].operations.drain(2))
+    world.until(lambda: world.shares[1].userMap.nodes[2].state == GONE, 120)
+    assert all(
+        2 not in keepersOf(world, number) and len(keepersOf(world, number)) == 2 for number in range(4)
+    )
+
+
+def test_bodiesFollowTheirBucketHome() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    home = world.shares[1].userMap.home(BUCKET)
+    away = next(node for node in (1, 2, 3, 4) if node not in home)
+    deliver(world, range(2), (home[1], away))
+    world.until(lambda: all(away not in keepersOf(world, number) for number in range(2)), 60)
+    assert all(len(keepersOf(world, number)) == 2 for number in range(2))
+    world.until(lambda: "bodiesMoved" in kinds(world), 10)
+
+
+def test_aDamagedCopyIsMendedFromAnother() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(1), (1, 2))
+    world.rows[2].put(BODY, chunkKey(BUCKET, bodyIdOf(0), 0), b"rotten")
+    world.shares[3].damage.report(BUCKET, bodyIdOf(0), 2)
+    world.until(lambda: chunkAt(world, 2, 0) == octetsOf(0), 10)
+    assert keepersOf(world, 0) == (1, 2) and {"bodyDamaged", "bodyMended"} <= kinds(world)
+
+
+def test_aSoundCopyIsLeftAlone() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(1), (1, 2))
+    world.shares[3].damage.report(BUCKET, bodyIdOf(0), 2)
+    world.run(5)
+    assert "bodyMended" not in kinds(world)
+
+
+def test_aBodyOfWhichNothingIsLeftIsToldOf() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(1), (2,))
+    world.rows[2].delete(BODY, chunkKey(BUCKET, bodyIdOf(0), 0))
+    world.shares[1].damage.report(BUCKET, bodyIdOf(0), 2)
+    world.until(lambda: "bodyLost" in kinds(world), 10)
+
+
+def test_aBodyWithoutAnEntryIsSweptAndANamedOneIsNot() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(1), (1, 2))
+    putBody(world.rows[3], BUCKET, bodyIdOf(9), b"orphan")
+    world.run(70)
+    assert chunkAt(world, 3, 9) is not None, "it is young"
+    world.heap.now += 4_000
+    world.run(70)
+    assert chunkAt(world, 3, 9) is None and keepersOf(world, 0) == (1, 2)
+    assert "bodiesSwept" in kinds(world)
+
+
+def test_theScrubReadsEveryBodyWithinItsTime() -> None:
+    clock, store = Clock(), MemoryStore()
+    octets, found = b"sound" * 10, list[tuple[int, bytes, int]]()
+    for number in range(40):
+        record = BodyrefRecord(
+            size=len(octets), digest=digestOf(octets), references=1, keepers=(1, 2) if number else (2,)
+        )
+        store.rows.put(BODYREF, bodyrefKey(number % 4, bodyIdOf(number)), encode(record))
+        putBody(store.rows, number % 4, bodyIdOf(number), b"rotten" if number == 7 else octets)
+    store.rows.delete(BODY, chunkKey(2, bodyIdOf(10), 0))
+    userMap = UserMap(1)
+    scrub = Scrub(
+        clock=clock, store=store, userMap=userMap, buckets=4, report=lambda *what: found.append(what)
+    )
+    days = userMap.settings.scrubDays
+    scrub.look()
+    assert scrub.read < 40 <= BODIES_A_LOOK
+    for _ in range(days - 1):
+        clock.advance(DAY_SECONDS)
+        scrub.look()
+    assert scrub.read == 39
+    assert sorted(found) == [(2, bodyIdOf(10), 1), (3, bodyIdOf(7), 1)]
