@@ -1,0 +1,168 @@
+"""`make array` for real: three processes, mail in at one and out at another, one killed, a fourth added."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import os
+import poplib
+import signal
+import smtplib
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jindimail.admin.client import ControlClient
+from jindimail.admin.quickarray import configurationText, freePorts, walkThrough
+from jindimail.config import read
+from tests.support.node import HOST, ROOT
+
+PATIENCE_SECONDS = 180
+Told = dict[str, Any]
+
+
+class MakeArray:
+    """One `make array` in a directory."""
+
+    def __init__(self, directory: Path, nodes: int) -> None:
+        self.directory = directory
+        self.log = directory / f"make{nodes}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jindimail.admin.quickarray", str(directory / "run"), str(nodes)],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def awaitServing(self) -> Told:
+        """array.json, once it says how to connect."""
+        self.until(lambda: "Ctrl-C stops the nodes" in self.log.read_text())
+        told: Told = json.loads((self.directory / "run" / "array.json").read_text())
+        return told
+
+    def until(self, isSo: Callable[[], object]) -> None:
+        """Wait until it is so."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not isSo():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> int:
+        """As Ctrl-C does; the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[[int], MakeArray]]:
+    """Runs `make array`; whatever is left at the end is stopped."""
+    made: list[MakeArray] = []
+
+    def start(nodes: int) -> MakeArray:
+        made.append(MakeArray(tmp_path, nodes))
+        return made[-1]
+
+    yield start
+    for each in made:
+        if each.process.poll() is None:
+            each.stop()
+
+
+def deliver(told: Told, at: int, subject: str) -> None:
+    """Mail for the first account comes in at a node."""
+    with smtplib.SMTP(HOST, told["nodes"][at]["ports"]["smtp"], timeout=30) as client:
+        user = told["accounts"][0]["user"]
+        client.sendmail("a@example.net", [user], f"Subject: {subject}\r\n\r\nbody of {subject}\r\n")
+
+
+def subjectsByImap(told: Told, at: int) -> dict[int, str]:
+    """What the first account's INBOX holds, UID and subject, at a node."""
+    account = told["accounts"][0]
+    client = imaplib.IMAP4(HOST, told["nodes"][at]["ports"]["imap"], timeout=30)
+    client.login(account["user"], account["password"])
+    client.select("INBOX", readonly=True)
+    _, rows = client.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+    client.logout()
+    pairs = [row for row in rows if isinstance(row, tuple)]
+    return {int(head.split(b"UID ")[1].split()[0]): text.decode().split()[1] for head, text in pairs}
+
+
+def bodiesByPop3(told: Told, at: int) -> list[str]:
+    """The last lines of the first account's messages, at a node."""
+    account = told["accounts"][0]
+    client = poplib.POP3(HOST, told["nodes"][at]["ports"]["pop3"], timeout=30)
+    client.user(account["user"])
+    client.pass_(account["password"])
+    found = [client.retr(number + 1)[1][-1].decode() for number in range(client.stat()[0])]
+    client.quit()
+    return found
+
+
+def ask(told: Told, at: int, verb: str, **arguments: Any) -> Any:
+    """A verb at a node."""
+    client = ControlClient(str(Path(told["nodes"][at]["data"]) / "control"))
+    try:
+        return client.ask(verb, arguments)
+    finally:
+        client.close()
+
+
+def test_anArrayOfThreeSurvivesOneAndGrowsToFour(make: Callable[[int], MakeArray]) -> None:
+    array = make(3)
+    told = array.awaitServing()
+    deliver(told, 0, "one")
+    deliver(told, 1, "two")
+    assert subjectsByImap(told, 2) == {1: "one", 2: "two"}
+    assert bodiesByPop3(told, 1) == ["body of one", "body of two"]
+
+    os.kill(told["nodes"][2]["pid"], signal.SIGKILL)
+    deliver(told, 0, "three")
+    deliver(told, 1, "four")
+    expected = {1: "one", 2: "two", 3: "three", 4: "four"}
+    assert subjectsByImap(told, 1) == subjectsByImap(told, 0) == expected
+    array.until(lambda: not ask(told, 0, "cluster status")["groups"]["withoutLeader"])
+    array.until(lambda: ask(told, 1, "cluster status")["nodes"][2]["member"] == "down")
+
+    grown = make(4).awaitServing()
+    assert [node["pid"] for node in grown["nodes"][:2]] == [node["pid"] for node in told["nodes"][:2]]
+    assert len(grown["nodes"]) == 4 and grown["accounts"] == told["accounts"]
+    assert all(subjectsByImap(grown, at) == expected for at in range(4))
+    ask(grown, 3, "user add", address="ada@example.org", password="only-for-tests")
+    assert "ada@example.org" in json.dumps(ask(grown, 2, "user list"))
+
+
+def test_aSecondRunKeepsEverything(make: Callable[[int], MakeArray]) -> None:
+    array = make(2)
+    told = array.awaitServing()
+    deliver(told, 0, "one")
+    assert array.stop() == 0
+    again = make(2).awaitServing()
+    assert again["accounts"] == told["accounts"]
+    assert [node["ports"] for node in again["nodes"]] == [node["ports"] for node in told["nodes"]]
+    assert subjectsByImap(again, 1) == {1: "one"}
+    mode = stat.S_IMODE((array.directory / "run" / "array.json").stat().st_mode)
+    assert mode == 0o600
+
+
+def test_theConfigurationOfANodeListensOnLoopbackOnly() -> None:
+    found = read(configurationText(2, freePorts(2)), "/")
+    assert found.node.name == "node2"
+    assert found.cluster.address.startswith("127.0.0.1:")
+    endpoints = [*found.listen.smtp, *found.listen.cluster, *found.listen.web, *found.listen.lmtp]
+    assert all("interface=127.0.0.1" in endpoint for endpoint in endpoints)
+
+
+def test_theWalkThroughNamesPortsAndThePassword() -> None:
+    ports = {"smtp": 1, "lmtp": 2, "imap": 3, "pop3": 4, "web": 5}
+    nodes = [{"name": f"node{number}", "ports": ports, "pid": number, "config": "c"} for number in (1, 2, 3)]
+    text = walkThrough({"nodes": nodes, "accounts": [{"user": "u@d", "password": "secret"}]}, Path("a.json"))
+    assert "kill -9 3" in text and "secret" in text and "NODES=4" in text
