@@ -261,7 +261,7 @@ class Array:
         if DOMAIN not in [row["domain"] for row in first.ask("domain list")["rows"]]:
             first.ask("domain add", domain=DOMAIN)
         try:
-            first.ask("user add", address=USER, password=password)
+            first.ask("user add", address=USER, password=password, mayAdminister=True)
         except Refused:  # made by a run that was killed before it wrote it down
             first.ask("user passwd", address=USER, password=password)
         return {"user": USER, "password": password}
@@ -317,6 +317,10 @@ def walkThrough(told: dict[str, Any], path: Path) -> str:
     ]
     one, other, victim = nodes[0], nodes[1 % len(nodes)], nodes[-1]
     command = f"{Path(sys.executable).parent / 'jindictl'} --config {one['config']}"
+    deliver = (
+        f"  printf 'Subject: hello\\n\\nhow are you?\\n' | curl --crlf smtp://{HOST}:{one['ports']['smtp']}"
+        f" --mail-from you@example.net --mail-rcpt {user} -T -"
+    )
     return "\n".join(
         [
             "",
@@ -328,17 +332,19 @@ def walkThrough(told: dict[str, Any], path: Path) -> str:
             f"  password  {password}",
             "",
             "Deliver at one node, read at another:",
-            f"  swaks --server {HOST}:{one['ports']['smtp']} --to {user}",
-            f"  curl --user '{user}:{password}' imap://{HOST}:{other['ports']['imap']}/INBOX",
+            deliver,
+            f"  curl --user '{user}:{password}' 'imap://{HOST}:{other['ports']['imap']}/INBOX;MAILINDEX=1'",
             "",
             "Kill a node, deliver again, watch the array heal:",
             f"  kill -9 {victim['pid']}",
-            f"  swaks --server {HOST}:{one['ports']['smtp']} --to {user}",
+            deliver,
             f"  {command} cluster status",
             "",
             "Start it again, or add a fourth node (in another terminal):",
             "  make array",
             f"  make array NODES={len(nodes) + 1}",
+            "",
+            f"The array at a glance, in a browser: http://{HOST}:{one['ports']['web']}/ (log in as {user})",
             "",
             f"All of it stands in {path} for scripts. Ctrl-C stops the nodes.",
             "",
