@@ -192,6 +192,18 @@ class Limits:
     )
     sessions: int = _key(number(1, 1_000_000), "Client connections of the node.", 10_000, live=True)
     sessionsPerPeer: int = _key(number(1, 1_000_000), "Client connections from one address.", 500, live=True)
+    sessionsPerUser: int = _key(
+        number(1, 1_000_000), "Sessions of one user at this node, of all protocols together.", 100, live=True
+    )
+    failedLogins: int = _key(
+        number(1, 1000), "Failed logins of a connection before it is closed.", 5, live=True
+    )
+    refusedRecipients: int = _key(
+        number(1, 100_000),
+        "Refused recipients of an SMTP connection before it is closed: who asks for many harvests addresses.",
+        50,
+        live=True,
+    )
     smtpIdle: int = _key(
         seconds(10, 86400), "An SMTP client that says nothing this long is disconnected.", 300, live=True
     )

@@ -77,15 +77,23 @@ def limitEdges(factories: dict[str, Any], limits: Limits) -> None:
 def smtpLimits(limits: Limits) -> SmtpLimits:
     """The configured bounds as SMTP, submission and LMTP take them."""
     return SmtpLimits(
-        messageOctetsMax=limits.messageOctets, recipientsMax=limits.recipients, idleSeconds=limits.smtpIdle
+        messageOctetsMax=limits.messageOctets,
+        recipientsMax=limits.recipients,
+        idleSeconds=limits.smtpIdle,
+        failedLoginsMax=limits.failedLogins,
+        refusedRecipientsMax=limits.refusedRecipients,
     )
 
 
 def pop3Limits(limits: Limits) -> Pop3Limits:
     """The configured bounds as POP3 takes them."""
-    return Pop3Limits(idleSeconds=limits.pop3Idle)
+    return Pop3Limits(idleSeconds=limits.pop3Idle, loginFailuresMax=limits.failedLogins)
 
 
 def imapLimits(limits: Limits) -> ImapLimits:
     """The configured bounds as IMAP takes them."""
-    return ImapLimits(messageOctetsMax=limits.messageOctets, idleSeconds=limits.imapIdle)
+    return ImapLimits(
+        messageOctetsMax=limits.messageOctets,
+        idleSeconds=limits.imapIdle,
+        loginFailuresMax=limits.failedLogins,
+    )

@@ -144,6 +144,25 @@ class MailboxInUse(Refusal):
     pop3Text = "mailbox locked by another session"
 
 
+class LockLost(JindimailError):
+    """The exclusive lock went to another session, since this one's node was taken for dead."""
+
+    imapCode = "INUSE"
+    imapText = "lock lost"
+    pop3Text = "lock lost, nothing was deleted"
+
+
+class TooManySessions(JindimailError):
+    """The user has as many sessions at this node as one may have."""
+
+    smtpCode = 454
+    smtpEnhanced = "4.7.0"
+    smtpText = "too many sessions of this user, try later"
+    imapCode = "LIMIT"
+    imapText = "too many sessions of this user, try later"
+    pop3Text = "too many sessions of this user, try later"
+
+
 class MailboxGone(Refusal):
     """The selected mailbox was deleted or has a new UIDVALIDITY; the session cannot go on with it."""
 

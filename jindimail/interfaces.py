@@ -172,6 +172,9 @@ class IBuckets(Interface):
     def followTopic(topic: Any, listener: Any) -> Any:
         """Like `follow`, for any event's topic (`("domains",)`, `("names", bucket, accountId)`, …)."""
 
+    def isOver(node: int, incarnation: int) -> bool:
+        """Whether that process of a node is known to have ended: the array has agreed so, or a later one was seen."""
+
     def led() -> Any:
         """The buckets that this node leads now, ascending."""
 
@@ -231,8 +234,13 @@ class IAccount(Interface):
     def lockPop(session: str) -> Any:
         """Take the exclusive POP3 lock (MailboxInUse); `unlockPop(session)` gives it back."""
 
-    def unlockPop(session: str) -> Any:
-        """Give the lock back; harmless if it is not held."""
+    def unlockPop(session: str, mailbox: Any = None, uids: Any = None) -> Any:
+        """
+        Give the lock back; harmless if it is not held.
+
+        With an `IMailbox` and a UidSet these messages go with it, in one commit (a bound on what an entry may hold cuts it into
+        several), and only while the lock is held (LockLost).
+        """
 
     def logout() -> None:
         """The session is over: mailboxes opened by it are closed, its lock is given back."""
@@ -366,6 +374,9 @@ class ILinks(Interface):
 
     def isUp(node: int) -> bool:
         """Whether there are connections to a node."""
+
+    def incarnationOf(node: int) -> int:
+        """The latest incarnation of a node that was seen; -1 for none."""
 
     def listen(listener: Any) -> None:
         """Call `listener(node, isUp)` when the connections to a node have come up, or gone."""

@@ -199,7 +199,10 @@ class NodeService(Service):
         stack.store.failed().addCallback(self._storeFailed)
         limits = configuration.limits
         sessions = Sessions(
-            seconds=time.time, sessionsMax=limits.sessions, sessionsPerPeerMax=limits.sessionsPerPeer
+            seconds=time.time,
+            sessionsMax=limits.sessions,
+            sessionsPerPeerMax=limits.sessionsPerPeer,
+            sessionsPerUserMax=limits.sessionsPerUser,
         )
         self._node = node = LiveNode(
             configuration=configuration,
@@ -284,7 +287,9 @@ class NodeService(Service):
         self.configuration = reread(self.configuration, new)
         if self._node is not None:
             self._node.configuration = self.configuration
-            self._node.sessions.bound(new.limits.sessions, new.limits.sessionsPerPeer)
+            self._node.sessions.bound(
+                new.limits.sessions, new.limits.sessionsPerPeer, new.limits.sessionsPerUser
+            )
         limitEdges(self._edges, new.limits)
         self._log.info(
             "SIGHUP: certificates reread; changed: {changed}", changed=", ".join(changed) or "nothing"

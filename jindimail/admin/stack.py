@@ -29,6 +29,7 @@ from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.hearsay import Hearsay
 from jindimail.cluster.hello import LIFE_OCTETS, Hello
 from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
@@ -229,8 +230,19 @@ class Stack:
             seconds=seconds,
             hostName=self._configuration.node.hostName,
         )
+        failures = Hearsay(
+            links=self.links,
+            clock=self._reactor,
+            subject="failedLogins",
+            nodes=self.share.userMap.living,
+            hear=lambda failure: self.checker.heard(failure),
+        )
         self.checker = PasswordChecker(
-            resolver=resolver, passwords=passwords, attempts=Attempts(), seconds=seconds
+            resolver=resolver,
+            passwords=passwords,
+            attempts=Attempts(),
+            seconds=seconds,
+            tell=failures.tell,
         )
         unhurried: Any = Unhurried(self.buckets, self._reactor)
         self._upkeep = Upkeep(buckets=unhurried, seconds=seconds)

@@ -8,7 +8,7 @@ asked of another node then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,8 +51,12 @@ class Buckets:
         elsewhere: Elsewhere | None = None,
         delivering: Delivering | None = None,
         reading: Reading | None = None,
+        isOver: Callable[[int, int], bool] = lambda node, incarnation: False,
     ) -> None:
-        """@param elsewhere, delivering, reading: how other nodes are asked; without them there are none."""
+        """
+        @param elsewhere, delivering, reading: how other nodes are asked; without them there are none.
+        @param isOver: whether an incarnation of another node is known to have ended.
+        """
         self.node = node
         self.incarnation = incarnation
         self._groups = groups
@@ -61,6 +65,7 @@ class Buckets:
         self._elsewhere = elsewhere
         self._delivering = delivering
         self._reading = reading
+        self._isOver = isOver
         self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
         self._followers = Followers()
         groups.listen(self._committed)
@@ -189,6 +194,10 @@ class Buckets:
         self._followers.tell(dict.fromkeys(event.topic for event in events))
 
     # --- bodies
+
+    def isOver(self, node: int, incarnation: int) -> bool:
+        """See `IBuckets`."""
+        return incarnation < self.incarnation if node == self.node else self._isOver(node, incarnation)
 
     def led(self) -> Iterator[int]:
         """See `IBuckets`."""

@@ -29,18 +29,21 @@ class Fabric:
 
     @ivar delaySeconds: of everything.
     @ivar isStalled: what is sent is lost, and nobody is told.
+    @ivar lives: how often each node came up, which is its incarnation.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self.delaySeconds = 0.001
         self.isStalled: Callable[[int, int], bool] = lambda source, target: False
+        self.lives: dict[int, int] = {}
         self._nodes: dict[int, MemoryLinks] = {}
         self._cut: set[tuple[int, int]] = set()
 
     def add(self, node: int) -> MemoryLinks:
         """A node comes up, perhaps again."""
         self.remove(node)
+        self.lives[node] = self.lives.get(node, 0) + 1
         links = self._nodes[node] = MemoryLinks(self, node)
         for other in self._nodes.values():
             other.changed(node, True)
@@ -99,6 +102,7 @@ class MemoryLinks:
         self.isOver = False
         self._fabric = fabric
         self._answerers = Answerers()
+        self._seen: dict[int, int] = {}
         self._took: list[Took] = [lambda node, messages: None] * 2
         self._listeners: list[Callable[[int, bool], object]] = []
         self._asked: dict[_Asked, None] = {}
@@ -106,6 +110,12 @@ class MemoryLinks:
     def link(self, node: int) -> INodeLink:
         """See `ILinks`."""
         return _Link(self, node)
+
+    def incarnationOf(self, node: int) -> int:
+        """See `ILinks`; one that comes up is seen at once by those that it is connected with."""
+        if self._fabric.connected(self.node, node) is not None:
+            self._seen[node] = self._fabric.lives[node]
+        return self._seen.get(node, -1)
 
     def send(self, node: int, messages: list[bytes]) -> None:
         """See `ILinks`."""

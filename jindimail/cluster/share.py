@@ -243,6 +243,7 @@ class Share:
             elsewhere=elsewhere,
             delivering=delivering,
             reading=self.reading,
+            isOver=self._isOver,
         )
 
     def _tend(
@@ -278,6 +279,11 @@ class Share:
             self._sweeping,
             self._scrub,
         )
+
+    def _isOver(self, node: int, incarnation: int) -> bool:
+        """Whether an incarnation of a node is known to have ended."""
+        isAway = bool(self.userMap.nodes) and self.userMap.isAway(node)
+        return isAway or self.links.incarnationOf(node) > incarnation
 
     def candidates(self, bucket: int, first: Sequence[int] = ()) -> tuple[int, ...]:
         """The nodes to ask to keep a new body of a bucket, the best first (`spill`); of equally good ones of its home, `first`."""

@@ -24,6 +24,7 @@ from jindimail.mailbox.outcomes import (
     DomainsChanged,
     Done,
     Event,
+    Locked,
     MailboxRemoved,
     Outcome,
     Refused,
@@ -167,25 +168,21 @@ def takePopLock(step: Step, entry: TakePopLock) -> Outcome:
     """The exclusive lock of a POP3 session (RFC 1939 §4); one of an earlier incarnation of its node is void."""
     if step.account(entry.accountId) is None:
         return Refused("noAccount")
-    key = popLockKey(step.bucket, entry.accountId)
-    octets = step.rows.get(USER, key)
+    held = step.popLock(entry.accountId)
     mine = PopLockRecord(node=entry.node, incarnation=entry.incarnation, session=entry.session)
-    if octets is not None:
-        held = decode(octets, PopLockRecord)
+    if held is not None:
         isOver = held.node == entry.node and held.incarnation < entry.incarnation
         if held != mine and not isOver:
-            return Refused("locked")
-    step.rows.put(USER, key, encode(mine))
+            return Locked(holder=held)
+    step.rows.put(USER, popLockKey(step.bucket, entry.accountId), encode(mine))
     return Done()
 
 
 def dropPopLock(step: Step, entry: DropPopLock) -> Outcome:
     """Give the lock back, if it is still this session's."""
-    key = popLockKey(step.bucket, entry.accountId)
-    octets = step.rows.get(USER, key)
     mine = PopLockRecord(node=entry.node, incarnation=entry.incarnation, session=entry.session)
-    if octets is not None and decode(octets, PopLockRecord) == mine:
-        step.rows.delete(USER, key)
+    if step.popLock(entry.accountId) == mine:
+        step.rows.delete(USER, popLockKey(step.bucket, entry.accountId))
     return Done()
 
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from jindimail.directory.addresses import canonicalAddress
-from jindimail.directory.attempts import Attempts
+from jindimail.directory.attempts import Attempts, network
 from jindimail.directory.credentials import IPeerPassword, PeerPassword
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
@@ -39,12 +39,22 @@ class PasswordChecker:
     credentialInterfaces = (IPeerPassword,)
 
     def __init__(
-        self, *, resolver: Resolver, passwords: Passwords, attempts: Attempts, seconds: Callable[[], float]
+        self,
+        *,
+        resolver: Resolver,
+        passwords: Passwords,
+        attempts: Attempts,
+        seconds: Callable[[], float],
+        tell: Callable[[tuple[str, ...]], None] = lambda failure: None,
     ) -> None:
+        """
+        @param tell: is called with (peer's network, user) of each failed login, so that other nodes count it, too (`heard`).
+        """
         self._resolver = resolver
         self._passwords = passwords
         self._attempts = attempts
         self._seconds = seconds
+        self._tell = tell
         self.outcomes: Counter[str] = Counter()
 
     def requestAvatarId(self, credentials: Any) -> Any:
@@ -81,5 +91,11 @@ class PasswordChecker:
             raise TooManyAttempts
         if not await self._passwords.verify(credential, credentials.password):
             self._attempts.failed(credentials.peer, user, self._seconds())
+            self._tell((network(credentials.peer), user))
             self.log.info("Login of {user} from {peer} failed", user=user, peer=credentials.peer)
             raise AuthenticationFailed
+
+    def heard(self, failure: tuple[str, ...]) -> None:
+        """A login failed at another node."""
+        if len(failure) == 2:
+            self._attempts.failed(*failure, self._seconds())

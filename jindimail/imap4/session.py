@@ -17,7 +17,14 @@ from twisted.cred.portal import Portal
 from jindimail.directory.credentials import PeerPassword
 from jindimail.edge.connection import IConnectionFactory
 from jindimail.edge.peers import Peer
-from jindimail.errors import AuthenticationFailed, JindimailError, MailboxGone, ProtocolError, Unavailable
+from jindimail.errors import (
+    AuthenticationFailed,
+    JindimailError,
+    MailboxGone,
+    ProtocolError,
+    TooManySessions,
+    Unavailable,
+)
 from jindimail.imap4.commands.table import COMMANDS, UID_COMMANDS
 from jindimail.imap4.connection import Connection
 from jindimail.imap4.reader import Broken, Command, Offer
@@ -205,19 +212,24 @@ class ImapSession(Connection):
         @raise AuthenticationFailed, TooManyAttempts, UserDisabled, Unavailable
         """
         credentials = PeerPassword(username, password, self.peer.address)
+        avatar: Any
         try:
-            _, avatar, self._onLogout = await self.factory.portal.login(credentials, None, IAccount)
+            _, avatar, logout = await self.factory.portal.login(credentials, None, IAccount)
         except (AuthenticationFailed, UnauthorizedLogin):
             self.loginFailures += 1
             if self.loginFailures >= self.limits.loginFailuresMax:
                 self.leave(b"too many failed logins")
             raise AuthenticationFailed from None
         if self.isGone:
-            self.ended()
+            logout()
             return Answer(b"", isAnswered=True)
-        self.account = avatar
         if self.session is not None:
-            self.session.user = self.account.name
+            try:
+                self.session.login(avatar.name)
+            except TooManySessions:
+                logout()
+                raise
+        self.account, self._onLogout = avatar, logout
         self.timeOut = self.limits.idleSeconds
         self.setTimeout(self.timeOut)
         return Answer(b"[%b] logged in" % self.capabilityText())

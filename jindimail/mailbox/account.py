@@ -208,10 +208,16 @@ class Account:
         )
         await self._locks.take(self.bucket, self.accountId, session)
 
-    async def unlockPop(self, session: str) -> None:
+    async def unlockPop(
+        self, session: str, mailbox: OpenMailbox | None = None, uids: UidSet | None = None
+    ) -> None:
         """See `IAccount`."""
-        self._popSession = ""
-        await self._locks.drop(self.bucket, self.accountId, session)
+        if mailbox is not None and uids:
+            await mailbox.expunge(uids, onlyDeleted=False, lock=self._locks.of(session))
+            self._popSession = ""
+        else:
+            self._popSession = ""
+            await self._locks.drop(self.bucket, self.accountId, session)
 
     def logout(self) -> None:
         """See `IAccount`."""

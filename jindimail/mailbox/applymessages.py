@@ -24,7 +24,17 @@ from jindimail.mailbox.outcomes import Copied, Done, Expunged, Filed, FlagsStore
 from jindimail.mailbox.step import Step, counted, fittingBits, flagBits, flagNames
 from jindimail.model import DELETED, KEYWORDS_SHIFT, UidSet
 from jindimail.store.bodies import deleteBody
-from jindimail.store.keys import BODYREF, DELIVERY, SUMMARY, bodyrefKey, deliveryKey, prefixKey, summaryKey
+from jindimail.store.keys import (
+    BODYREF,
+    DELIVERY,
+    SUMMARY,
+    USER,
+    bodyrefKey,
+    deliveryKey,
+    popLockKey,
+    prefixKey,
+    summaryKey,
+)
 from jindimail.store.records import (
     ADDED,
     FLAGS,
@@ -263,8 +273,13 @@ def _mappedFlags(
 
 def expunge(step: Step, entry: Expunge) -> Outcome:
     """EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9)."""
-    if step.mailbox(entry.mailboxId) is None:
+    mailbox = step.mailbox(entry.mailboxId)
+    if mailbox is None:
         return Refused("gone")
+    if entry.lock is not None and step.popLock(mailbox.owner) != entry.lock:
+        return Refused("lockLost")
+    if entry.lock is not None and entry.unlock:
+        step.rows.delete(USER, popLockKey(step.bucket, mailbox.owner))
     found = step.messages(entry.mailboxId, entry.ranges)
     if entry.onlyDeleted:
         found = [row for row in found if row.flags & DELETED]

@@ -13,7 +13,7 @@ import msgspec
 
 from jindimail.cluster.arrayentries import AnyArrayEntry
 from jindimail.errors import Corrupt
-from jindimail.store.records import WaitingRecord
+from jindimail.store.records import PopLockRecord, WaitingRecord
 
 FORMAT = b"\x01"
 UIDS_PER_ENTRY_MAX = 5_000  # a longer STORE, COPY or EXPUNGE becomes several entries
@@ -159,11 +159,17 @@ class CopyMessages(Entry, frozen=True, kw_only=True, tag=22):
 
 
 class Expunge(Entry, frozen=True, kw_only=True, tag=23):
-    """Remove these UIDs; with `onlyDeleted`, of those the ones flagged \\Deleted."""
+    """
+    Remove these UIDs; with `onlyDeleted`, of those the ones flagged \\Deleted.
+
+    With `lock`, only if that is the owner's POP3 lock, which is given back if `unlock`.
+    """
 
     mailboxId: int
     ranges: Ranges
     onlyDeleted: bool = True
+    lock: PopLockRecord | None = None
+    unlock: bool = False
 
 
 # --- bodies ---
@@ -224,7 +230,7 @@ class Dequeue(Entry, frozen=True, kw_only=True, tag=37):
 
 
 class TakePopLock(Entry, frozen=True, kw_only=True, tag=40):
-    """Take the POP3 lock; refused while another live session holds it. Locks of an ended incarnation do not count."""
+    """Take the POP3 lock; `Locked` while another session holds it. Locks of a node's ended incarnations do not count for that node."""
 
     accountId: int
     node: int

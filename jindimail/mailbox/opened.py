@@ -24,7 +24,7 @@ from jindimail.mailbox.queries import (
 )
 from jindimail.mailbox.step import flagNames
 from jindimail.model import MailboxSummary, UidSet
-from jindimail.store.records import MessageRow, SummaryRecord
+from jindimail.store.records import MessageRow, PopLockRecord, SummaryRecord
 
 UID_MAX = 0xFFFFFFFF
 
@@ -189,16 +189,24 @@ class OpenMailbox:
                     Expunge(seconds=self._now(), mailboxId=mailboxId, ranges=ranges, onlyDeleted=False)
                 )
 
-    async def expunge(self, uids: UidSet | None = None, onlyDeleted: bool = True) -> Expunged:
-        """See `IMailbox`."""
+    async def expunge(
+        self, uids: UidSet | None = None, onlyDeleted: bool = True, lock: PopLockRecord | None = None
+    ) -> Expunged:
+        """See `IMailbox`. With `lock`, only while that is held; it is given back with the last portion."""
         self._mayWrite()
         if uids is None:
             uids = UidSet.of(row.uid for row in await self.rows())
         gone: list[tuple[int, int]] = []
         modSeq = 0
+        last = uids.ranges[-1][1] if uids else 0
         for ranges in portions(uids, UIDS_PER_ENTRY_MAX):
             entry = Expunge(
-                seconds=self._now(), mailboxId=self.mailboxId, ranges=ranges, onlyDeleted=onlyDeleted
+                seconds=self._now(),
+                mailboxId=self.mailboxId,
+                ranges=ranges,
+                onlyDeleted=onlyDeleted,
+                lock=lock,
+                unlock=lock is not None and ranges[-1][1] == last,
             )
             outcome: Any = await self._propose(entry)
             gone.extend(outcome.uids.ranges)

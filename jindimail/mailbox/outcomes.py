@@ -14,9 +14,9 @@ from jindimail.errors import (
     JindimailError,
     LargerThanQuota,
     LimitReached,
+    LockLost,
     MailboxExists,
     MailboxGone,
-    MailboxInUse,
     NoSuchMailbox,
     NoSuchUser,
     NotAllowed,
@@ -25,7 +25,7 @@ from jindimail.errors import (
     UserDisabled,
 )
 from jindimail.model import UidSet
-from jindimail.store.records import FiledRecord
+from jindimail.store.records import FiledRecord, PopLockRecord
 
 # Why an entry was refused; the names stand in stored delivery outcomes and never change.
 REFUSALS: dict[str, type[JindimailError]] = {
@@ -38,7 +38,7 @@ REFUSALS: dict[str, type[JindimailError]] = {
     "exists": MailboxExists,
     "notAllowed": NotAllowed,
     "limit": LimitReached,
-    "locked": MailboxInUse,
+    "lockLost": LockLost,
     "void": OutcomeUnknown,
 }
 
@@ -55,6 +55,12 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     def error(self) -> JindimailError:
         """The error that a use-case raises for it."""
         return REFUSALS[self.code]()
+
+
+class Locked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Nothing was changed, since another session holds the lock."""
+
+    holder: PopLockRecord
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -101,7 +107,7 @@ class Expunged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     modSeq: int
 
 
-Outcome = Done | Refused | Steps | MailboxMade | Filed | FlagsStored | Copied | Expunged
+Outcome = Done | Refused | Locked | Steps | MailboxMade | Filed | FlagsStored | Copied | Expunged
 
 
 # --- events: what a commit tells the node's own subscribers -----------------------------------------------

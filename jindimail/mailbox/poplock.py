@@ -1,6 +1,10 @@
 """
 The POP3 locks that this node's sessions hold (RFC 1939 §4): records, so that they are exclusive in the whole array.
 
+A lock that a session at another node holds is taken over when that node's process is known to have ended: then exactly that holder's lock is
+dropped, and taking it is tried once more. Should the holder live all the same (it was paused, or cut off), it can delete nothing any
+more: what QUIT deletes, it deletes only while the lock is the session's (docs/adr/0025-locks-and-limits-of-the-array.md).
+
 A lock must not outlive its session. Giving it back is tried until it is committed, whatever a full disk or a lost leader
 says in between; only the end of the node ends that, and with it the incarnation that the lock names.
 """
@@ -13,9 +17,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from jindimail.errors import MailboxInUse
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.entries import DropPopLock, TakePopLock
-from jindimail.mailbox.outcomes import Refused
+from jindimail.mailbox.outcomes import Locked, Refused
+from jindimail.store.records import PopLockRecord
 
 RETRY_SECONDS = 1.0
 
@@ -34,26 +40,41 @@ class PopLocks:
 
         @raise MailboxInUse: another session has it.
         """
+        mine = self.of(session)
         entry = TakePopLock(
             seconds=int(self._seconds()),
             accountId=accountId,
-            node=self._buckets.node,
-            incarnation=self._buckets.incarnation,
-            session=session,
+            node=mine.node,
+            incarnation=mine.incarnation,
+            session=mine.session,
         )
         outcome = await self._buckets.propose(bucket, entry)
+        if isinstance(outcome, Locked) and self._buckets.isOver(
+            outcome.holder.node, outcome.holder.incarnation
+        ):
+            await self._buckets.propose(bucket, self._dropping(accountId, outcome.holder))
+            outcome = await self._buckets.propose(bucket, entry)
+        if isinstance(outcome, Locked):
+            raise MailboxInUse
         if isinstance(outcome, Refused):
             raise outcome.error()
 
-    def drop(self, bucket: int, accountId: int, session: str) -> Deferred[None]:
-        """Give the lock back, if it is this session's; fires as soon as the first attempt is over, the others go on."""
-        entry = DropPopLock(
+    def of(self, session: str) -> PopLockRecord:
+        """The lock, as a session of this node has it."""
+        return PopLockRecord(node=self._buckets.node, incarnation=self._buckets.incarnation, session=session)
+
+    def _dropping(self, accountId: int, lock: PopLockRecord) -> DropPopLock:
+        return DropPopLock(
             seconds=int(self._seconds()),
             accountId=accountId,
-            node=self._buckets.node,
-            incarnation=self._buckets.incarnation,
-            session=session,
+            node=lock.node,
+            incarnation=lock.incarnation,
+            session=lock.session,
         )
+
+    def drop(self, bucket: int, accountId: int, session: str) -> Deferred[None]:
+        """Give the lock back, if it is this session's; fires as soon as the first attempt is over, the others go on."""
+        entry = self._dropping(accountId, self.of(session))
 
         def again(_: Failure) -> None:
             self._clock.callLater(RETRY_SECONDS, attempt)

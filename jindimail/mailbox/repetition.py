@@ -12,6 +12,7 @@ from typing import Any
 from jindimail.mailbox.entries import (
     Deliver,
     DropPopLock,
+    Enqueue,
     Noop,
     Once,
     SetAccount,
@@ -23,10 +24,11 @@ from jindimail.mailbox.entries import (
     encodeEntry,
 )
 
-# Deliver has an id of its own; a lock is its holder's however often it takes it; the others set what they set.
+# Deliver and Enqueue have an id of their own; a lock is its holder's however often it takes it; the others set what they set.
 SAME_TWICE = (
     Noop,
     Deliver,
+    Enqueue,
     VoidDelivery,
     SetKeepers,
     TakePopLock,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
 from zope.interface import implementer
 
+from jindimail.errors import TooManySessions
 from jindimail.interfaces import ISessions
 
 
@@ -29,6 +31,14 @@ class Session:
         self.disconnect: Callable[[], None] = _nothing
         self._registry = registry
 
+    def login(self, user: str) -> None:
+        """
+        The session is a user's from now on.
+
+        @raise TooManySessions: the user has as many here as one may have.
+        """
+        self._registry.loggedIn(self, user)
+
     def end(self) -> None:
         """The connection is over; harmless twice."""
         self._registry.ended(self)
@@ -36,18 +46,26 @@ class Session:
 
 @implementer(ISessions)
 class Sessions:
-    """All sessions of this node, bounded in total and per peer address."""
+    """All sessions of this node, bounded in total, per peer address and per user."""
 
     def __init__(
-        self, *, seconds: Callable[[], float], sessionsMax: int, sessionsPerPeerMax: int, prefix: str = ""
+        self,
+        *,
+        seconds: Callable[[], float],
+        sessionsMax: int,
+        sessionsPerPeerMax: int,
+        sessionsPerUserMax: int = 100,
+        prefix: str = "",
     ) -> None:
         self.prefix = prefix
         self._seconds = seconds
         self._sessionsMax = sessionsMax
         self._sessionsPerPeerMax = sessionsPerPeerMax
+        self._sessionsPerUserMax = sessionsPerUserMax
         self._numbers = count(1)
         self._sessions: dict[str, Session] = {}
-        self._peers: dict[str, int] = {}
+        self._peers: Counter[str] = Counter()
+        self._users: Counter[str] = Counter()
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(tuple(self._sessions.values()))
@@ -55,27 +73,39 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def bound(self, sessionsMax: int, sessionsPerPeerMax: int) -> None:
-        """Other bounds, for sessions admitted from now on."""
+    def bound(self, sessionsMax: int, sessionsPerPeerMax: int, sessionsPerUserMax: int) -> None:
+        """Other bounds, for sessions that come from now on."""
         self._sessionsMax = sessionsMax
         self._sessionsPerPeerMax = sessionsPerPeerMax
+        self._sessionsPerUserMax = sessionsPerUserMax
 
     def admit(self, protocol: str, peer: str) -> Session | None:
         """A new session, or None when the node or this peer has too many."""
-        ofPeer = self._peers.get(peer, 0)
-        if len(self._sessions) >= self._sessionsMax or ofPeer >= self._sessionsPerPeerMax:
+        if len(self._sessions) >= self._sessionsMax or self._peers[peer] >= self._sessionsPerPeerMax:
             return None
         session = Session(self, next(self._numbers), protocol, peer, int(self._seconds()))
         self._sessions[session.id] = session
-        self._peers[peer] = ofPeer + 1
+        self._peers[peer] += 1
         return session
+
+    def loggedIn(self, session: Session, user: str) -> None:
+        """A session becomes a user's; see `Session.login`."""
+        if self._users[user] >= self._sessionsPerUserMax:
+            raise TooManySessions
+        if session.id in self._sessions:
+            _countOut(self._users, session.user)
+            session.user = user
+            self._users[user] += 1
 
     def ended(self, session: Session) -> None:
         """Forget a session."""
         if self._sessions.pop(session.id, None) is None:
             return
-        left = self._peers[session.peer] - 1
-        if left:
-            self._peers[session.peer] = left
-        else:
-            del self._peers[session.peer]
+        _countOut(self._peers, session.peer)
+        _countOut(self._users, session.user)
+
+
+def _countOut(counts: Counter[str], name: str) -> None:
+    counts[name] -= 1
+    if counts[name] <= 0:
+        del counts[name]

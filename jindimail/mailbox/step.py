@@ -30,6 +30,7 @@ from jindimail.store.keys import (
     changeKey,
     mailboxKey,
     messageKey,
+    popLockKey,
     prefixKey,
     summaryKey,
     uidValidityFloorKey,
@@ -42,6 +43,7 @@ from jindimail.store.records import (
     FloorRecord,
     MailboxRecord,
     MessageRow,
+    PopLockRecord,
     UsageRecord,
     decode,
     encode,
@@ -87,6 +89,11 @@ class Step:
         was = self.usage(accountId)
         now = UsageRecord(octets=was.octets + octets, messages=was.messages + messages)
         self.rows.put(USER, usageKey(self.bucket, accountId), encode(now))
+
+    def popLock(self, accountId: int) -> PopLockRecord | None:
+        """Who holds the account's POP3 lock."""
+        octets = self.rows.get(USER, popLockKey(self.bucket, accountId))
+        return None if octets is None else decode(octets, PopLockRecord)
 
     def uidValidityFloor(self) -> int:
         """The highest UIDVALIDITY that any removed account of this bucket had."""

@@ -171,6 +171,8 @@ class Authorization(Connection):
                 self.close()
             return
         try:
+            if self.session is not None:
+                self.session.login(account.name)
             mailbox, modSeq, maildrop = await self._opened(account)
         except BaseException:
             logout()
@@ -183,7 +185,6 @@ class Authorization(Connection):
         self._follower = mailbox.follow(self._mailboxChanged)
         self.setTimeout(self.limits.idleSeconds)
         if self.session is not None:
-            self.session.user = account.name
             self.session.activity = "logged in"
         self.log.info("session {session}: {user} logged in", session=self.sessionId, user=account.name)
         self.successResponse(b"%d messages" % maildrop.count)

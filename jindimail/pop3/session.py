@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
-from twisted.internet.defer import ensureDeferred
-
 from jindimail.errors import JindimailError, ProtocolError, Refusal
-from jindimail.mailbox.entries import UIDS_PER_ENTRY_MAX
 from jindimail.model import Vanished
 from jindimail.pop3.authorization import Authorization
 from jindimail.pop3.maildrop import NoSuchMessage, number
@@ -200,17 +197,9 @@ class Pop3(Authorization):
 
     async def _update(self) -> None:
         """The UPDATE state. What fails is said; then the deletions may or may not be done (RFC 1939 §6)."""
-        deleted = self.maildrop.deletedCount
         try:
-            if deleted > UIDS_PER_ENTRY_MAX:
-                await self._expunge()
-                await self._unlock()
-            elif (
-                deleted
-            ):  # one entry and the lock's, in one commit: the lock is free when the messages are gone
-                expunged, unlocked = ensureDeferred(self._expunge()), ensureDeferred(self._unlock())
-                await expunged
-                await unlocked
+            if self.maildrop.deletedCount:
+                await self.account.unlockPop(self.sessionId, self.mailbox, self.maildrop.deletedUids())
             else:
                 await self._unlock()
         except JindimailError as error:
@@ -218,9 +207,6 @@ class Pop3(Authorization):
         else:
             self.successResponse(b"bye")
         self.close()
-
-    async def _expunge(self) -> None:
-        await self.mailbox.expunge(self.maildrop.deletedUids(), onlyDeleted=False)
 
     async def _unlock(self) -> None:
         """Give the lock back, so that the client may log in again at once."""

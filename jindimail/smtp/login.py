@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from jindimail.directory.credentials import PeerPassword
 from jindimail.directory.sasl import Credentials
 from jindimail.edge.peers import Peer
-from jindimail.errors import AuthenticationFailed, JindimailError, Unavailable, UserDisabled
+from jindimail.errors import AuthenticationFailed, JindimailError, TooManySessions, Unavailable, UserDisabled
 from jindimail.interfaces import IAccount
 from jindimail.smtp import reply
 from jindimail.smtp.reply import replyOf
@@ -49,8 +49,13 @@ class Login:
             return self.refuse(AuthenticationFailed())
         except JindimailError as error:
             return self.refuse(error)
-        _, self.account, self._logout = login
-        self._session.user = self.account.name
+        _, account, logout = login
+        try:
+            self._session.login(account.name)
+        except TooManySessions as error:
+            logout()
+            return replyOf(error)
+        self.account, self._logout = account, logout
         if self._isOver:
             self.logOff()
         return reply.AUTHENTICATED

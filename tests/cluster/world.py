@@ -141,6 +141,10 @@ class World:
             share.untend()  # the test says itself what there is
         return share
 
+    def clockOf(self, node: int) -> NodeClock:
+        """A node's clock."""
+        return self._clocks[node]
+
     def kill(self, node: int) -> None:
         """A node's process is gone, with all that it had not committed."""
         self._clocks.pop(node).end()

@@ -13,7 +13,17 @@ from jindimail.errors import Corrupt
 from jindimail.mailbox import entries as e
 from jindimail.mailbox.answer import answer
 from jindimail.mailbox.machine import MailMachine
-from jindimail.mailbox.outcomes import Copied, Done, Expunged, Filed, FlagsStored, MailboxMade, Refused, Steps
+from jindimail.mailbox.outcomes import (
+    Copied,
+    Done,
+    Expunged,
+    Filed,
+    FlagsStored,
+    Locked,
+    MailboxMade,
+    Refused,
+    Steps,
+)
 from jindimail.mailbox.queries import FindAccount, ListMailboxes, ReadChanges, ReadOctets, ReadRows
 from jindimail.mailbox.step import CHANGES_KEPT, flagNames
 from jindimail.model import DELETED, SEEN, UidSet, Vanished, bucketOf, digestOf
@@ -30,6 +40,7 @@ from jindimail.store.keys import (
     uidValidityFloorKey,
 )
 from jindimail.store.memory import MemoryRows
+from jindimail.store.records import PopLockRecord
 
 ADDRESS = "alice@example.org"
 BUCKET = bucketOf(ADDRESS)
@@ -370,12 +381,41 @@ def test_thePopLockIsExclusiveAndEndsWithItsIncarnation(log: Log) -> None:
 
     assert take("a") == Done()
     assert take("a") == Done()
-    assert take("b") == Refused("locked")
-    assert take("b", node=2, incarnation=9) == Refused("locked")
+    held = Locked(holder=PopLockRecord(node=1, incarnation=1, session="a"))
+    assert take("b") == held
+    assert take("b", node=2, incarnation=9) == held
     assert take("b", incarnation=2) == Done()
     drop = e.DropPopLock(seconds=NOW, accountId=ACCOUNT, node=1, incarnation=1, session="a")
     log.apply(drop)
-    assert take("c", incarnation=2) == Refused("locked")
+    assert isinstance(take("c", incarnation=2), Locked)
+
+
+def test_whatIsDeletedUnderALockIsDeletedOnlyWhileItIsHeld(log: Log) -> None:
+    log.deliver(1)
+    log.deliver(2)
+    inbox = log.mailbox("INBOX").mailboxId
+    mine = PopLockRecord(node=1, incarnation=1, session="a")
+
+    def delete(uid: int, unlock: bool = False):
+        return log.apply(
+            e.Expunge(
+                seconds=NOW,
+                mailboxId=inbox,
+                ranges=((uid, uid),),
+                onlyDeleted=False,
+                lock=mine,
+                unlock=unlock,
+            )
+        )
+
+    take = e.TakePopLock(seconds=NOW, accountId=ACCOUNT, node=1, incarnation=1, session="a")
+    assert delete(1) == Refused("lockLost")
+    log.apply(take)
+    assert delete(1).uids == UidSet(((1, 1),))
+    assert delete(9, unlock=True).uids == UidSet()
+    assert delete(2) == Refused("lockLost")
+    assert log.apply(take) == Done()
+    assert len(log.messages("INBOX")) == 1
 
 
 def test_removingAnAccountLeavesNothing(log: Log) -> None:

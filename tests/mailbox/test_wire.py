@@ -15,7 +15,7 @@ from jindimail.errors import Corrupt
 from jindimail.mailbox import outcomes, queries, wire
 from jindimail.mailbox.entries import AnyEntry, decodeEntry, encodeEntry
 from jindimail.model import Added, FlagsChanged, MailboxSummary, UidSet, Vanished
-from jindimail.store.records import FiledRecord
+from jindimail.store.records import FiledRecord, PopLockRecord
 
 UIDS = UidSet.ofRanges([(1, 5), (9, 9), (1000, 4_000_000_000)])
 
@@ -36,6 +36,7 @@ def integersOfOurs() -> Iterator[None]:
 OUTCOMES: list[Any] = [
     outcomes.Done(),
     outcomes.Refused("overQuota"),
+    outcomes.Locked(holder=PopLockRecord(node=1, incarnation=2, session="a")),
     outcomes.Steps(remaining=3),
     outcomes.MailboxMade(mailboxId=1 << 63, uidValidity=7),
     outcomes.Filed(

@@ -158,17 +158,6 @@ class FakeMailbox:
 
         return Following()
 
-    def expunge(self, uids: UidSet, onlyDeleted: bool = True) -> Deferred[Any]:
-        """See `IMailbox`."""
-        assert not onlyDeleted
-
-        def remove() -> None:
-            for uid in uids:
-                self.store.messages.pop(uid, None)
-            self.store.expunged.append(uids)
-
-        return self.store.answer(remove)
-
 
 @implementer(IAccount)
 class FakeAccount:
@@ -190,10 +179,16 @@ class FakeAccount:
 
         return self.store.answer(take)
 
-    def unlockPop(self, session: str) -> Deferred[Any]:
+    def unlockPop(
+        self, session: str, mailbox: FakeMailbox | None = None, uids: UidSet | None = None
+    ) -> Deferred[Any]:
         """See `IAccount`."""
 
         def drop() -> None:
+            for uid in uids or ():
+                self.store.messages.pop(uid, None)
+            if uids:
+                self.store.expunged.append(uids)
             if self.store.lock == session:
                 self.store.lock = ""
 

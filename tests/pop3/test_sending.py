@@ -148,19 +148,17 @@ def test_quitWaitsForWhatIsBeingSent() -> None:
     assert wire.disconnecting
 
 
-def test_quitHasTheDeletionsAndTheLockUnderWayTogether() -> None:
+def test_quitHasTheDeletionsAndTheLockInOneRequest() -> None:
     bed = Bed(b"A: 1\r\n\r\none\r\n", b"A: 2\r\n\r\ntwo\r\n")
     protocol, wire = bed.loggedIn()
     bed.store.hold()
     protocol.dataReceived(b"DELE 1\r\nQUIT\r\n")
-    assert len(bed.store.held) == 2
+    assert len(bed.store.held) == 1
     assert wire.value() == b"+OK\r\n"
     bed.store.held.pop(0)()
     assert list(bed.store.messages) == [2]
-    assert wire.value() == b"+OK\r\n"  # the lock is not free yet
-    bed.store.release()
+    assert not bed.store.lock
     assert wire.value() == b"+OK\r\n+OK bye\r\n"
-    assert bed.store.lock == ""
 
 
 def test_quitOfManyDeletionsKeepsTheLockUntilTheyAreDone() -> None:
