@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryFile
+from time import process_time
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -200,6 +201,9 @@ class Stack:
             ),
             seconds=self._seconds,
             arrayId=self.meta.arrayId,
+            cpuSeconds=process_time,
+            freeShare=lambda: self.store.space.freeShare,
+            peers=lambda: [peer.node for peer in self._firstPeers],
         )
         self.groups = self.share.groups
         self.buckets: Buckets = self.share.buckets

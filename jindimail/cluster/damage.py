@@ -106,6 +106,7 @@ class Scrub:
         self._report = report
         self._begunAt = clock.seconds()
         self._after = b""
+        self._isHurried = False
         self._pulse = Pulse(clock, LOOK_SECONDS, self.look)
         self.place = 0
         self.read = 0
@@ -119,17 +120,24 @@ class Scrub:
         """End."""
         self._pulse.stop()
 
+    def hurry(self) -> None:
+        """This node may have lost bodies: look at all of them now, as fast as is bearable."""
+        self.place, self._after = 0, b""
+        self._begunAt = self._clock.seconds()
+        self._isHurried = True
+
     def look(self) -> None:
         """Look at some bodies, if the timetable says so."""
         round_ = self._userMap.settings.scrubDays * DAY_SECONDS
         if self.place >= self._count:
+            self._isHurried = False
             if self._clock.seconds() - self._begunAt < round_:
                 return
             self.place, self._begunAt = 0, self._clock.seconds()
         octets = bodies = 0
         while octets < OCTETS_A_LOOK and bodies < BODIES_A_LOOK:
             due = (self._clock.seconds() - self._begunAt) / round_ * self._count
-            if self.place > due or self.place >= self._count:
+            if self.place >= self._count or (self.place > due and not self._isHurried):
                 return
             octets += self._next()
             bodies += 1

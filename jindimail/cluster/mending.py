@@ -30,6 +30,7 @@ LOOK_SECONDS = 1.0
 BUCKETS_AT_ONCE = 2
 SETTLE_SECONDS = 5.0  # after an election, before a first pass
 RETRY_SECONDS = 5.0
+OWING_SECONDS = 30.0  # after a delivery that found too few keepers although nobody is said to be away
 PAUSE_SECONDS = 0.01  # between two looks, or bodies
 LOADED_PAUSE_SECONDS = 0.25  # at full load
 HOMING_PAUSE_SECONDS = 0.2
@@ -48,13 +49,14 @@ class _Loss:
 class _Bucket:
     """A bucket that is led here."""
 
-    __slots__ = ("clean", "dueAt", "home", "isHome", "owed", "term")
+    __slots__ = ("clean", "doubted", "dueAt", "home", "isHome", "owed", "term")
 
     def __init__(self, term: int, dueAt: float) -> None:
         self.term = term
         self.dueAt: float | None = dueAt  # of the next pass
         self.clean: _Loss | None = None
         self.owed = 0
+        self.doubted: set[int] = set()  # nodes that have lost what they kept
         self.home: frozenset[int] = frozenset()
         self.isHome = False  # whether all bodies are known to be there
 
@@ -117,13 +119,22 @@ class Mending:
         """How many copies the bodies of led buckets are known to lack."""
         return sum(bucket.owed for bucket in self._buckets.values())
 
-    def owe(self, number: int, copies: int = 1) -> None:
-        """A body of a bucket was taken with fewer keepers than there shall be."""
+    def owe(self, number: int, kept: int) -> None:
+        """A body of a bucket was taken with so few keepers: the rest is owed, and seen to when there are nodes again."""
+        bucket, owed = self._buckets.get(number), self._loss.copies - kept
+        if bucket is not None and owed > 0:
+            bucket.owed += owed
+            bucket.clean = None
+            if bucket.dueAt is None:
+                bucket.dueAt = self._clock.seconds() + OWING_SECONDS
+
+    def doubt(self, number: int, node: int) -> None:
+        """A node has lost what it kept: look whether it has the bodies of which it is a keeper."""
         bucket = self._buckets.get(number)
         if bucket is not None:
-            bucket.owed += copies
+            bucket.doubted.add(node)
             bucket.clean = None
-            bucket.dueAt = min(bucket.dueAt or self._clock.seconds(), self._clock.seconds())
+            self._makeDue([bucket], self._clock.seconds())
 
     def needs(self, node: int) -> int:
         """How many led buckets may have bodies of which a node that shall leave is a keeper."""
@@ -220,6 +231,8 @@ class Mending:
             bucket.isHome = await self._goHome(number, bucket)
             return
         loss, bucket.dueAt = self._loss, None
+        while bucket.doubted:
+            await self._verify(number, bucket, bucket.doubted.pop())
         wanted = Wanted(
             candidates=self._nodesFor(number), copies=loss.copies, isLost=lambda node: node in loss.nodes
         )
@@ -231,6 +244,19 @@ class Mending:
             bucket.clean = loss if not bucket.owed else None
         else:
             self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)
+
+    async def _verify(self, number: int, bucket: _Bucket, node: int) -> None:
+        """Put again what a node has lost."""
+        everything = Wanted(candidates=(), copies=0, isLost=lambda keeper: keeper == node)
+        lacking, _, _ = await self._survey(number, everything)
+        for bodyId in lacking:
+            if self._isStopped or self._buckets.get(number) is not bucket:
+                return
+            try:
+                self.moved += await self._repair.replace(number, bodyId, node)
+            except JindimailError:
+                continue  # the next pass of repairs, or the scrub, sees to it
+            await self._pause(PAUSE_SECONDS)
 
     async def _survey(self, number: int, wanted: Wanted) -> tuple[list[bytes], int, bool]:
         """The bodies to be mended, the copies that are owed, and whether that is all of them."""

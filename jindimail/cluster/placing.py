@@ -50,14 +50,17 @@ class Placing:
         copies: Copies,
         userMap: UserMap,
         candidates: Candidates,
+        owe: Callable[[int, int], object],
         counters: BucketCounters,
     ) -> None:
         """
         @param candidates: the nodes that may keep a body of a bucket, the best first, of equally good ones those that are named.
+        @param owe: called with a bucket and the number of keepers of a body that has fewer than it shall have.
         """
         self.copies = copies
         self._userMap = userMap
         self._candidates = candidates
+        self._owe = owe
         self._clock = clock
         self._links = links
         self._groups = groups
@@ -93,6 +96,8 @@ class Placing:
         self._counters.deliveries += 1
         self._counters.octetsPlaced += source.size
         outcome = await self._groups.propose(group, self._machine.encode(entry, keepers))
+        if len(keepers) < self._userMap.settings.copies:
+            self._owe(bucket, len(keepers))
         if getattr(outcome, "repeated", False):
             await self._holdAgain(bucket, entry.bodyId, source)
         return outcome

@@ -7,7 +7,7 @@ and chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +28,7 @@ from jindimail.cluster.mending import Mending
 from jindimail.cluster.operations import Operations
 from jindimail.cluster.placing import Placing
 from jindimail.cluster.reading import Reading
+from jindimail.cluster.rejoining import Rejoining
 from jindimail.cluster.router import Router
 from jindimail.cluster.spill import candidates, spreadOf
 from jindimail.cluster.stepping import Stepping
@@ -93,6 +94,7 @@ class Share:
         numbers: Collection[int] = range(BUCKET_COUNT + 1),
         cpuSeconds: Callable[[], float] = lambda: 0.0,
         freeShare: Callable[[], float] = lambda: 1.0,
+        peers: Callable[[], Iterable[int]] = tuple,
     ) -> None:
         """
         @param draw: gives an integer between its arguments, both included.
@@ -103,6 +105,7 @@ class Share:
         @param numbers: of all groups of the array.
         @param cpuSeconds: the processor time that this process has taken (`time.process_time`).
         @param freeShare: of the store's disk.
+        @param peers: the other nodes, as far as they are known before the array has been heard.
         """
         self.links = links
         self.events = Events(node=links.node, seconds=seconds or clock.seconds)
@@ -140,6 +143,7 @@ class Share:
             draw=draw,
         )
         self._draw = draw
+        self._peers = peers
         self.gossip = Gossip(
             clock=clock,
             store=store,
@@ -222,6 +226,7 @@ class Share:
             copies=self.copies,
             userMap=userMap,
             candidates=self.candidates,
+            owe=lambda bucket, kept: self.mending.owe(bucket, kept),
             counters=self.counters,
         )
         delivering = Delivering(
@@ -270,8 +275,21 @@ class Share:
             numbers=numbers,
             reports=self.gossip.fresh,
         )
+        self.rejoining = Rejoining(
+            clock=clock,
+            store=store,
+            links=self.links,
+            groups=self.groups,
+            userMap=self.userMap,
+            events=self.events,
+            numbers=numbers,
+            peers=self._peers,
+            renounced=lambda group, node: self.mending.doubt(group - 1, node),
+            finished=self._scrub.hurry,
+        )
         self._parts = (
             self._tending,
+            self.rejoining,
             self._stepping,
             self._governing,
             self.gossip,

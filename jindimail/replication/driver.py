@@ -43,7 +43,7 @@ from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.transfers import SnapshotPlace, Transfers
 from jindimail.replication.turn import Applied, Before, Superseded, Work
 from jindimail.replication.turns import Turns
-from jindimail.store.keys import HARD, groupKey
+from jindimail.store.keys import HARD, META, REJOINING_KEY, groupKey
 
 Listener = Callable[[int, int, Any], None]
 Receiver = Callable[[int, Any], None]
@@ -374,6 +374,11 @@ class Groups:
         replica = self._replicas.get(group)
         return None if replica is None else replica.raft.configuration
 
+    def isChanging(self, group: int) -> bool:
+        """Whether a change of members is not committed yet, as the replica here knows."""
+        replica = self._replicas.get(group)
+        return replica is not None and replica.raft.history.latestIndex > replica.raft.log.commit
+
     def caughtUp(self, group: int) -> frozenset[int]:
         """The replica ids that answer and lack little of the log, the leader's own among them; empty where another node leads."""
         replica = self._replicas.get(group)
@@ -436,6 +441,8 @@ class Groups:
             return None
         with self._store.read() as rows:
             row = rows.get(HARD, groupKey(group))
+            if row is None and rows.get(META, REJOINING_KEY) is not None:
+                return None  # this may be the id of a replica that was lost with an earlier store
             if row is not None:
                 record = hardRecord(rows, group)
                 if record.replicaId or record.installing or replicaId <= record.tombstone:

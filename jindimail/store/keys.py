@@ -64,6 +64,8 @@ SUBSCRIPTION_TAG = b"\x03"
 POP_LOCK_TAG = b"\x04"
 FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 
+REJOINING_KEY = b"rejoining"  # in META: this store took the place of one that was set aside
+
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"
 CLUSTER_TAGS = (b"n", b"w", b"i", b"a")  # nodes, wishes, invitations, the authority: cluster/arrayrecords.py

@@ -53,6 +53,7 @@ class Space:
     ) -> None:
         self.level = Level.PLENTY
         self.freeOctets = 0
+        self.freeShare = 1.0  # what is free inside the store counts
         self.totalOctets = 0
         self.hasReserve = False
         self.reservePath = path / "reserve"
@@ -70,6 +71,7 @@ class Space:
         if not self.hasReserve and self.freeOctets > 2 * self._reserveOctets() > 0:
             self.hasReserve = self._layBy()
         share = (self.freeOctets + self._insideOctets()) / max(1, self.totalOctets)
+        self.freeShare = min(1.0, share)
         level = levelOf(share)
         if not self.hasReserve and self.freeOctets < EXHAUSTED_OCTETS:
             level = min(level, Level.NO_BODIES)

@@ -17,6 +17,7 @@ from jindimail.cluster.arrayentries import AddInvite, AdmitNode
 from jindimail.cluster.arrayrecords import DOWN, UP, NodeRecord, WishRecord
 from jindimail.cluster.membership import Admitted
 from jindimail.cluster.memorylinks import Fabric
+from jindimail.cluster.rejoining import markRejoining
 from jindimail.cluster.share import Share
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox import wire
@@ -135,6 +136,7 @@ class World:
             wire=wire,
             bodyEntries=BodyEntries(clock.seconds),
             numbers=self._groups,
+            peers=lambda: [other for other in self.shares if other != node],
         )
         self.result(share.start())
         if not self._isTended:
@@ -205,6 +207,13 @@ class World:
 
         self.until(leading)
         return leading()[-1]
+
+    def setAside(self, node: int) -> None:
+        """A node that is down gets a new store in the place of its own, as after a failed commit or a dead disk."""
+        assert node not in self.shares
+        self.rows[node] = MemoryRows()
+        with self.rows[node].transaction() as rows:
+            markRejoining(rows)
 
     def run(self, seconds: float) -> None:
         """Time passes."""

@@ -1,0 +1,91 @@
+"""A node that comes back without its store gets everything again, and nothing of what it was is believed."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from jindimail.mailbox.entries import SetDomain
+from jindimail.mailbox.queries import ListDomains
+from jindimail.model import ARRAY_GROUP
+from jindimail.replication.configuration import Configuration
+from jindimail.store.keys import META, REJOINING_KEY
+from tests.cluster.test_mending import chunkAt, deliver, keepersOf, octetsOf
+from tests.cluster.world import World
+
+FEW = tuple(range(9))
+
+
+def idsOf(world: World, node: int, seenAt: int) -> dict[int, int]:
+    """A node's replica ids by group, as another has them."""
+    found: dict[int, int] = {}
+    for group in FEW:
+        configuration = world.shares[seenAt].groups.configurationOf(group)
+        assert configuration is not None
+        for member in configuration.members:
+            if member.node == node:
+                found[group] = member.replicaId
+    return found
+
+
+def test_aVoterThatLostItsStoreComesBackUnderNewIds() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(2), (1, 2))
+    before = idsOf(world, 2, 1)
+    world.kill(2)
+    world.run(1)
+    world.setAside(2)
+    second = world.start(2)
+    assert second.rejoining.isUnderWay
+    world.until(lambda: not second.rejoining.isUnderWay, 30)
+    world.settle()
+    after = idsOf(world, 2, 1)
+    assert after.keys() == before.keys() and all(after[group] > before[group] for group in FEW)
+    assert world.rows[2].get(META, REJOINING_KEY) is None
+    world.until(lambda: all(chunkAt(world, 2, number) == octetsOf(number) for number in range(2)), 30)
+    assert all(2 in keepersOf(world, number) for number in range(2))
+
+
+def test_nothingIsTakenInUnderAnIdOfThePast() -> None:
+    """A learner's first message makes a replica; but this learner had one, and has forgotten it."""
+    world = World(groups=(ARRAY_GROUP,))
+    first, second = world.found(), world.start(2)
+    world.result(first.groups.change(ARRAY_GROUP, partial(Configuration.withLearner, node=2)))
+    world.until(lambda: second.groups.groups())
+    world.kill(2)
+    world.setAside(2)
+    again = world.start(2)
+    again.rejoining.stop()
+    world.result(first.buckets.propose(None, SetDomain(seconds=1, name="example.org")))
+    world.run(10)
+    assert not again.groups.groups()
+    again.rejoining.start()
+    world.until(lambda: not again.rejoining.isUnderWay)
+    assert not again.groups.groups(), "only a new id brings it back"
+    world.result(first.groups.change(ARRAY_GROUP, partial(Configuration.withLearner, node=2)))
+    world.until(lambda: again.groups.groups() and world.result(again.buckets.query(None, ListDomains())))
+
+
+def test_aNodeRenouncesNothingWhileNobodyCanConfirm() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    for node in (2, 3):
+        world.kill(node)
+    world.setAside(2)
+    second = world.start(2)
+    world.run(15)
+    assert second.rejoining.isUnderWay and not second.groups.groups()
+    world.start(3)
+    world.until(lambda: not second.rejoining.isUnderWay, 60)
+    world.settle()
+
+
+def test_theHighestIdCountsAlsoWhereTheNodeHadNoReplica() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    world.kill(4)
+    world.setAside(4)
+    fourth = world.start(4)
+    world.until(lambda: not fourth.rejoining.isUnderWay, 30)
+    world.settle()
+    assert len(idsOf(world, 4, 1)) >= 4
