@@ -9,7 +9,10 @@
 # make mutants  the planted bugs, and what finds each
 # Needed: Python 3.11 or newer with venv (Debian: python3 python3-venv). `make test` installs Debian packages, as root.
 
-PYTHON ?= python3
+# The system's own Python where it will do: those that version managers compile cost a tenth to a sixth more CPU (docs/performance.md).
+ifndef PYTHON
+PYTHON := $(shell /usr/bin/python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo /usr/bin/python3 || echo python3)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.cfg pyproject.toml $(shell find jindimail twisted -name '*.py')
