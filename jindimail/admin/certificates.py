@@ -7,41 +7,37 @@ TLS 1.2 at least, no compression, no renegotiation; with TLS 1.2 only forward-se
 from __future__ import annotations
 
 import os
+import ssl
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from ssl import SSLContext, TLSVersion
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import SSL
-from OpenSSL.SSL import Connection, Context
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.internet.ssl import ContextFactory
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from jindimail.config import Tls
 from jindimail.errors import ConfigError
 from jindimail.store.environment import syncDirectory
 
-CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"
-MINIMUM_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"
+MINIMUM_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 SELF_SIGNED_DAYS = 3650
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class ReloadableCertificate(ContextFactory):
+class ReloadableCertificate:
     """
-    Makes server connections with the certificate as it was last read.
+    The context of server connections, with the certificate as it was last read.
 
     It serves STARTTLS and implicit TLS, so one `reload` is enough for all services; connections under
     way keep what they began with.
     """
 
     def __init__(self, tls: Tls) -> None:
-        self._context = contextOf(tls)
+        self.context = contextOf(tls)
 
     def reload(self, tls: Tls) -> None:
         """
@@ -49,50 +45,53 @@ class ReloadableCertificate(ContextFactory):
 
         @raise ConfigError: they are no good.
         """
-        self._context = contextOf(tls)
-
-    def getContext(self) -> Context:
-        """The current context."""
-        return self._context
-
-    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
-        """A connection for a protocol (IOpenSSLServerConnectionCreator)."""
-        return Connection(self._context, None)
+        self.context = contextOf(tls)
 
 
-def contextOf(tls: Tls) -> Context:
+def contextOf(tls: Tls) -> SSLContext:
     """
     A server context with the configured certificate chain and key.
 
+    With TLS 1.3 no tickets: they cost each handshake a send of their own, and hold at one node only.
+
     @raise ConfigError: they cannot be read, or do not belong together.
     """
-    context = Context(SSL.TLS_METHOD)
-    context.set_min_proto_version(MINIMUM_VERSIONS[tls.minimumVersion])
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_cipher_list(CIPHERS)
-    context.set_session_id(b"jindimail")
+    context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = MINIMUM_VERSIONS[tls.minimumVersion]
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 0
+    context.set_ciphers(CIPHERS)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password=_noPassphrase)
+    except (OSError, ValueError) as error:
+        raise ConfigError(_problems(tls, error)) from None
+    return context
+
+
+def _noPassphrase() -> bytes:
+    raise ValueError("a passphrase would have to be asked for")
+
+
+def _problems(tls: Tls, error: Exception) -> tuple[str, ...]:
+    """What is wrong with a certificate and a key that do not go together."""
     problems = []
-    for key, path, use in (
-        ("certificate", tls.certificate, context.use_certificate_chain_file),
-        ("key", tls.key, context.use_privatekey_file),
+    for key, path, read in (
+        ("certificate", tls.certificate, x509.load_pem_x509_certificates),
+        ("key", tls.key, lambda octets: serialization.load_pem_private_key(octets, None)),
     ):
         problem = _unreadable(path)
         if problem is None:
             try:
-                use(path)
-            except SSL.Error as error:
-                problem = _reason(error)
+                read(Path(path).read_bytes())
+            except (ValueError, TypeError, UnsupportedAlgorithm):
+                problem = "not PEM of the right kind"
         if problem is not None:
             problems.append(f"tls.{key}: {path}: {problem}")
-    if not problems:
-        try:
-            context.check_privatekey()
-        except SSL.Error:
-            problems.append(f"tls.key: {tls.key}: does not belong to the certificate {tls.certificate}")
-    if problems:
-        raise ConfigError(tuple(problems))
-    return context
+    if not problems and getattr(error, "reason", "") in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        problems.append(f"tls.key: {tls.key}: does not belong to the certificate {tls.certificate}")
+    return tuple(problems) or (
+        f"tls.certificate: {tls.certificate}: {getattr(error, 'reason', 'not usable')}",
+    )
 
 
 def _unreadable(path: str) -> str | None:
@@ -101,11 +100,6 @@ def _unreadable(path: str) -> str | None:
             return None
     except OSError as problem:
         return problem.strerror or "not readable"
-
-
-def _reason(error: SSL.Error) -> str:
-    reasons = [reason for each in error.args if isinstance(each, list) for *_, reason in each if reason]
-    return reasons[0] if reasons else "not PEM of the right kind"
 
 
 def selfSigned(hostName: str, now: datetime) -> tuple[bytes, bytes]:

@@ -12,11 +12,7 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from zope.interface import directlyProvides
-
-from jindimail.admin.eagertls import EagerTls, tlsFactory
 
 
 class EagerServer(tcp.Server):
@@ -30,6 +26,7 @@ class EagerServer(tcp.Server):
 
     reactor: Any
     server: Any  # its port
+    protocol: Any
 
     def doRead(self) -> Any:
         """See `IReadDescriptor.doRead`: what has come, in one piece."""
@@ -42,12 +39,49 @@ class EagerServer(tcp.Server):
         if not data:
             return CONNECTION_DONE
         self.server.receivedOctets += len(data)
-        self.protocol.dataReceived(data)
+        self.received(data)
         return None
+
+    def received(self, data: bytes) -> None:
+        """Octets came from the network."""
+        self.protocol.dataReceived(data)
+
+    def write(self, data: bytes) -> None:
+        """See `ITransport.write`."""
+        self.send(data)
+
+    def writeSequence(self, pieces: Any) -> None:
+        """See `ITransport.writeSequence`."""
+        self.write(b"".join(pieces))
+
+    def send(self, data: bytes) -> None:
+        """Let octets leave for the network: at once, if nothing waits before them; else Twisted's way."""
+        isIdle = not (
+            self.dataBuffer or self._tempDataBuffer or self.disconnecting or self._writeDisconnected
+        )
+        producer = self.producer
+        isAsked = producer is not None and (not self.streamingProducer or self.producerPaused)
+        if not isIdle or isAsked or not self.connected or not data:
+            FileDescriptor.write(self, data)
+            return
+        try:
+            sent = self.socket.send(data)
+            self.server.sentOctets += sent
+        except OSError:
+            sent = 0  # it is full; or the reactor meets the same error, and ends the connection as it always does
+        if sent < len(data):
+            FileDescriptor.write(self, data[sent:])
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """Send what the kernel takes; see `FileDescriptor.writeSomeData`."""
+        sent = tcp.Server.writeSomeData(self, data)
+        if isinstance(sent, int):
+            self.server.sentOctets += sent
+        return sent
 
     def loseConnection(self) -> None:
         """See `ITransport.loseConnection`; where nothing waits, that is at the end of this turn."""
-        isIdle = not (self.TLS or self.dataBuffer or self._tempDataBuffer or self.producer)
+        isIdle = not (self.dataBuffer or self._tempDataBuffer or self.producer)
         if not isIdle or not self.connected or self.disconnecting or self._writeDisconnected:
             tcp.Server.loseConnection(self)
             return
@@ -59,96 +93,14 @@ class EagerServer(tcp.Server):
         if self.connected and self.disconnecting:
             self.reactor._disconnectSelectable(self, CONNECTION_DONE, False)
 
-    def write(self, data: bytes) -> None:
-        """See `ITransport.write`; under TLS the octets go through that layer, and nowhere else."""
-        if self.TLS:
-            tcp.Server.write(self, data)
-        else:
-            _writeBeneath(self, data)
-
-    def writeSomeData(self, data: bytes) -> Any:
-        """Send what the kernel takes; see `FileDescriptor.writeSomeData`."""
-        sent = tcp.Server.writeSomeData(self, data)
-        if isinstance(sent, int):
-            self.server.sentOctets += sent
-        return sent
-
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
-        """See `ITLSTransport.startTLS`; a client's side of TLS is Twisted's own."""
-        if not normal:
+        """See `ITLSTransport.startTLS`; `ctx` is as in `eagertls.startTls`. A client's side of TLS is Twisted's own."""
+        from jindimail.admin.eagertls import startTls
+
+        if normal:
+            startTls(self, ctx)
+        else:
             tcp.Server.startTLS(self, ctx, normal)
-            return
-        producer, isStreaming = self.producer, self.streamingProducer
-        if producer is not None:
-            self.unregisterProducer()  # type: ignore[no-untyped-call]
-        self.protocol = layer = EagerTls(tlsFactory(ctx), self.protocol, False)  # type: ignore[no-untyped-call]
-        directlyProvides(self, ISSLTransport)
-        self.TLS = True
-        layer.makeConnection(_Beneath(self))
-        if producer is not None:
-            self.registerProducer(producer, isStreaming)  # type: ignore[no-untyped-call]
-
-    def getHandle(self) -> Any:
-        """The TLS connection if there is one, else the socket."""
-        layer: Any = getattr(self, "protocol", None)
-        return layer.getHandle() if self.TLS and layer else tcp.Server.getHandle(self)
-
-    def getPeerCertificate(self) -> Any:
-        """The client's certificate, which we do not ask for."""
-        layer: Any = getattr(self, "protocol", None)
-        return layer.getPeerCertificate() if self.TLS and layer else None
-
-
-class _Beneath:
-    """What TLS stands on: the connection without its TLS."""
-
-    def __init__(self, connection: EagerServer) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def write(self, data: bytes) -> None:
-        """Send octets as they are."""
-        _writeBeneath(self._connection, data)
-
-    def writeSequence(self, pieces: Any) -> None:
-        """The same."""
-        _writeBeneath(self._connection, b"".join(pieces))
-
-    def loseConnection(self) -> None:
-        """Close when everything has been written."""
-        FileDescriptor.loseConnection(self._connection)
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """TLS itself produces."""
-        FileDescriptor.registerProducer(self._connection, producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """TLS has nothing more."""
-        FileDescriptor.unregisterProducer(self._connection)
-
-
-def _writeBeneath(connection: EagerServer, data: bytes) -> None:
-    """Send at once, if nothing waits before it; the rest goes Twisted's way."""
-    isIdle = not (
-        connection.dataBuffer
-        or connection._tempDataBuffer
-        or connection.disconnecting
-        or connection._writeDisconnected
-    )
-    producer = connection.producer
-    isAsked = producer is not None and (not connection.streamingProducer or connection.producerPaused)
-    if not isIdle or isAsked or not connection.connected or not data:
-        FileDescriptor.write(connection, data)
-        return
-    try:
-        sent = connection.socket.send(data)
-        connection.server.sentOctets += sent
-    except OSError:
-        sent = 0  # it is full; or the reactor meets the same error, and ends the connection as it always does
-    if sent < len(data):
-        FileDescriptor.write(connection, data[sent:])
 
 
 def makeEager(port: Any) -> None:

@@ -328,6 +328,6 @@ class SmtpProtocol(ESMTP):
         """Version and cipher, which are known by the time of the first command."""
         try:
             handle = self.transport.getHandle()
-            return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
-        except AttributeError:
+            return f"{handle.version()} {handle.cipher()[0]}"
+        except (AttributeError, TypeError):
             return "TLS"

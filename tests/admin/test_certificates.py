@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from OpenSSL import SSL
+from cryptography.hazmat.primitives import serialization
 
 from jindimail.admin.certificates import ReloadableCertificate, contextOf, selfSigned, writePrivately
 from jindimail.config import Tls
@@ -26,29 +27,29 @@ def tlsIn(directory: Path, name: str = "mail.example.org", **more: str) -> Tls:
     return Tls(certificate=str(directory / f"{name}.pem"), key=str(directory / f"{name}.key"), **more)
 
 
-def handshake(server: SSL.Context, version: int | None = None, ciphers: bytes = b"DEFAULT") -> SSL.Connection:
+def handshake(
+    server: ssl.SSLContext, version: ssl.TLSVersion | None = None, ciphers: str = "DEFAULT"
+) -> ssl.SSLObject:
     """A client's connection after a handshake in memory."""
-    context = SSL.Context(SSL.TLS_METHOD)
-    context.set_cipher_list(ciphers + b":@SECLEVEL=0")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers(ciphers + ":@SECLEVEL=0")
     if version is not None:
-        context.set_min_proto_version(version)
-        context.set_max_proto_version(version)
-    client, other = SSL.Connection(context, None), SSL.Connection(server, None)
-    client.set_connect_state()
-    other.set_accept_state()
-    for _ in range(8):
-        for one, peer in ((client, other), (other, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                one.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                peer.bio_write(one.bio_read(65536))
+        context.minimum_version = context.maximum_version = version
+    toServer, toClient = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(toClient, toServer)
+    other = server.wrap_bio(toServer, toClient, server_side=True)
+    for _ in range(4):
+        for each in (client, other):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                each.do_handshake()
     return client
 
 
-def subjectOf(client: SSL.Connection) -> str:
-    certificate = client.get_peer_certificate()
-    assert certificate is not None
-    return certificate.to_cryptography().subject.rfc4514_string().removeprefix("CN=")
+def subjectOf(client: ssl.SSLObject) -> str:
+    octets = client.getpeercert(binary_form=True)
+    assert octets is not None
+    return x509.load_der_x509_certificate(octets).subject.rfc4514_string().removeprefix("CN=")
 
 
 def test_selfSignedCertificateIsForTheHostAndLoopback() -> None:
@@ -59,29 +60,47 @@ def test_selfSignedCertificateIsForTheHostAndLoopback() -> None:
     assert certificate.not_valid_before_utc < NOW < certificate.not_valid_after_utc
 
 
-@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
-def test_modernVersionsAreSpoken(tmp_path: Path, version: int) -> None:
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_modernVersionsAreSpoken(tmp_path: Path, version: ssl.TLSVersion) -> None:
     assert subjectOf(handshake(contextOf(tlsIn(tmp_path)), version)) == "mail.example.org"
 
 
 def test_oldVersionsAreRefused(tmp_path: Path) -> None:
-    with pytest.raises(SSL.Error):
-        handshake(contextOf(tlsIn(tmp_path)), SSL.TLS1_1_VERSION)
-    with pytest.raises(SSL.Error):
-        handshake(contextOf(tlsIn(tmp_path, minimumVersion="1.3")), SSL.TLS1_2_VERSION)
+    with pytest.raises(ssl.SSLError):
+        handshake(contextOf(tlsIn(tmp_path)), ssl.TLSVersion.TLSv1_1)
+    with pytest.raises(ssl.SSLError):
+        handshake(contextOf(tlsIn(tmp_path, minimumVersion="1.3")), ssl.TLSVersion.TLSv1_2)
 
 
 def test_ciphersWithoutForwardSecrecyOrAuthenticationAreRefused(tmp_path: Path) -> None:
-    for ciphers in (b"AES128-GCM-SHA256", b"ECDHE-ECDSA-AES128-SHA", b"AECDH-AES128-SHA"):
-        with pytest.raises(SSL.Error):
-            handshake(contextOf(tlsIn(tmp_path)), SSL.TLS1_2_VERSION, ciphers)
+    for ciphers in ("AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA", "AECDH-AES128-SHA"):
+        with pytest.raises(ssl.SSLError):
+            handshake(contextOf(tlsIn(tmp_path)), ssl.TLSVersion.TLSv1_2, ciphers)
+
+
+def test_aKeyWithAPassphraseIsNamedAndNobodyIsAskedForIt(tmp_path: Path) -> None:
+    tls = tlsIn(tmp_path)
+    key = serialization.load_pem_private_key(Path(tls.key).read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    Path(tls.key).write_bytes(pem)
+    with pytest.raises(ConfigError, match=r"^tls\.key: "):
+        contextOf(tls)
+
+
+def test_theHandshakeIsTheLastThatIsSentUnasked(tmp_path: Path) -> None:
+    client = handshake(contextOf(tlsIn(tmp_path)), ssl.TLSVersion.TLSv1_3)
+    assert client.session is None or not client.session.has_ticket
+    with pytest.raises(ssl.SSLWantReadError):
+        client.read(1)
+    assert client.session is None or not client.session.has_ticket
 
 
 def test_reloadHoldsForConnectionsMadeAfterwards(tmp_path: Path) -> None:
     certificate = ReloadableCertificate(tlsIn(tmp_path, "old.example.org"))
-    assert subjectOf(handshake(certificate.getContext())) == "old.example.org"
+    assert subjectOf(handshake(certificate.context)) == "old.example.org"
     certificate.reload(tlsIn(tmp_path, "new.example.org"))
-    assert subjectOf(handshake(certificate.getContext())) == "new.example.org"
+    assert subjectOf(handshake(certificate.context)) == "new.example.org"
 
 
 def test_badReloadKeepsWhatThereIs(tmp_path: Path) -> None:
@@ -89,7 +108,7 @@ def test_badReloadKeepsWhatThereIs(tmp_path: Path) -> None:
     (tmp_path / "junk.pem").write_text("junk")
     with pytest.raises(ConfigError):
         certificate.reload(Tls(certificate=str(tmp_path / "junk.pem"), key=str(tmp_path / "junk.pem")))
-    assert subjectOf(handshake(certificate.getContext())) == "old.example.org"
+    assert subjectOf(handshake(certificate.context)) == "old.example.org"
 
 
 def test_allThatIsWrongIsNamed(tmp_path: Path) -> None:

@@ -33,8 +33,9 @@ class Server(Protocol):
 
     transport: Any
 
-    def __init__(self, certificate: ReloadableCertificate) -> None:
+    def __init__(self, certificate: ReloadableCertificate, greeting: bytes = b"") -> None:
         self.certificate = certificate
+        self.greeting = greeting
         self.pauses = 0
         self.ended: Deferred[None] = Deferred()
         self.bufferedMax = 0
@@ -45,6 +46,8 @@ class Server(Protocol):
         """Produce, as all of our protocols do."""
         self.hasBegunSecure = ISSLTransport.providedBy(self.transport)
         self.transport.registerProducer(self, True)
+        if self.greeting:
+            self.transport.write(self.greeting)
 
     def dataReceived(self, data: bytes) -> None:
         """Work on what came, while the client reads."""
@@ -121,7 +124,9 @@ def read(secure: ssl.SSLSocket, octets: int) -> bytes:
 class EagerTlsTests(TestCase):
     """A server that starts TLS, and a client that speaks it."""
 
-    async def converse(self, talk: Callable[[Client], None], *, isImplicit: bool = False) -> Server:
+    async def converse(
+        self, talk: Callable[[Client], None], *, isImplicit: bool = False, greeting: bytes = b""
+    ) -> Server:
         """Let a client talk to a server; the server, when the connection has ended."""
         certificate, key = selfSigned("mail.test", datetime.now(UTC))
         folder = Path(self.mktemp())
@@ -134,7 +139,7 @@ class EagerTlsTests(TestCase):
         servers: list[Server] = []
 
         def build() -> Server:
-            servers.append(Server(reloadable))
+            servers.append(Server(reloadable, greeting))
             return servers[0]
 
         factory = Factory.forProtocol(build)
@@ -182,6 +187,27 @@ class EagerTlsTests(TestCase):
 
         server = await self.converse(talk, isImplicit=True)
         assert server.hasBegunSecure
+
+    async def test_whatIsWrittenBeforeTheHandshakeComesAfterIt(self) -> None:
+        def talk(client: Client) -> None:
+            secure = client.begin()
+            assert read(secure, 8) == b"greeting"
+            secure.sendall(b"q")
+            assert read(secure, 100) == b"bye"
+            secure.close()
+
+        await self.converse(talk, isImplicit=True, greeting=b"greeting")
+
+    async def test_aFarewellIsAnsweredAndEndsTheConnection(self) -> None:
+        def talk(client: Client) -> None:
+            secure = client.encrypt()
+            secure.sendall(b"s")
+            assert read(secure, 4) == b"word"
+            plain = secure.unwrap()
+            assert plain.recv(100) == b""
+            plain.close()
+
+        await self.converse(talk)
 
     async def test_implicitTlsWithACleartextClientEndsTheConnection(self) -> None:
         def talk(client: Client) -> None:

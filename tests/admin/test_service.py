@@ -224,9 +224,9 @@ def test_hangupWithABadFileChangesNothing(tmp_path: Path, events: list[LogEvent]
 def test_hangupReadsTheCertificateAgain(tmp_path: Path) -> None:
     configuration = found(tmp_path)
     service = NodeService(configuration, Clock())
-    before = service.certificate.getContext()
+    before = service.certificate.context
     Path(configuration.tls.key).unlink()
     Path(configuration.tls.certificate).unlink()
     makeKeys(configuration)
     service.reload()
-    assert service.certificate.getContext() is not before
+    assert service.certificate.context is not before

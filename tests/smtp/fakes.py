@@ -137,11 +137,11 @@ class FakeTransport(StringTransport):
     def getHandle(self) -> Any:
         return self
 
-    def get_protocol_version_name(self) -> str:
+    def version(self) -> str:
         return "TLSv1.3"
 
-    def get_cipher_name(self) -> str:
-        return "TLS_AES_256_GCM_SHA384"
+    def cipher(self) -> tuple[str, str, int]:
+        return "TLS_AES_256_GCM_SHA384", "TLSv1.3", 256
 
 
 class Bed:

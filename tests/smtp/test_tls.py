@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from jindimail.admin.certificates import selfSigned
@@ -32,6 +32,21 @@ class Certificate:
         return SSL.Connection(self.context, None)
 
 
+class Handle:
+    """The part of `ssl.SSLObject` that tells what is spoken."""
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self.version = connection.get_protocol_version_name
+        self.cipher = lambda: (connection.get_cipher_name(), "", 0)
+
+
+class TlsLayer(TLSMemoryBIOProtocol):
+    """Twisted's layer, with the handle that our transports have."""
+
+    def getHandle(self) -> Handle:
+        return Handle(self._tlsConnection)
+
+
 class TlsWire:
     """A client of Python's own `ssl`, connected to the service through octets in memory."""
 
@@ -43,7 +58,9 @@ class TlsWire:
         self.client = context.wrap_bio(self.toClient, self.toServer)
         self.transport = FakeTransport()
         self.clock = bed.clock
-        self.protocol = TLSMemoryBIOFactory(Certificate(), False, bed.factory, bed.clock).buildProtocol(None)
+        layer = TLSMemoryBIOFactory(Certificate(), False, bed.factory, bed.clock)
+        layer.protocol = TlsLayer  # type: ignore[assignment]
+        self.protocol = layer.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
 
     def exchange(self) -> None:
