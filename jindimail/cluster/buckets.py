@@ -52,9 +52,11 @@ class Buckets:
         delivering: Delivering | None = None,
         reading: Reading | None = None,
         isOver: Callable[[int, int], bool] = lambda node, incarnation: False,
+        followers: Followers | None = None,
     ) -> None:
         """
         @param elsewhere, delivering, reading: how other nodes are asked; without them there are none.
+        @param followers: who wants to hear of what; given where others tell of what happens, too (`Subscriptions`).
         @param isOver: whether an incarnation of another node is known to have ended.
         """
         self.node = node
@@ -67,8 +69,9 @@ class Buckets:
         self._reading = reading
         self._isOver = isOver
         self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
-        self._followers = Followers()
-        groups.listen(self._committed)
+        self._followers = followers or Followers()
+        if followers is None:
+            groups.listen(self._committed)
 
     # --- proposing
 

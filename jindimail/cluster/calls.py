@@ -49,6 +49,19 @@ class QueryAnswer(Call, frozen=True, gc=False):
     answer: bytes
 
 
+class FollowCall(Call, frozen=True, gc=False):
+    """The sender wants to hear of what happens in these groups, for a while."""
+
+    groups: tuple[int, ...]
+
+
+class FollowAnswer(Call, frozen=True, gc=False):
+    """(group, applied index) of those that the sender tells of, and how many messages it has told the other so far."""
+
+    groups: tuple[tuple[int, int], ...]
+    count: int
+
+
 NOT_KEPT, KEPT, ARRIVING = (
     0,
     1,
@@ -68,7 +81,8 @@ class Delivery(Call, frozen=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Call], Any] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Errand, Report, Delivery, QueryCall, QueryAnswer)
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Errand, Report, Delivery, FollowCall, FollowAnswer, QueryCall, QueryAnswer)
 }
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from twisted.logger import Logger
 
-Topic = tuple[object, ...]
+from jindimail.model import ARRAY_GROUP, bucketGroup
+
+Topic = tuple[Any, ...]
 Listener = Callable[[], None]
+
+
+def groupOfTopic(topic: Topic) -> int:
+    """The group that a topic is about: of the bucket that it names, if any, else the array's own."""
+    if topic[0] == "snapshot":
+        return int(topic[1])
+    return bucketGroup(topic[1]) if len(topic) > 1 else ARRAY_GROUP
 
 
 class Following:
@@ -26,18 +36,35 @@ class Following:
 
 
 class Followers:
-    """The listeners by topic."""
+    """
+    The listeners by topic.
+
+    @ivar wanted: called with a group when somebody begins to follow it.
+    """
 
     log = Logger()
 
     def __init__(self) -> None:
+        self.wanted: Callable[[int], object] = lambda group: None
         self._followings: dict[Topic, dict[Following, None]] = {}
+        self._groups: dict[int, int] = {}  # how many topics of each are followed
 
     def follow(self, topic: Topic, listener: Listener) -> Following:
         """Call `listener()` whenever the topic is told."""
         following = Following(self, topic, listener)
-        self._followings.setdefault(topic, {})[following] = None
+        followings = self._followings.get(topic)
+        if followings is None:
+            followings = self._followings[topic] = {}
+            group = groupOfTopic(topic)
+            count = self._groups[group] = self._groups.get(group, 0) + 1
+            if count == 1:
+                self.wanted(group)
+        followings[following] = None
         return following
+
+    def groups(self) -> Collection[int]:
+        """The groups that somebody follows."""
+        return tuple(self._groups)
 
     def forget(self, topic: Topic, following: Following) -> None:
         """End one interest."""
@@ -46,6 +73,16 @@ class Followers:
             del followings[following]
             if not followings:
                 del self._followings[topic]
+                self._leave(groupOfTopic(topic))
+
+    def _leave(self, group: int) -> None:
+        self._groups[group] -= 1
+        if not self._groups[group]:
+            del self._groups[group]
+
+    def tellGroup(self, group: int) -> None:
+        """Call everybody who follows anything of a group."""
+        self.tell([topic for topic in self._followings if groupOfTopic(topic) == group])
 
     def tell(self, topics: Iterable[Topic]) -> None:
         """Call those who follow these topics; one that raises is logged and keeps the others from nothing."""

@@ -52,6 +52,7 @@ class Placing:
         candidates: Candidates,
         owe: Callable[[int, int], object],
         counters: BucketCounters,
+        pause: Callable[[float], Deferred[None]],
     ) -> None:
         """
         @param candidates: the nodes that may keep a body of a bucket, the best first, of equally good ones those that are named.
@@ -67,6 +68,7 @@ class Placing:
         self._store = store
         self._machine = machine
         self._counters = counters
+        self._pause = pause
 
     def keepsAlone(self, bucket: int) -> bool:
         """Whether this node is the only one that may keep bodies of a bucket."""
@@ -121,7 +123,7 @@ class Placing:
                 if self._clock.seconds() + PAUSE_SECONDS >= deadline:
                     raise
                 arriving = {node: succeed(None) for node in few.kept}
-            await self._pause()
+            await self._pause(PAUSE_SECONDS)
 
     def _inOrder(self, bucket: int, ingress: int) -> list[int]:
         """This node, then the ingress, then the others, where they are equally good; those that do not answer last."""
@@ -153,8 +155,3 @@ class Placing:
                 continue
         if not held:
             raise OutcomeUnknown("no keeper answers")
-
-    def _pause(self) -> Deferred[None]:
-        over: Deferred[None] = Deferred()
-        self._clock.callLater(PAUSE_SECONDS, over.callback, None)
-        return over

@@ -104,7 +104,7 @@ class Router:
             choice = self._choose(group, shunned, DEADLINE_SECONDS - left > TRUST_SECONDS)
             if choice is None:
                 shunned.clear()
-                await self._pause()
+                await self.pause()
                 continue
             node, leader = choice
             try:
@@ -207,22 +207,27 @@ class Router:
                 else:
                     self.saw(group, answer.index)
                     return answer.answer
-            await self._pause()
+            await self.pause()
         raise problem
 
     def _inOrder(self, group: int) -> Iterator[int]:
-        """This node if it is a member, then the members that are up, the leader first; last those that did not answer lately."""
+        """This node if it is a member, then the others."""
+        if self._groups.appliedIndex(group):
+            yield self.node
+        yield from self.membersInOrder(group)
+
+    def membersInOrder(self, group: int) -> Iterator[int]:
+        """The members that are up, the leader first; last those that did not answer lately."""
         now = self._clock.seconds()
         members = list(self._membersOf(group))
         leader = self._groups.leaderOf(group) or self._hints.get(group)
         members.sort(key=lambda node: (self._shy.get(node, 0.0) > now, node != leader))
-        if self._groups.appliedIndex(group):
-            yield self.node
         yield from [node for node in members if self._links.isUp(node)]
 
-    def _pause(self) -> Deferred[None]:
+    def pause(self, seconds: float = PAUSE_SECONDS) -> Deferred[None]:
+        """Fires after a while."""
         over: Deferred[None] = Deferred()
-        self._clock.callLater(PAUSE_SECONDS, over.callback, None)
+        self._clock.callLater(seconds, over.callback, None)
         return over
 
     # --- answering

@@ -21,6 +21,7 @@ from jindimail.cluster.damage import Damage, Scrub
 from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
+from jindimail.cluster.followers import Followers
 from jindimail.cluster.gossip import Gossip
 from jindimail.cluster.governing import Governing
 from jindimail.cluster.load import Report
@@ -33,6 +34,7 @@ from jindimail.cluster.router import Router
 from jindimail.cluster.spill import candidates, spreadOf
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.streams import Streams
+from jindimail.cluster.subscriptions import Subscriptions
 from jindimail.cluster.sweeping import Sweeping
 from jindimail.cluster.tending import Tending
 from jindimail.cluster.usermap import UserMap
@@ -40,7 +42,15 @@ from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups
-from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
+from jindimail.replication.nodemessages import (
+    AskBody,
+    AskKept,
+    BodyPut,
+    PutBody,
+    TellBody,
+    TellKept,
+    TellTopics,
+)
 from jindimail.replication.outputs import Settings
 from jindimail.replication.repair import IBodyEntries, Repair
 from jindimail.replication.sweep import Sweep
@@ -228,6 +238,7 @@ class Share:
             candidates=self.candidates,
             owe=lambda bucket, kept: self.mending.owe(bucket, kept),
             counters=self.counters,
+            pause=self.router.pause,
         )
         delivering = Delivering(
             groups=groups,
@@ -238,6 +249,16 @@ class Share:
             streams=self.streams,
             placing=placing,
         )
+        followers = Followers()
+        self.subscriptions = Subscriptions(
+            clock=clock,
+            links=links,
+            groups=groups,
+            router=self.router,
+            followers=followers,
+            send=groups.send,
+        )
+        groups.attend((TellTopics,), self.subscriptions.received)
         self.reading = Reading(links=links, copies=self.copies, counters=self.counters)
         return Buckets(
             groups=groups,
@@ -249,6 +270,7 @@ class Share:
             delivering=delivering,
             reading=self.reading,
             isOver=self._isOver,
+            followers=followers,
         )
 
     def _tend(
@@ -355,5 +377,6 @@ class Share:
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
         self.router.stop()
         self.streams.stop()
+        self.subscriptions.stop()
         self.untend()
         return self.groups.stop()

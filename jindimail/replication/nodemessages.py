@@ -145,6 +145,19 @@ class Gossip(NodeMessage, frozen=True, tag=66, gc=False):
     reports: bytes
 
 
+class TellTopics(NodeMessage, frozen=True, tag=67, gc=False):
+    """
+    Topics of what was committed at an index of a group, for a node that follows it; none: of everything.
+
+    `count` is that of the sender's messages of this kind to this node.
+    """
+
+    group: int
+    index: int
+    count: int
+    topics: tuple[tuple[str | int, ...], ...]
+
+
 Traffic = (
     AnyMessage
     | NodeBeat
@@ -160,6 +173,7 @@ Traffic = (
     | TellBody
     | AskKept
     | TellKept
+    | TellTopics
     | Gossip
 )
 

@@ -211,3 +211,9 @@ class FollowersBucketsTests(ArrayBucketsTests, TestCase):
     """At a node that leads nothing."""
 
     node = 2
+
+
+class GuestsBucketsTests(ArrayBucketsTests, TestCase):
+    """At a node without any replica."""
+
+    node = 4

@@ -51,7 +51,7 @@ def test_aDamagedCopyHereIsReadElsewhereAndToldOf() -> None:
     world.shares[1].reading.damaged.append(lambda *words: told.append(words))
     assert world.read(1, 1, len(OCTETS)) == OCTETS
     assert told == [(BUCKET, bodyName(1), 1)]
-    assert [event.kind for event in world.shares[1].events] == ["bodyDamaged"]
+    assert "bodyDamaged" in [event.kind for event in world.shares[1].events]
 
 
 @pytest.mark.parametrize("node", [3, 4])
