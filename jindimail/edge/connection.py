@@ -9,7 +9,8 @@ connection is its transport's streaming producer). While the queue is held up an
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -28,7 +29,11 @@ from zope.interface import implementer
 
 from jindimail.edge.limits import ConnectionLimits
 from jindimail.edge.peers import Peer
+from jindimail.errors import Corrupt, Unavailable
 from jindimail.mailbox.sessions import Session
+
+PATIENCE_ATTEMPTS: Final = 5  # each has the deadline of a query
+PATIENCE_PAUSE_SECONDS: Final = 1.0
 
 EventT = TypeVar("EventT", covariant=True)
 
@@ -230,6 +235,29 @@ class MailboxConnection(TimeoutMixin):
         if self.isStalled:
             self._roomWanted = Deferred()
             await self._roomWanted
+
+    async def breathe(self, seconds: float = 0) -> None:
+        """Let the reactor do something else."""
+        pause: Deferred[None] = Deferred()
+        self.factory.reactor.callLater(seconds, pause.callback, None)
+        await pause
+        if self.isGone:
+            raise ConnectionDone
+
+    async def patiently(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        """
+        What is read in the middle of an answer, which can no longer be taken back: tried again while nobody answers, within a bound.
+
+        @raise Corrupt: it is damaged, which waiting does not mend.
+        """
+        for _ in range(PATIENCE_ATTEMPTS):
+            try:
+                return await read()
+            except Corrupt:
+                raise
+            except Unavailable:
+                await self.breathe(PATIENCE_PAUSE_SECONDS)
+        return await read()
 
     def flush(self) -> None:
         """Write what is collected."""

@@ -161,14 +161,6 @@ class Connection(MailboxConnection, imap4.IMAP4Server):
         """A command was understood."""
         self._badCommands = 0
 
-    async def breathe(self, seconds: float = 0) -> None:
-        """Let the reactor do something else."""
-        pause: Deferred[None] = Deferred()
-        self.factory.reactor.callLater(seconds, pause.callback, None)
-        await pause
-        if self.isGone:
-            raise ConnectionDone
-
     def _acknowledgeAtOnce(self) -> None:
         """
         Let the kernel acknowledge what came without delay.

@@ -8,6 +8,7 @@ messages are read and sent piece by piece, as fast as the client takes them, so 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jindimail.errors import Corrupt, JindimailError
@@ -251,7 +252,7 @@ class Fetch:
     async def _stream(self, row: MessageRow, start: int, stop: int) -> None:
         try:
             while start < stop:
-                piece = await self._piece(row, start, stop)
+                piece = await self._session.patiently(partial(self._piece, row, start, stop))
                 self._session.send(piece)
                 start += len(piece)
                 await self._session.room()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import Any, Final
 
 from jindimail.errors import JindimailError, ProtocolError, Refusal
@@ -158,7 +159,8 @@ class Pop3(Authorization):
                 if sent >= row.size or (excerpt is not None and excerpt.isComplete):
                     break
                 await self.room()
-                octets = await self.mailbox.octets(row, sent, min(sent + step, row.size))
+                stop = min(sent + step, row.size)
+                octets = await self.patiently(partial(self.mailbox.octets, row, sent, stop))
                 if not octets:
                     raise NoSuchMessage
         except BaseException:

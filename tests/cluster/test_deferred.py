@@ -44,7 +44,8 @@ class Array:
     def know(self) -> None:
         """What group 0 would say."""
         nodes = {
-            node: NodeRecord(name=f"n{node}", addresses=(), host=f"h{node}", state=UP) for node in (1, 2, 3, 4)
+            node: NodeRecord(name=f"n{node}", addresses=(), host=f"h{node}", state=UP)
+            for node in (1, 2, 3, 4)
         }
         wishes = {group: WishRecord(voters=places) for group, places in self.places.items()}
         for share in self.world.shares.values():
