@@ -11,7 +11,7 @@ from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import NUMBER, TEXTS, Argument, Report, VerbRefused, verb
 from jindimail.cluster.arrayrecords import GONE, readNodes, readWishes
-from jindimail.cluster.operations import Loss
+from jindimail.cluster.recovery import Loss
 from jindimail.cluster.settings import BOUNDS, readSettings
 from jindimail.model import BUCKET_COUNT, bucketGroup
 

@@ -6,29 +6,13 @@ Each works at any node: entries go to group 0's leader, wherever that is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from jindimail.cluster.arrayentries import ArrayEntry, SetArraySetting, SetNode
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP, NodeRecord, readNodes
 from jindimail.cluster.entrance import WEIGHT_MAX, Entrance
 from jindimail.cluster.membership import Declined
+from jindimail.cluster.recovery import Loss, Recovery
 from jindimail.cluster.settings import BOUNDS
 from jindimail.errors import NotAllowed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
-    """
-    What a forced recovery will lose, or has lost.
-
-    @ivar groups: that cannot form a majority and are founded anew here, with the index of what survives.
-    @ivar hopeless: groups without any surviving replica within reach.
-    @ivar nodes: that are given up for good.
-    """
-
-    groups: dict[int, int]
-    hopeless: tuple[int, ...]
-    nodes: tuple[int, ...]
 
 
 class Operations(Entrance):
@@ -36,7 +20,11 @@ class Operations(Entrance):
     `share.operations`.
 
     All are coroutines; they raise `NotAllowed` (with a reason for operators) and `Unavailable`.
+
+    @ivar recovery: what founds groups anew.
     """
+
+    recovery: Recovery
 
     async def drain(self, node: int) -> None:
         """Empty a node; it is gone by itself when it holds nothing any more. `undrain` takes it back until then."""
@@ -105,7 +93,7 @@ class Operations(Entrance):
 
     async def foreseen(self, lost: tuple[int, ...]) -> Loss:
         """What `recover` would do if these nodes never came back: to be shown before it is asked for."""
-        raise NotImplementedError
+        return (await self.recovery.survey(lost)).loss
 
     async def recover(self, lost: tuple[int, ...]) -> Loss:
         """
@@ -113,4 +101,4 @@ class Operations(Entrance):
 
         What only the lost nodes had is lost. Mailboxes of these buckets get new UIDVALIDITYs.
         """
-        raise NotImplementedError
+        return await self.recovery.recover(lost)

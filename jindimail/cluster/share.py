@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -29,6 +30,7 @@ from jindimail.cluster.mending import Mending
 from jindimail.cluster.operations import Operations
 from jindimail.cluster.placing import Placing
 from jindimail.cluster.reading import Reading
+from jindimail.cluster.recovery import Recovery
 from jindimail.cluster.rejoining import Rejoining
 from jindimail.cluster.router import Router
 from jindimail.cluster.spill import candidates, spreadOf
@@ -74,6 +76,14 @@ class Progress:
     silent: tuple[int, ...]
 
 
+class IOwnEntries(IBodyEntries, Protocol):
+    """The entries that the array itself makes, though they are of the mail layer's kinds."""
+
+    def renewUidValidities(self, floor: int) -> Any:
+        """Give a bucket's mailboxes UIDVALIDITYs above a floor, some at a time; its outcome says how many `remaining`."""
+        ...
+
+
 class Share:
     """
     What a node has of the array, and does for it.
@@ -96,7 +106,7 @@ class Share:
         incarnation: int,
         draw: Callable[[int, int], int],
         wire: IWire,
-        bodyEntries: IBodyEntries,
+        bodyEntries: IOwnEntries,
         settings: Settings | None = None,
         place: SnapshotPlace | None = None,
         seconds: Callable[[], float] | None = None,
@@ -151,6 +161,17 @@ class Share:
             read=store.read,
             seconds=seconds or clock.seconds,
             draw=draw,
+        )
+        self.operations.recovery = Recovery(
+            clock=clock,
+            links=links,
+            groups=self.groups,
+            userMap=self.userMap,
+            events=self.events,
+            numbers=numbers,
+            propose=self.buckets.propose,
+            renewal=bodyEntries.renewUidValidities,
+            seconds=seconds or clock.seconds,
         )
         self._draw = draw
         self._peers = peers

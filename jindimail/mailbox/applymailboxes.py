@@ -10,7 +10,13 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from jindimail.mailbox.entries import CreateMailbox, DeleteMailbox, RenameMailbox, Subscribe
+from jindimail.mailbox.entries import (
+    CreateMailbox,
+    DeleteMailbox,
+    RenameMailbox,
+    RenewUidValidities,
+    Subscribe,
+)
 from jindimail.mailbox.outcomes import (
     Done,
     MailboxMade,
@@ -28,18 +34,21 @@ from jindimail.store.keys import (
     MESSAGE,
     USER,
     after,
+    bucketKey,
     changeKey,
     mailboxKey,
     messageKey,
     nameKey,
     subscriptionKey,
+    unpackMailboxKey,
 )
-from jindimail.store.records import AccountRecord, MailboxRecord
+from jindimail.store.records import AccountRecord, MailboxRecord, decode
 
 MAILBOXES_PER_ACCOUNT_MAX = 10_000
 SUBSCRIPTIONS_PER_ACCOUNT_MAX = 20_000
 NAME_OCTETS_MAX = 400  # a name stands in a key of at most 511 octets
 MESSAGES_PER_STEP = 1_000
+MAILBOXES_PER_STEP = 500
 _ORDINAL_BITS = 8
 DEPTH_MAX = 1 << (_ORDINAL_BITS - 1)
 
@@ -207,3 +216,22 @@ def _inferiors(step: Step, accountId: int, name: str) -> list[tuple[str, int]]:
 
 def _isFull(step: Step, accountId: int) -> bool:
     return sum(1 for _ in names(step, accountId, "")) >= MAILBOXES_PER_ACCOUNT_MAX
+
+
+def renewUidValidities(step: Step, entry: RenewUidValidities) -> Outcome:
+    """Mailboxes get UIDVALIDITYs above a floor; sessions that have them open end."""
+    old = [
+        (mailboxId, record)
+        for key, octets in step.rows.scan(MAILBOX, bucketKey(step.bucket), bucketKey(step.bucket + 1))
+        if (record := decode(octets, MailboxRecord)).uidValidity < entry.floor and not record.removed
+        for _, mailboxId in [unpackMailboxKey(key)]
+    ]
+    for mailboxId, record in old[:MAILBOXES_PER_STEP]:
+        account = step.account(record.owner)
+        last = 0 if account is None else account.uidValidityLast
+        validity = max(entry.floor, last + 1)
+        if account is not None:
+            step.putAccount(record.owner, replace(account, uidValidityLast=validity))
+        step.putMailbox(mailboxId, replace(record, uidValidity=validity))
+        step.events.append(MailboxRemoved(step.bucket, mailboxId))
+    return Steps(remaining=len(old[MAILBOXES_PER_STEP:]))

@@ -1,10 +1,10 @@
-"""The entries about bodies, for who keeps and repairs them and knows nothing of mail (`replication.repair.IBodyEntries`)."""
+"""The entries that the array itself makes: for who keeps bodies and recovers groups, and knows nothing of mail (`cluster.share.IOwnEntries`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from jindimail.mailbox.entries import SetKeepers, VoidDelivery, encodeEntry
+from jindimail.mailbox.entries import RenewUidValidities, SetKeepers, VoidDelivery, encodeEntry
 
 
 class BodyEntries:
@@ -20,3 +20,7 @@ class BodyEntries:
     def setKeepers(self, bodyId: bytes, old: tuple[int, ...], new: tuple[int, ...]) -> bytes:
         """See `IBodyEntries`."""
         return encodeEntry(SetKeepers(seconds=int(self._seconds()), bodyId=bodyId, old=old, new=new))
+
+    def renewUidValidities(self, floor: int) -> RenewUidValidities:
+        """See `IOwnEntries`."""
+        return RenewUidValidities(seconds=int(self._seconds()), floor=floor)

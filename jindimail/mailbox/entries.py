@@ -111,6 +111,15 @@ class Subscribe(Entry, frozen=True, kw_only=True, tag=13):
     subscribed: bool
 
 
+class RenewUidValidities(Entry, frozen=True, kw_only=True, tag=14):
+    """
+    Give mailboxes whose UIDVALIDITY is below a floor another, a bounded number at a time; outcome `Steps`. After a forced recovery,
+    since UIDs may be given again for other messages than those that are lost.
+    """
+
+    floor: int
+
+
 # --- messages ---
 
 
@@ -293,6 +302,7 @@ AnyEntry = (
     | DeleteMailbox
     | RenameMailbox
     | Subscribe
+    | RenewUidValidities
     | Deliver
     | StoreFlags
     | CopyMessages

@@ -38,6 +38,7 @@ _BUCKET_STEPS: dict[type[Any], Callable[[Step, Any], Outcome]] = {
     entries.DeleteMailbox: mailboxes.deleteMailbox,
     entries.RenameMailbox: mailboxes.renameMailbox,
     entries.Subscribe: mailboxes.subscribe,
+    entries.RenewUidValidities: mailboxes.renewUidValidities,
     entries.Deliver: messages.deliver,
     entries.StoreFlags: messages.storeFlags,
     entries.CopyMessages: messages.copyMessages,

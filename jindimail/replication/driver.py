@@ -35,10 +35,18 @@ from jindimail.replication.messages import Install, Message
 from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours
 from jindimail.replication.nodemessages import NodeMessage, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
-from jindimail.replication.raft import NotLeader, Raft, TooManyProposals
+from jindimail.replication.raft import NotLeader, NotPossible, Raft, TooManyProposals
+from jindimail.replication.refounding import refound
 from jindimail.replication.replica import Asked, Replica, Waiter
 from jindimail.replication.restoring import RETRY_SECONDS, Restoring
-from jindimail.replication.status import GroupStatus, SnapshotInstalled, caughtUp, statusOf
+from jindimail.replication.status import (
+    GroupStatus,
+    SnapshotInstalled,
+    Standing,
+    caughtUp,
+    standingOf,
+    statusOf,
+)
 from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.transfers import SnapshotPlace, Transfers
 from jindimail.replication.turn import Applied, Before, Superseded, Work
@@ -349,6 +357,29 @@ class Groups:
         self._conversation.wake(replica)
         self._turns.touch(replica)
 
+    def refound(self, group: int, replicaId: int, term: int) -> Deferred[None]:
+        """
+        By force: found a group anew from this replica alone (`refounding`); fires when it is durable, and this node leads.
+
+        @raise Refusal: there is no such replica here.
+        """
+        replica = self._replicas.get(group)
+        if replica is None or replica.raft.replicaId != replicaId or replica.installing:
+            return fail(NotPossible("no such replica here"))
+        self.forget(replica)
+        self.abandon(replica, OutcomeUnknown("the group is founded anew"))
+        done: Deferred[None] = self._store.write(
+            lambda rows: refound(rows, group, self._node, replicaId, term)
+        )
+        return done.addBoth(self._refounded, replica)
+
+    def _refounded(self, result: Any, replica: Replica) -> Any:
+        self._reload(replica)
+        fresh = self._replicas.get(replica.group)
+        if fresh is not None:
+            self._campaign(fresh)
+        return result
+
     def leadingTerm(self, group: int) -> int:
         """The term in which this node leads a group; 0: it does not."""
         replica = self._replicas.get(group)
@@ -373,6 +404,13 @@ class Groups:
         """The members of a group as its replica here has them, committed or not, if there is one."""
         replica = self._replicas.get(group)
         return None if replica is None else replica.raft.configuration
+
+    def standing(self, group: int) -> Standing | None:
+        """How far the replica here is, if there is one that is complete."""
+        replica = self._replicas.get(group)
+        if replica is None or replica.installing:
+            return None
+        return standingOf(replica.raft)
 
     def isChanging(self, group: int) -> bool:
         """Whether a change of members is not committed yet, as the replica here knows."""

@@ -27,6 +27,17 @@ class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[tuple[int, int, bool, bool], ...]  # replica id, node, is voter, is witness
 
 
+class Standing(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """How far a replica's log reaches, and who would have to agree with it: for who has to choose among those that are left."""
+
+    group: int
+    replicaId: int
+    term: int
+    lastTerm: int
+    lastIndex: int
+    voters: tuple[int, ...]  # nodes
+
+
 class SnapshotInstalled(msgspec.Struct, frozen=True):
     """The event that listeners are given when a snapshot took the place of all of a group's records."""
 
@@ -69,3 +80,16 @@ def caughtUp(raft: Raft, lagMax: int) -> frozenset[int]:
         if known.match and commit - known.match <= lagMax
     )
     return frozenset((raft.replicaId, *near))
+
+
+def standingOf(raft: Raft) -> Standing:
+    """How far a replica is."""
+    log = raft.log
+    return Standing(
+        group=raft.group,
+        replicaId=raft.replicaId,
+        term=raft.term,
+        lastTerm=log.lastTerm,
+        lastIndex=log.lastIndex,
+        voters=tuple(member.node for member in raft.configuration.members if member.voter),
+    )

@@ -1,0 +1,222 @@
+"""
+Recovery by force, when a majority of nodes is lost for good (design §10): what is left is looked at, and groups that can agree no more are founded anew
+from the most advanced replica within reach (`replication.refounding`).
+
+Every node that is not given up has to answer: one that only seems lost could have what nobody else has. Group 0 comes first, so that the lost nodes are gone
+before anything else; replicas and copies are then made again as after any loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from jindimail.cluster.arrayentries import SetNode
+from jindimail.cluster.arrayrecords import GONE, UP
+from jindimail.cluster.events import Events
+from jindimail.cluster.usermap import UserMap
+from jindimail.errors import Corrupt, JindimailError, NotAllowed, Unavailable
+from jindimail.interfaces import ILinks
+from jindimail.model import ARRAY_GROUP
+from jindimail.replication.driver import Groups
+from jindimail.replication.status import Standing
+
+LOOK, FOUND = "recovery.look", "recovery.found"
+ASK_SECONDS = 10.0
+GROUPS_AT_ONCE = 16
+LEAD_SECONDS = 20.0  # for a group that was founded anew to be led, and to be known to be
+PAUSE_SECONDS = 0.1
+VALIDITY_SECONDS = 86_400  # ahead of the clock: above all UIDVALIDITYs that were given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """
+    What a forced recovery will lose, or has lost.
+
+    @ivar groups: that cannot form a majority and are founded anew, with the index of what survives.
+    @ivar hopeless: groups without any surviving replica within reach.
+    @ivar nodes: that are given up for good.
+    """
+
+    groups: dict[int, int]
+    hopeless: tuple[int, ...]
+    nodes: tuple[int, ...]
+
+
+class Founding(msgspec.Struct, frozen=True, array_like=True):
+    """The replica that a group is to be founded anew from."""
+
+    group: int
+    replicaId: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """
+    What is left.
+
+    @ivar chosen: by group, the node to found it anew at, and how.
+    """
+
+    loss: Loss
+    chosen: dict[int, tuple[int, Founding]]
+
+
+_decodeStandings = msgspec.msgpack.Decoder(list[Standing]).decode
+_decodeFounding = msgspec.msgpack.Decoder(Founding).decode
+
+
+class Recovery:
+    """One node's part: what it is asked, and what it asks of the others when an operator wants it."""
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        links: ILinks,
+        groups: Groups,
+        userMap: UserMap,
+        events: Events,
+        numbers: Collection[int],
+        propose: Callable[[int | None, Any], Any],
+        renewal: Callable[[int], Any],
+        seconds: Callable[[], float],
+    ) -> None:
+        """
+        @param numbers: of all groups of the array.
+        @param propose: an awaitable outcome of an entry of a bucket, or of the array's own group (None).
+        @param renewal: the entry that gives a bucket's mailboxes UIDVALIDITYs above a floor, some at a time.
+        @param seconds: the wall clock.
+        """
+        self._clock = clock
+        self._links = links
+        self._groups = groups
+        self._userMap = userMap
+        self._events = events
+        self._numbers = tuple(numbers)
+        self._propose = propose
+        self._renewal = renewal
+        self._seconds = seconds
+        links.serve(LOOK, self._looked)
+        links.serve(FOUND, self._found)
+
+    # --- what is asked here
+
+    def _looked(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
+        standings = (self._groups.standing(group) for group in self._groups.groups())
+        return msgspec.msgpack.encode([each for each in standings if each is not None])
+
+    async def _found(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
+        try:
+            founding = _decodeFounding(payload)
+        except msgspec.MsgspecError as problem:
+            raise Corrupt("no founding") from problem
+        await self._groups.refound(founding.group, founding.replicaId, founding.term)
+        return b""
+
+    # --- what is asked of the others
+
+    async def survey(self, lost: Iterable[int]) -> Survey:
+        """
+        What is left without these nodes. Nothing is changed.
+
+        @raise NotAllowed: one of them is there, or one that is not among them does not answer.
+        """
+        gone = frozenset(lost)
+        for node in sorted(gone):
+            self._requireLost(node)
+        standings: dict[int, list[tuple[int, Standing]]] = {group: [] for group in self._numbers}
+        for node in self._userMap.living() or (self._userMap.node,):
+            if node not in gone:
+                for standing in await self._standingsOf(node):
+                    standings.setdefault(standing.group, []).append((node, standing))
+        chosen: dict[int, tuple[int, Founding]] = {}
+        groups: dict[int, int] = {}
+        for group, found in standings.items():
+            if found and not _mayAgree(found):
+                node, best = max(found, key=_advance)
+                term = max(standing.term for _, standing in found) + 1
+                chosen[group] = node, Founding(group, best.replicaId, term)
+                groups[group] = best.lastIndex
+        hopeless = tuple(group for group, found in standings.items() if not found)
+        return Survey(loss=Loss(groups=groups, hopeless=hopeless, nodes=tuple(sorted(gone))), chosen=chosen)
+
+    def _requireLost(self, node: int) -> None:
+        record = self._userMap.nodes.get(node)
+        if record is None:
+            raise NotAllowed(f"there is no node {node}")
+        isHeard = self._links.isUp(node) or (record.state == UP and self._groups.silenceSeconds(node) < 2.0)
+        if node == self._userMap.node or isHeard:
+            raise NotAllowed(f"node {node} ({record.name}) is there")
+
+    async def _standingsOf(self, node: int) -> list[Standing]:
+        try:
+            octets: bytes = await self._links.call(node, LOOK, b"", ASK_SECONDS)
+            return _decodeStandings(octets)
+        except (JindimailError, msgspec.MsgspecError) as problem:
+            raise NotAllowed(
+                f"node {node} does not answer; if it is lost for good, too, it has to be named"
+            ) from problem
+
+    async def recover(self, lost: Iterable[int]) -> Loss:
+        """
+        Found anew what lost its majority, and dismiss the lost nodes.
+
+        @raise NotAllowed: as `survey`.
+        @raise Unavailable: it was not finished; asking again goes on with it.
+        """
+        survey = await self.survey(lost)
+        if ARRAY_GROUP in survey.chosen:
+            await self._foundAnew(*survey.chosen[ARRAY_GROUP])
+        for node in survey.loss.nodes:
+            await self._patiently(None, SetNode(seconds=int(self._seconds()), node=node, state=GONE))
+        groups = [group for group in survey.chosen if group != ARRAY_GROUP]
+        for start in range(0, len(groups), GROUPS_AT_ONCE):
+            some = [
+                Deferred.fromCoroutine(self._recoverBucket(group - 1, *survey.chosen[group]))
+                for group in groups[start : start + GROUPS_AT_ONCE]
+            ]
+            results = await DeferredList(some, consumeErrors=True)
+            if not all(isDone for isDone, _ in results):
+                raise Unavailable("not all groups could be founded anew; ask again")
+        self._events.add("groupsRecovered", groups=len(survey.chosen), hopeless=len(survey.loss.hopeless))
+        return survey.loss
+
+    async def _recoverBucket(self, bucket: int, node: int, founding: Founding) -> None:
+        await self._foundAnew(node, founding)
+        floor = int(self._seconds()) + VALIDITY_SECONDS
+        while (await self._patiently(bucket, self._renewal(floor))).remaining:
+            pass
+
+    async def _foundAnew(self, node: int, founding: Founding) -> None:
+        await self._links.call(node, FOUND, msgspec.msgpack.encode(founding), ASK_SECONDS)
+
+    async def _patiently(self, bucket: int | None, entry: Any) -> Any:
+        """Propose an entry (which may be applied twice) until its group, just founded, answers."""
+        until = self._clock.seconds() + LEAD_SECONDS
+        while True:
+            try:
+                return await self._propose(bucket, entry)
+            except Unavailable:
+                if self._clock.seconds() >= until:
+                    raise
+            await deferLater(self._clock, PAUSE_SECONDS)
+
+
+def _mayAgree(found: list[tuple[int, Standing]]) -> bool:
+    """Whether those that are left may form a majority, as the most advanced of them sees it."""
+    _, best = max(found, key=_advance)
+    here = {node for node, standing in found}
+    return 2 * sum(voter in here for voter in best.voters) > len(best.voters)
+
+
+def _advance(each: tuple[int, Standing]) -> tuple[int, int, int]:
+    return each[1].lastTerm, each[1].lastIndex, -each[0]
