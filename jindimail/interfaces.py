@@ -93,6 +93,9 @@ class IStateMachine(Interface):
     def encode(entry: Any, keepers: Any = ()) -> Any:
         """An entry's octets, as they stand in the log; of a delivery, with the nodes that keep its body."""
 
+    def level(entry: Any) -> int:
+        """The level that brought an entry's kind: nodes of a lower one do not know it."""
+
     def decode(octets: bytes) -> Any:
         """
         An entry.

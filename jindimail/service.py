@@ -42,6 +42,7 @@ from jindimail.admin.stack import Stack, requireFounded
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
 from jindimail.admin.websight import Sight
+from jindimail.cluster.hello import LEVELS
 from jindimail.config import Configuration, load
 from jindimail.edges import IMPLICIT_TLS, countedDeliveries, edgeFactories, limitEdges
 from jindimail.errors import ConfigError, Unavailable
@@ -195,7 +196,9 @@ class NodeService(Service):
     async def _start(self) -> None:
         configuration = self.configuration
         chance = SystemRandom()
-        self._stack = stack = Stack(configuration, reactor=self._reactor, seconds=time.time, chance=chance)
+        self._stack = stack = Stack(
+            configuration, reactor=self._reactor, seconds=time.time, chance=chance, levels=_levels()
+        )
         stack.store.failed().addCallback(self._storeFailed)
         limits = configuration.limits
         sessions = Sessions(
@@ -400,6 +403,12 @@ def _settleMemory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+
+
+def _levels() -> tuple[int, int]:
+    """The levels that this version speaks; a test of two versions in one array gives others (JINDIMAIL_TEST_LEVELS=1-2)."""
+    low, _, high = os.environ.get("JINDIMAIL_TEST_LEVELS", "").partition("-")
+    return (int(low), int(high)) if high else LEVELS
 
 
 def _exitFailed() -> None:

@@ -16,7 +16,6 @@ from jindimail.admin.nodefiles import AUTHORITY_KEY, readCredentials, writeCrede
 from jindimail.cluster.arrayentries import AdmitNode, SetAuthority, SetNode
 from jindimail.cluster.arrayrecords import NodeRecord, readAuthority, readNodes
 from jindimail.cluster.authority import Authority, Credentials, Identity, foundAuthority, newRequest
-from jindimail.cluster.hello import LEVELS
 from jindimail.config import Configuration
 from jindimail.errors import ConfigError
 from jindimail.interfaces import IBuckets, IReadRows, IStore
@@ -56,7 +55,13 @@ def _authority(directory: Path, meta: MetaRecord, rows: IReadRows, now: datetime
 
 
 async def introduce(
-    configuration: Configuration, *, buckets: IBuckets, store: IStore, credentials: Credentials, seconds: int
+    configuration: Configuration,
+    *,
+    buckets: IBuckets,
+    store: IStore,
+    credentials: Credentials,
+    seconds: int,
+    level: int,
 ) -> None:
     """
     See to it that the array knows its authority, and this node as it is configured now.
@@ -71,13 +76,13 @@ async def introduce(
         key = keyPath.read_bytes()
         await buckets.propose(None, SetAuthority(seconds=seconds, certificate=credentials.authority, key=key))
     if not nodes:
-        await buckets.propose(None, _firstNode(configuration, seconds))
+        await buckets.propose(None, _firstNode(configuration, seconds, level))
     elif buckets.node in nodes:
-        await _update(configuration, nodes[buckets.node], buckets, seconds)
+        await _update(configuration, nodes[buckets.node], buckets, seconds, level)
     keyPath.unlink(missing_ok=True)
 
 
-def _firstNode(configuration: Configuration, seconds: int) -> AdmitNode:
+def _firstNode(configuration: Configuration, seconds: int, level: int) -> AdmitNode:
     cluster = configuration.cluster
     return AdmitNode(
         seconds=seconds,
@@ -86,16 +91,18 @@ def _firstNode(configuration: Configuration, seconds: int) -> AdmitNode:
         addresses=addressesOf(configuration),
         host=cluster.host,
         weight=cluster.weight,
-        level=LEVELS[1],
+        level=level,
     )
 
 
-async def _update(configuration: Configuration, known: NodeRecord, buckets: IBuckets, seconds: int) -> None:
+async def _update(
+    configuration: Configuration, known: NodeRecord, buckets: IBuckets, seconds: int, level: int
+) -> None:
     """What differs from what the array knows of this node is changed there; its weight is the array's own."""
     now: dict[str, Any] = {
         "addresses": addressesOf(configuration),
         "host": configuration.cluster.host,
-        "level": LEVELS[1],
+        "level": level,
     }
     changed = {name: value for name, value in now.items() if getattr(known, name) != value}
     if changed:

@@ -24,6 +24,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from jindimail.admin.aside import finishReplacing, setAsideIfSuspect
 from jindimail.admin.identity import credentialsFor, introduce
 from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
 from jindimail.cluster.arrayentries import SetNode
@@ -31,7 +32,7 @@ from jindimail.cluster.arrayrecords import DOWN, GONE, UP
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.hearsay import Hearsay
-from jindimail.cluster.hello import LIFE_OCTETS, Hello
+from jindimail.cluster.hello import LEVELS, LIFE_OCTETS, Hello
 from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
@@ -82,6 +83,7 @@ def requireFounded(configuration: Configuration) -> None:
     @raise ConfigError: it is empty, or not there.
     """
     directory = Path(configuration.node.dataDirectory)
+    finishReplacing(directory)
     if storePath(directory).is_dir():
         return
     state = "holds no store" if directory.exists() else "does not exist"
@@ -127,10 +129,18 @@ class Stack:
     _log = Logger()
 
     def __init__(
-        self, configuration: Configuration, *, reactor: Any, seconds: Callable[[], float], chance: Random
+        self,
+        configuration: Configuration,
+        *,
+        reactor: Any,
+        seconds: Callable[[], float],
+        chance: Random,
+        levels: tuple[int, int] = LEVELS,
     ) -> None:
         """
         Open the store.
+
+        @param levels: the lowest and the highest that this node speaks; only tests give others.
 
         @raise ConfigError: there is none, it is another node's, or another process has it.
         """
@@ -139,7 +149,9 @@ class Stack:
         self._directory = Path(configuration.node.dataDirectory)
         self._reactor = reactor
         self._seconds = seconds
+        self._levels = levels
         self._isOpen = True
+        setAsideIfSuspect(self._directory)
         self.store = openStore(self._directory, reactor=reactor)
         self.meta = self.store.environment.meta
         try:
@@ -163,6 +175,7 @@ class Stack:
                 node=self.meta.node,
                 incarnation=self.meta.incarnation,
                 life=chance.randbytes(LIFE_OCTETS),
+                levels=self._levels,
             ),
             credentials=credentials,
             endpoint=partial(endpointOf, self._reactor),
@@ -311,6 +324,7 @@ class Stack:
                 store=self.store,
                 credentials=self._renewal.credentials,
                 seconds=int(self._seconds()),
+                level=self._levels[1],
             )
         except JindimailError:
             if self._isOpen:

@@ -6,7 +6,7 @@ Pure. Domains and settings stand in the same table under other tags (store/keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from jindimail.interfaces import IReadRows
 from jindimail.store.keys import ARRAY, after
@@ -54,6 +54,11 @@ class AuthorityRecord(Record, frozen=True, kw_only=True):
 
     certificate: bytes
     key: bytes
+
+
+def levelOf(nodes: Mapping[int, NodeRecord]) -> int:
+    """The level that all nodes of the array know, whether they are up or not: the log holds nothing that is newer."""
+    return min((record.level for record in nodes.values() if record.state != GONE), default=1)
 
 
 def nodeKey(node: int) -> bytes:

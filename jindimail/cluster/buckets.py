@@ -53,8 +53,10 @@ class Buckets:
         reading: Reading | None = None,
         isOver: Callable[[int, int], bool] = lambda node, incarnation: False,
         followers: Followers | None = None,
+        level: Callable[[], int] = lambda: 1,
     ) -> None:
         """
+        @param level: of the entries that all nodes know.
         @param elsewhere, delivering, reading: how other nodes are asked; without them there are none.
         @param followers: who wants to hear of what; given where others tell of what happens, too (`Subscriptions`).
         @param isOver: whether an incarnation of another node is known to have ended.
@@ -68,6 +70,7 @@ class Buckets:
         self._delivering = delivering
         self._reading = reading
         self._isOver = isOver
+        self._level = level
         self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
         self._followers = followers or Followers()
         if followers is None:
@@ -78,6 +81,8 @@ class Buckets:
     def propose(self, bucket: int | None, entry: Any, body: Body | None = None) -> Deferred[Any]:
         """See `IBuckets`."""
         group = groupOf(bucket)
+        if self._machine.level(entry) > self._level():
+            return _refused(Unavailable("not all nodes know this kind of entry yet"))
         if body is None:
             if self._elsewhere is None or self._groups.isAlone(group):
                 return self._groups.propose(group, self._machine.encode(entry))  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from jindimail.cluster.arrayrecords import GONE, readAuthority, readNodes
 from jindimail.cluster.authority import Authority, Identity, fingerprintOf, utc
 from jindimail.cluster.inviter import Applicant
 from jindimail.cluster.joining import Admission, JoinRefused, NoEntry
-from jindimail.cluster.membership import NAME_TAKEN, SPENT_INVITE, UNKNOWN_INVITE, Admitted, Agreed
+from jindimail.cluster.membership import NAME_TAKEN, SPENT_INVITE, TOO_OLD, UNKNOWN_INVITE, Admitted, Agreed
 from jindimail.cluster.peer import Peer
 from jindimail.cluster.token import ADDRESSES_MAX, SECRET_OCTETS, Token, printToken, secretHash
 from jindimail.errors import NotAllowed, Refusal, Unavailable
@@ -28,6 +28,7 @@ _REASONS = {
     UNKNOWN_INVITE: NoEntry.UNKNOWN,
     SPENT_INVITE: NoEntry.USED,
     NAME_TAKEN: NoEntry.NAME,
+    TOO_OLD: NoEntry.LEVEL,
 }
 
 

@@ -34,6 +34,7 @@ from jindimail.cluster.arrayrecords import (
     NodeRecord,
     WishRecord,
     inviteKey,
+    levelOf,
     nodeKey,
     readAuthority,
     readInvites,
@@ -52,6 +53,7 @@ INVITES_MAX = 100
 UNKNOWN_INVITE = "the invitation is unknown or over"
 SPENT_INVITE = "the invitation is spent"
 NAME_TAKEN = "a node had this name"
+TOO_OLD = "the array's log holds entries that this node would not know"
 
 
 class Agreed(msgspec.Struct, frozen=True, tag=True):
@@ -122,6 +124,8 @@ def _admitNode(rows: IRows, entry: AdmitNode) -> Answer:
             return Admitted(same) if isRepeated else Declined(SPENT_INVITE)
     if same:
         return Declined(NAME_TAKEN)
+    if entry.level < levelOf(nodes):
+        return Declined(TOO_OLD)
     if len(nodes) >= NODES_MAX:
         return Declined("there are too many nodes")
     number = max(nodes, default=0) + 1
@@ -151,6 +155,8 @@ def _setNode(rows: IRows, entry: SetNode) -> Answer:
         return Declined("the node is gone")
     if entry.state is not None and entry.state not in STATES:
         return Declined("no such state")
+    if entry.level is not None and entry.level < min(record.level, levelOf(dict(readNodes(rows)))):
+        return Declined(TOO_OLD)
     names = ("addresses", "host", "weight", "state", "level")
     changes = {name: getattr(entry, name) for name in names if getattr(entry, name) is not None}
     if changes.get("state", record.state) != record.state:

@@ -292,6 +292,7 @@ class Share:
             reading=self.reading,
             isOver=self._isOver,
             followers=followers,
+            level=lambda: self.userMap.level,
         )
 
     def _tend(

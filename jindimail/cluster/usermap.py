@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP, NodeRecord, WishRecord
+from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP, NodeRecord, WishRecord, levelOf
 from jindimail.cluster.settings import ArraySettings
 from jindimail.model import bucketGroup
 
@@ -66,6 +66,11 @@ class UserMap:
         members = self.membersOf(bucketGroup(bucket))
         full = tuple(node for node in members if self.isFull(node))
         return tuple(node for node in full if self.nodes[node].state == UP) or full or (self.node,)
+
+    @property
+    def level(self) -> int:
+        """The level of the log's entries that all nodes know."""
+        return levelOf(self.nodes)
 
     def living(self) -> tuple[int, ...]:
         """All nodes that are not gone."""

@@ -9,6 +9,8 @@ Pure. An encoded entry is one format octet, then a MessagePack array that begins
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from jindimail.cluster.arrayentries import AnyArrayEntry
@@ -320,6 +322,9 @@ AnyEntry = (
     | Once
     | AnyArrayEntry
 )
+
+# The kinds that came after level 1, with the level that brought them: they are not proposed before all nodes know them.
+LEVELS: dict[type[Any], int] = {}
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[AnyEntry] = msgspec.msgpack.Decoder(AnyEntry)

@@ -90,6 +90,10 @@ class MailMachine:
         """See `IStateMachine`."""
         return entries.encodeEntry(replace(entry, keepers=tuple(keepers)) if keepers else entry)
 
+    def level(self, entry: entries.AnyEntry) -> int:
+        """See `IStateMachine`."""
+        return entries.LEVELS.get(type(entry), 1)
+
     def decode(self, octets: bytes) -> entries.AnyEntry:
         """See `IStateMachine`."""
         return entries.decodeEntry(octets)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ FORMAT_VERSION = 1
 MAP_OCTETS = 1 << 40
 READERS_MAX = 64
 NODE_KEY = b"node"
+SUSPECT = "suspect"
 
 
 class StoreAbsent(ConfigError):
@@ -76,11 +78,6 @@ def found(directory: Path, *, name: str, node: int = 1, arrayId: bytes | None = 
     path = storePath(directory)
     if path.exists():
         raise StorePresent(directory)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    making = directory / "store.new"
-    making.mkdir(mode=0o700, exist_ok=True)
-    for leftover in making.iterdir():
-        leftover.unlink()
     meta = MetaRecord(
         arrayId=os.urandom(16) if arrayId is None else arrayId,
         node=node,
@@ -88,11 +85,25 @@ def found(directory: Path, *, name: str, node: int = 1, arrayId: bytes | None = 
         format=FORMAT_VERSION,
         incarnation=0,
     )
-    environment = openLmdb(making)
-    writeMeta(environment, meta)
-    environment.close()
-    publish(making, path)
+    publish(makeStore(directory, meta), path)
     return meta
+
+
+def makingPath(directory: Path) -> Path:
+    """Where a store is made before it is given its place."""
+    return directory / "store.new"
+
+
+def makeStore(directory: Path, meta: MetaRecord, marks: Mapping[bytes, bytes] | None = None) -> Path:
+    """Make an empty store, with marks in META, where it is not yet found; its path there."""
+    making = makingPath(directory)
+    making.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for leftover in making.iterdir():
+        leftover.unlink()
+    environment = openLmdb(making)
+    writeMeta(environment, meta, marks)
+    environment.close()
+    return making
 
 
 def publish(making: Path, path: Path) -> None:
@@ -148,11 +159,14 @@ def readMeta(environment: lmdb.Environment, directory: Path) -> MetaRecord:
     return meta
 
 
-def writeMeta(environment: lmdb.Environment, meta: MetaRecord) -> None:
+def writeMeta(
+    environment: lmdb.Environment, meta: MetaRecord, marks: Mapping[bytes, bytes] | None = None
+) -> None:
     """Write and sync who a store belongs to."""
     table = environment.open_db(META.encode())
     with environment.begin(write=True) as transaction:
-        transaction.put(NODE_KEY, encode(meta), db=table)
+        for key, value in {NODE_KEY: encode(meta), **(marks or {})}.items():
+            transaction.put(key, value, db=table)
 
 
 class Environment:
@@ -246,7 +260,7 @@ class Environment:
     @property
     def suspectPath(self) -> Path:
         """A file that is there when the last run ended with a failed commit."""
-        return self.path / "suspect"
+        return self.path / SUSPECT
 
     def markSuspect(self) -> None:
         """A commit failed: leave word for the next start, if the disk still takes it."""

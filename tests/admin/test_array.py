@@ -132,7 +132,10 @@ def test_anArrayOfThreeSurvivesOneAndGrowsToFour(make: Callable[[int], MakeArray
     array.until(lambda: not ask(told, 0, "cluster status")["groups"]["withoutLeader"])
     array.until(lambda: ask(told, 1, "cluster status")["nodes"][2]["member"] == "down")
 
+    data = Path(told["nodes"][2]["data"])
+    (data / "store" / "suspect").touch()  # as if its last commit had failed
     grown = make(4).awaitServing()
+    assert len(list(data.glob("store.aside-*"))) == 1
     assert [node["pid"] for node in grown["nodes"][:2]] == [node["pid"] for node in told["nodes"][:2]]
     assert len(grown["nodes"]) == 4 and grown["accounts"] == told["accounts"]
     assert all(subjectsByImap(grown, at) == expected for at in range(4))

@@ -17,7 +17,7 @@ from jindimail.cluster.arrayrecords import (
     readNodes,
     readWishes,
 )
-from jindimail.cluster.membership import INVITES_MAX, SPENT_INVITE, Admitted, Agreed, Declined
+from jindimail.cluster.membership import INVITES_MAX, SPENT_INVITE, TOO_OLD, Admitted, Agreed, Declined
 from jindimail.mailbox.entries import decodeEntry, encodeEntry
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Refused
@@ -49,7 +49,12 @@ class Array:
         return self.apply(AddInvite(seconds=NOW, secretHash=secretHash, expiresSeconds=expires))
 
     def admit(
-        self, name: str, secretHash: bytes = SECRET, seconds: int = NOW, requestHash: bytes = b"k"
+        self,
+        name: str,
+        secretHash: bytes = SECRET,
+        seconds: int = NOW,
+        requestHash: bytes = b"k",
+        level: int = 1,
     ) -> Any:
         """Let a node join."""
         entry = AdmitNode(
@@ -59,7 +64,7 @@ class Array:
             addresses=("192.0.2.1:7000",),
             host=name,
             weight=100,
-            level=1,
+            level=level,
             requestHash=requestHash,
         )
         return self.apply(entry)
@@ -94,6 +99,23 @@ def test_aSpentInvitationIsNoUseToAnotherKey(array: Array) -> None:
     assert array.admit("two", requestHash=b"mine") == Admitted(2)
     assert array.admit("two", requestHash=b"thief's") == Declined(SPENT_INVITE)
     assert array.admit("two", requestHash=b"mine") == Admitted(2)
+
+
+def test_aNodeThatWouldNotKnowTheLogsEntriesIsNotAdmitted(array: Array) -> None:
+    array.apply(SetNode(seconds=NOW, node=1, level=2))
+    array.invite()
+    assert array.admit("two") == Declined(TOO_OLD)
+    assert array.admit("two", level=2) == Admitted(2)
+
+
+def test_aNodeGoesBackToAnEarlierLevelOnlyWhileTheArrayIsThere(array: Array) -> None:
+    array.invite()
+    array.admit("two")
+    assert array.apply(SetNode(seconds=NOW, node=1, level=2)) == Agreed()
+    assert array.apply(SetNode(seconds=NOW, node=1, level=1)) == Agreed(), "node 2 is still at level 1"
+    for node in (1, 2):
+        assert array.apply(SetNode(seconds=NOW, node=node, level=2)) == Agreed()
+    assert array.apply(SetNode(seconds=NOW, node=1, level=1)) == Declined(TOO_OLD)
 
 
 def test_anInvitationEnds(array: Array) -> None:
