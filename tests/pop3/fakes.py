@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from jindimail.errors import AuthenticationFailed, MailboxInUse, Unavailable
+from jindimail.errors import AuthenticationFailed, Corrupt, MailboxInUse, Unavailable
 from jindimail.interfaces import IAccount, IMailbox
 from jindimail.mailbox.queries import Changes
 from jindimail.mailbox.sessions import Sessions
@@ -131,7 +131,7 @@ class FakeMailbox:
         def read() -> bytes:
             octets = self.store.messages.get(row.uid)
             if octets is None:
-                raise Unavailable
+                raise Corrupt  # its body went with it
             piece = octets[start:stop]
             self.store.octetsAsked.append(len(piece))
             return piece
