@@ -73,7 +73,7 @@ def test_theMostAdvancedIsChosenAndTheOthersComeBackAsLearners() -> None:
     loss = world.result(world.shares[2].operations.recover((3, 4, 5)))
     assert set(loss.groups) == set(FEW)
     world.settle(120)
-    assert all(len(world.shares[node].groups.groups()) == len(FEW) for node in (1, 2))
+    world.until(lambda: all(len(world.shares[node].groups.groups()) == len(FEW) for node in (1, 2)), 30)
     assert all(not world.shares[1].groups.isChanging(group) for group in FEW)
 
 
