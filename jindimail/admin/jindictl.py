@@ -80,7 +80,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace, output: O
         try:
             return _ask(verb, options, output)
         except NotReachable:
-            if verb.words != ("check",) or hasattr(options, "socket"):
+            if verb.words != ("check",) or options.cluster or hasattr(options, "socket"):
                 raise
     if verb == "completion":
         output.text(script(parser, options.shell))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from jindimail.admin.clustercheck import checkCluster
 from jindimail.admin.livenode import LiveNode
-from jindimail.admin.verb import PATH, Argument, Report, VerbRefused, verb
+from jindimail.admin.verb import PATH, SHOWN_MAX, SWITCH, Argument, Report, VerbRefused, verb
 from jindimail.errors import ConfigError
 from jindimail.store.backup import backup as backUp
 from jindimail.store.check import check as findAll
 from jindimail.store.finding import Finding
-
-SHOWN_MAX = 1000
 
 
 @verb(
@@ -30,7 +29,7 @@ async def backup(node: LiveNode, report: Report, *, directory: str) -> dict[str,
         return backUp(node.store.environment, Path(directory), _onReactor(node, report))
 
     try:
-        manifest = await _alone(node, "a backup", work)
+        manifest = await _alone(node, "a backup", lambda: node.inThread(work))
     except ConfigError as error:
         raise VerbRefused("; ".join(error.problems)) from error
     except OSError as error:
@@ -38,14 +37,27 @@ async def backup(node: LiveNode, report: Report, *, directory: str) -> dict[str,
     return {"directory": directory, **msgspec.to_builtins(manifest)}
 
 
-@verb("check", examples=("jindictl check", "jindictl --json check"))
-async def check(node: LiveNode, report: Report) -> dict[str, Any]:
+@verb(
+    "check",
+    Argument(
+        name="cluster",
+        doc="compare the replicas of all nodes, and read all copies of bodies where they are kept",
+        kind=SWITCH,
+        option=True,
+        default=False,
+    ),
+    examples=("jindictl check", "jindictl --json check", "jindictl check --cluster"),
+)
+async def check(node: LiveNode, report: Report, *, cluster: bool = False) -> dict[str, Any]:
     """Walk all records, verify all bodies, and name what is wrong and where. Without a running node its store is opened."""
 
     def work() -> dict[str, Any]:
         return resultOf(findAll(node.store.environment.snapshot, _onReactor(node, report)))
 
-    result: dict[str, Any] = await _alone(node, "a check", work)
+    def begin() -> Awaitable[Any]:
+        return checkCluster(node, report) if cluster else node.inThread(work)
+
+    result: dict[str, Any] = await _alone(node, "a check", begin)
     return result
 
 
@@ -75,12 +87,12 @@ def _onReactor(node: LiveNode, report: Report) -> Callable[[int, int, str], None
     return lambda done, total, what: node.fromThread(report, done, total, what)
 
 
-async def _alone(node: LiveNode, what: str, work: Callable[[], Any]) -> Any:
+async def _alone(node: LiveNode, what: str, work: Callable[[], Awaitable[Any]]) -> Any:
     """Long work goes one at a time: it costs the disk that clients wait for."""
     if node.longWork:
         raise VerbRefused(f"{node.longWork} is under way", "busy")
     node.longWork = what
     try:
-        return await node.inThread(work)
+        return await work()
     finally:
         node.longWork = ""

@@ -26,6 +26,7 @@ TEXT, NUMBER, OCTETS, SWITCH, TEXTS, SECRET, PATH = (
 TEXT_OCTETS_MAX = 1000
 TEXTS_MAX = 1000
 PAGE_ROWS = 500
+SHOWN_MAX = 1000  # of what a check found
 
 Report = Callable[[int, int, str], None]  # (done, total or 0, what)
 

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.comparing import Comparing
 from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.damage import Damage, Scrub
 from jindimail.cluster.delivering import Delivering
@@ -43,7 +44,7 @@ from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 from jindimail.replication.copies import Copies
-from jindimail.replication.driver import Groups
+from jindimail.replication.driver import Groups, placeInMemory
 from jindimail.replication.nodemessages import (
     AskBody,
     AskKept,
@@ -94,6 +95,7 @@ class Share:
     @ivar events: what happened to the array, as seen here.
     @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
+    @ivar comparing: what `jindictl check --cluster` asks of all nodes.
     """
 
     def __init__(
@@ -143,6 +145,9 @@ class Share:
             place=place,
         )
         links.attend(self.groups.received, self.groups.receivedBulk)
+        self.comparing = Comparing(
+            clock=clock, groups=self.groups, links=links, place=place or placeInMemory(store)
+        )
         self.copies = Copies(clock=clock, store=store, node=links.node, send=self.groups.send)
         self.groups.attend((PutBody, BodyPut, AskBody, TellBody), self.copies.received)
         self.router = Router(

@@ -79,7 +79,8 @@ class NoLink:
     sendBulk = send
 
 
-def _placeInMemory(store: IStore) -> SnapshotPlace:
+def placeInMemory(store: IStore) -> SnapshotPlace:
+    """Where snapshots are made at once and in memory."""
     return SnapshotPlace(
         read=store.read,
         inThread=maybeDeferred,
@@ -131,7 +132,7 @@ class Groups:
         )
         self._restoring = Restoring(clock=clock, store=store, replicas=self._replicas, told=self)
         self._transfers = Transfers(
-            place=place or _placeInMemory(store),
+            place=place or placeInMemory(store),
             neighbours=self._neighbours,
             replicas=self._replicas,
             arrived=self._restoring.arrived,
