@@ -35,7 +35,7 @@ class Cell:
         return Job(
             kind=self.kind,
             host=target.host,
-            port=target.deliveryPort if self.kind == "deliver" else target.pop3Port,
+            ports=target.deliveryPorts if self.kind == "deliver" else [target.pop3Port],
             tls=self.tls,
             lmtp=self.kind == "deliver" and target.isLmtp,
             connections=self.connections,
@@ -57,6 +57,7 @@ class Score:
     cpuSeconds: dict[str, float] = field(default_factory=dict)
     bestCpuMilliseconds: float = float("inf")
     latencyMilliseconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
     missing: int = 0
     errors: list[str] = field(default_factory=list)
 
@@ -108,10 +109,13 @@ def _round(cell: Cell, target: Any, messagesMax: int, secondsMax: float, score: 
     assert ITarget.providedBy(target)
     load = LoadProcess(cell.job(target, messagesMax, secondsMax))
     held = mailboxCounts(target) if cell.kind == "deliver" else {}
+    counted = target.counts()
     before = dict(target.cpuSeconds())
     result = load.run()
     settleSeconds = _settle(target)
     after = target.cpuSeconds()
+    for what, count in target.counts().items():
+        score.counts[what] = score.counts.get(what, 0.0) + count - counted[what]
     cpu = {part: after[part] - used for part, used in before.items()}
     missing = _missing(held, target, result) if cell.kind == "deliver" else 0
     score.add(result, cpu, settleSeconds, missing)

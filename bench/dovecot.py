@@ -9,9 +9,8 @@ from pathlib import Path
 
 from bench.meter import Meter
 from bench.scratch import Scratch, waitUntil
-from bench.target import Account, freePorts, isListening
+from bench.target import HOST, Account, freePorts, isListening
 
-HOST = "127.0.0.1"
 PASSWORD = "bench-password"  # of mailboxes that live as long as the run
 DOMAIN = "bench.test"
 

@@ -26,7 +26,7 @@ class Job:
 
     kind: str
     host: str
-    port: int
+    ports: list[int]  # the connections take them by turns
     tls: bool
     connections: int
     messagesMax: int
@@ -130,7 +130,7 @@ def _deliverer(job: Job, tally: Tally, which: int) -> None:
     tail = template[headEnd:]
     number = which * 1_000_000
     while tally.take():
-        client = SmtpClient(job.host, job.port, lmtp=job.lmtp, tls=job.tls)
+        client = SmtpClient(job.host, job.ports[which % len(job.ports)], lmtp=job.lmtp, tls=job.tls)
         inSession = 0
         while True:
             number += 1
@@ -153,14 +153,14 @@ def _deliverer(job: Job, tally: Tally, which: int) -> None:
 
 def _drainer(job: Job, tally: Tally, which: int) -> None:
     for account in job.accounts[which :: job.connections]:
-        while _drainSession(job, tally, *account):
+        while _drainSession(job, tally, job.ports[which % len(job.ports)], *account):
             pass
 
 
-def _drainSession(job: Job, tally: Tally, address: str, login: str, password: str) -> bool:
+def _drainSession(job: Job, tally: Tally, port: int, address: str, login: str, password: str) -> bool:
     """One login: read and delete what the session may carry; whether there is more."""
     begun = time.monotonic()
-    client = Pop3Client(job.host, job.port, login, password, tls=job.tls)
+    client = Pop3Client(job.host, port, login, password, tls=job.tls)
     held = client.count()
     wanted = min(held, job.messagesPerSession or held)
     for number in range(1, wanted + 1):

@@ -8,8 +8,9 @@ from zope.interface import implementer
 
 from bench.meter import Meter
 from bench.pair import ACCOUNTS
+from bench.scrape import counted
 from bench.scratch import Scratch
-from bench.target import Account, ITarget
+from bench.target import Account, ITarget, freePorts
 from tests.support.node import HOST, NodeProcess
 
 
@@ -25,7 +26,8 @@ class Node:
         self.scratch = Scratch()
         self._meter = Meter("node")
         self.process = NodeProcess(self.scratch.path / "node", wrap=self._meter.wrap)
-        self.deliveryPort = self.process.ports["smtp"]
+        self.process.ports["web"] = freePorts(1)[0]
+        self.deliveryPorts = [self.process.ports["smtp"]]
         self.pop3Port = self.process.ports["pop3"]
         self.accounts: list[Account] = []
 
@@ -46,6 +48,10 @@ class Node:
         """See `ITarget.cpuSeconds`."""
         return {"total": self._meter.cpuSeconds()}
 
+    def counts(self) -> Mapping[str, float]:
+        """See `ITarget.counts`."""
+        return counted([self.process.ports["web"]], [self.process.control()])
+
     def isSettled(self) -> bool:
         """Always: 250 means that the message is in the mailbox."""
         return True
@@ -65,13 +71,17 @@ class NodeLmtp:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.deliveryPort = node.process.ports["lmtp"]
+        self.deliveryPorts = [node.process.ports["lmtp"]]
         self.pop3Port = node.pop3Port
 
     @property
     def accounts(self) -> list[Account]:
         """The node's."""
         return self._node.accounts
+
+    def counts(self) -> Mapping[str, float]:
+        """The node's."""
+        return self._node.counts()
 
     def start(self) -> None:
         """Nothing: the node is started as a target of its own."""

@@ -33,7 +33,7 @@ class Pair:
         self.dovecot = Dovecot(self._scratch, ACCOUNTS)
         self._postfix = Postfix(self._scratch)
         self.accounts = self.dovecot.accounts
-        self.deliveryPort = self._postfix.smtpPort
+        self.deliveryPorts = [self._postfix.smtpPort]
         self.pop3Port = self.dovecot.pop3Port
 
     def start(self) -> None:
@@ -52,6 +52,10 @@ class Pair:
         """See `ITarget.cpuSeconds`."""
         postfix, dovecot = self._postfix.meter.cpuSeconds(), self.dovecot.meter.cpuSeconds()
         return {"total": postfix + dovecot, "postfix": postfix, "dovecot": dovecot}
+
+    def counts(self) -> Mapping[str, float]:
+        """Nothing is asked."""
+        return {}
 
     def isSettled(self) -> bool:
         """See `ITarget.isSettled`."""
@@ -73,7 +77,7 @@ class DovecotAlone:
     def __init__(self, pair: Pair) -> None:
         self._dovecot = pair.dovecot
         self.accounts = pair.accounts
-        self.deliveryPort = pair.dovecot.lmtpPort
+        self.deliveryPorts = [pair.dovecot.lmtpPort]
         self.pop3Port = pair.pop3Port
 
     def start(self) -> None:
@@ -85,6 +89,10 @@ class DovecotAlone:
     def cpuSeconds(self) -> Mapping[str, float]:
         """See `ITarget.cpuSeconds`."""
         return {"total": self._dovecot.meter.cpuSeconds()}
+
+    def counts(self) -> Mapping[str, float]:
+        """Nothing is asked."""
+        return {}
 
     def isSettled(self) -> bool:
         """Always: LMTP answers when the mail is in the mailbox."""

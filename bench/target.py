@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface
 
+HOST = "127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -23,7 +25,7 @@ class ITarget(Interface):
 
     name = Attribute("short name, the column's head")
     host = Attribute("where it listens: a loopback address")
-    deliveryPort = Attribute("port for deliveries")
+    deliveryPorts = Attribute("list of ports for deliveries, which connections take by turns")
     pop3Port = Attribute("POP3 with STLS")
     isLmtp = Attribute("deliveries speak LMTP instead of SMTP")
     accounts = Attribute("list of Account")
@@ -36,6 +38,9 @@ class ITarget(Interface):
 
     def cpuSeconds() -> Mapping[str, float]:
         """CPU time used so far, by part (`total` is always there)."""
+
+    def counts() -> Mapping[str, float]:
+        """What it has counted so far, by name (`bench.scrape`); empty for servers that are not asked."""
 
     def isSettled() -> bool:
         """Whether nothing that was acknowledged is still on its way to a mailbox; asking costs the server nothing."""

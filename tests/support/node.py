@@ -69,7 +69,7 @@ class NodeProcess:
         self.ports = dict(zip(SERVICES, freePorts(len(SERVICES)), strict=True))
         self.configuration = directory / "node.ini"
         self.logPath = directory / "node.log"
-        self._wrap = wrap
+        self.wrap = wrap
         self._process: subprocess.Popen[bytes] | None = None
 
     # --- life ----------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class NodeProcess:
         ]
         with self.logPath.open("ab") as log:
             self._process = subprocess.Popen(
-                self._wrap(argv),
+                self.wrap(argv),
                 cwd=ROOT,
                 env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
