@@ -51,6 +51,8 @@ class World:
         self._clocks: dict[int, NodeClock] = {}
         self._groups = groups
         self._isTended = False
+        self._paused: set[int] = set()
+        self.fabric.isStalled = lambda source, target: bool({source, target} & self._paused)
 
     def found(self) -> Share:
         """The first node, with all groups."""
@@ -207,6 +209,16 @@ class World:
 
         self.until(leading)
         return leading()[-1]
+
+    def pause(self, node: int) -> None:
+        """A node's process gets no time, and takes nothing in; its connections stay (SIGSTOP)."""
+        self._paused.add(node)
+        self._clocks[node].pause()
+
+    def resume(self, node: int) -> None:
+        """It goes on, with everything that came due."""
+        self._paused.discard(node)
+        self._clocks[node].resume()
 
     def setAside(self, node: int) -> None:
         """A node that is down gets a new store in the place of its own, as after a failed commit or a dead disk."""
