@@ -4,7 +4,7 @@
 # make check  the quick part of it: format, lint, types, layers
 # make docs   the generated pages of docs/
 # make bench  this node beside Postfix + Dovecot
-# make simulate SEEDS=500 FROM=0, or SEED=7 TRACE=1   arrays in trouble (docs/simulation.md)
+# make simulate SEEDS=500 FROM=0, or SEED=7 TRACE=1   arrays in trouble; WHOLE=1: of whole nodes (docs/simulation.md)
 # make chaos ROUNDS=5 SEED=7 NODES=3   real arrays in trouble (docs/chaos.md); ONLY=kill,pause chooses
 # make mutants  the planted bugs, and what finds each
 # Needed: Python 3.11 or newer with venv (Debian: python3 python3-venv). `make test` installs Debian packages, as root.
@@ -57,7 +57,7 @@ bench: $(VENV)/installed-test
 	@exec $(BIN)/python -m bench.run
 
 simulate: $(VENV)/installed-test
-	@exec $(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),100) --from $(or $(FROM),0))
+	@exec $(BIN)/python -m tests.simulation.run $(if $(WHOLE),--whole) $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),100) --from $(or $(FROM),0))
 
 chaos: $(VENV)/installed-test
 	@tests/support/packages.sh fault

@@ -610,7 +610,7 @@ class Losing(SynchronousTestCase):
             self.array.nodes[node].stop()
         self.array.run(1)
         self.assertTrue(waiting.called)
-        self.assertEqual(self.array.network.ends, set())
+        self.assertEqual(self.array.network.ends, {})
         self.assertEqual([call for call in self.array.clock.getDelayedCalls() if call.active()], [])
 
 

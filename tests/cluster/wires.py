@@ -1,7 +1,7 @@
 """
 Nodes with real links (TLS, Perspective Broker) over a network in memory, on one clock.
 
-A connection can be cut without anybody being told (`blackhole`), slowed, or reset; a node can be started anew.
+A connection can be cut without anybody being told (`blackhole`), one way or both, slowed, or reset; a node can be started anew, or be paused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
@@ -58,7 +58,8 @@ class End:
         """Octets leave in pieces, one a delay, if the other side reads."""
         if not self._isLeaving and (self.buffer or self.isClosing):
             self._isLeaving = True
-            self.network.clock.callLater(self.network.delaySeconds, self._arrive)
+            delay = self.network.delay(self.address, self.other.address if self.other is not None else "")
+            self.network.clock.callLater(delay, self._arrive)
 
     def _arrive(self) -> None:
         self._isLeaving = False
@@ -68,18 +69,26 @@ class End:
         if self.network.isCut(self.address, other.address) or other.isPaused:
             return
         piece, self.buffer = bytes(self.buffer[:PIECE]), self.buffer[PIECE:]
-        if piece and not other.isOver:
-            try:
-                other.protocol.dataReceived(piece)
-            except Exception as problem:  # as a reactor does: log, and lose the connection
-                self.network.raised.append(problem)
-                other.abortConnection()
+        if piece:
+            self.network.at(other.address, other._take, piece)
         if self.buffer:
             self.leave()
         elif self.isClosing:
             self._over(ConnectionDone())
             other._over(ConnectionDone())
         elif self.producer is not None and piece:
+            self.network.at(self.address, self._produce)
+
+    def _take(self, piece: bytes) -> None:
+        if not self.isOver:
+            try:
+                self.protocol.dataReceived(piece)
+            except Exception as problem:  # as a reactor does: log, and lose the connection
+                self.network.raised.append(problem)
+                self.abortConnection()
+
+    def _produce(self) -> None:
+        if self.producer is not None and not self.isOver:
             self.producer.resumeProducing()
 
     def loseConnection(self) -> None:
@@ -97,8 +106,8 @@ class End:
     def _over(self, reason: Exception) -> None:
         if not self.isOver:
             self.isOver = True
-            self.network.ends.discard(self)
-            self.protocol.connectionLost(Failure(reason))
+            self.network.ends.pop(self, None)
+            self.network.at(self.address, self.protocol.connectionLost, Failure(reason))
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
@@ -115,40 +124,82 @@ class End:
     getHost = getPeer
 
 
-class MemoryNetwork:
-    """Listening addresses, and the connections between them."""
+class ICallLater(Protocol):
+    """What a network needs of a clock."""
 
-    def __init__(self, clock: Clock) -> None:
+    def callLater(self, delay: float, function: Callable[..., Any], *arguments: Any) -> Any: ...
+
+
+class IProcess(Protocol):
+    """Who gives a node its time."""
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> None: ...
+
+
+class MemoryNetwork:
+    """
+    Listening addresses, and the connections between them.
+
+    @ivar slowSeconds: what a piece takes longer, by source and target.
+    @ivar processes: by address, who has something happen at a node: now, or when it wakes; without one, now.
+    @ivar chance: draws how long a piece takes, from half of the delay to half as much again; without it, the delay.
+    """
+
+    def __init__(self, clock: ICallLater, chance: random.Random | None = None) -> None:
         self.clock = clock
+        self.chance = chance
         self.delaySeconds = 0.001
+        self.slowSeconds: dict[tuple[str, str], float] = {}
+        self.processes: dict[str, IProcess] = {}
         self.factories: dict[str, Any] = {}
-        self.ends: set[End] = set()
-        self.cut: set[frozenset[str]] = set()
+        self.ends: dict[End, None] = {}
+        self.cuts: set[tuple[str, str]] = set()
         self.raised: list[Exception] = []
         self.attempts = 0
 
-    def isCut(self, one: str, other: str) -> bool:
-        return frozenset((one, other)) in self.cut
+    def at(self, address: str, function: Callable[..., Any], *arguments: Any) -> None:
+        """Have something happen at a node."""
+        process = self.processes.get(address)
+        if process is None:
+            function(*arguments)
+        else:
+            process.run(function, *arguments)
+
+    def delay(self, source: str, target: str) -> float:
+        """How long the next piece takes."""
+        seconds = self.delaySeconds + self.slowSeconds.get((source, target), 0.0)
+        return seconds if self.chance is None else seconds * (0.5 + self.chance.random())
+
+    def isCut(self, source: str, target: str) -> bool:
+        return (source, target) in self.cuts
 
     def blackhole(self, one: str, other: str) -> None:
         """Nothing gets through, and nobody is told."""
-        self.cut.add(frozenset((one, other)))
+        self.cuts |= {(one, other), (other, one)}
 
     def heal(self) -> None:
-        self.cut.clear()
+        self.cuts.clear()
+        self.slowSeconds.clear()
         for end in list(self.ends):
             end.leave()
 
     def endpoint(self, source: str) -> Callable[[str], Any]:
         return lambda address: _Endpoint(self, source, address)
 
+    def reset(self, one: str, other: str) -> None:
+        """All connections between two nodes break, on both sides."""
+        for end in list(self.ends):
+            if end.other is not None and {end.address, end.other.address} == {one, other}:
+                end._over(ConnectionLost())
+
     def died(self, address: str) -> None:
         """A node is gone; its kernel resets its connections."""
         self.factories.pop(address, None)
+        self.processes.pop(address, None)
         for end in list(self.ends):
             if end.address == address and end.other is not None:
                 end.isOver = True
-                self.ends.discard(end)
+                self.ends.pop(end, None)
                 if self.isCut(address, end.other.address):
                     continue  # nobody is told
                 self.clock.callLater(self.delaySeconds, end.other._over, ConnectionLost())
@@ -162,7 +213,7 @@ class _Endpoint:
     def connect(self, factory: Any) -> Deferred[Any]:
         network = self.network
         network.attempts += 1
-        if network.isCut(self.source, self.target):
+        if network.isCut(self.source, self.target) or network.isCut(self.target, self.source):
             return Deferred()
         if self.target not in network.factories:
             return fail(ConnectionRefusedError())
@@ -170,8 +221,8 @@ class _Endpoint:
         near.other, far.other = far, near
         near.protocol = factory.buildProtocol(None)
         far.protocol = network.factories[self.target].buildProtocol(None)
-        network.ends |= {near, far}
-        far.protocol.makeConnection(far)
+        network.ends |= {near: None, far: None}
+        network.at(self.target, far.protocol.makeConnection, far)
         near.protocol.makeConnection(near)
         return succeed(near.protocol)
 

@@ -28,7 +28,7 @@ from tests.simulation.network import Network
 from tests.simulation.node import Node
 from tests.simulation.shape import Shape
 from tests.simulation.troubles import Troubles, isLeader
-from tests.simulation.watch import Violation, Watch
+from tests.simulation.watch import AppliedLogs, Violation, Watch
 from tests.simulation.workload import Client
 
 TROUBLE_SECONDS = 22.0
@@ -64,25 +64,35 @@ class Array:
         self._say = say
         self.heap = HeapClock()
         self.violation: Exception | None = None
-        self.watch = Watch(self.halt, self._appliedFirst)
         self.model = Model()
-        self.network = Network(self.heap, Random(chance.random()))
-        self.network.delaySeconds = shape.delaySeconds
         self.groups = list(range(1, 1 + shape.groups))
-        self.nodes = {number: self._node(number) for number in range(1, shape.nodes + 1)}
+        self._prepare()
         self.wishes: dict[int, set[int]] = {}
         self.lost: set[tuple[int, int]] = set()
         self.emptied: set[tuple[int, int]] = set()
         self.emptiedAt: dict[int, float] = {}
         self.keepings: list[Keeping] = []
-        self.troubles = Troubles(self, Random(chance.random()), shape.troubleMeanSeconds)
+        self.troubles = self._makeTroubles(Random(chance.random()))
         self.clients = [
-            Client(self, number, Random(chance.random())) for number in range(1, shape.clients + 1)
+            self._makeClient(number, Random(chance.random())) for number in range(1, shape.clients + 1)
         ]
         self._seconds = 1000
         self._deliveries = 0
         for group in self.groups:
             self._found(group)
+
+    def _prepare(self) -> None:
+        """Who looks, the network, the nodes."""
+        self.watch = Watch(self.halt, AppliedLogs(self._appliedFirst))
+        self.network = Network(self.heap, Random(self.chance.random()))
+        self.network.delaySeconds = self.shape.delaySeconds
+        self.nodes = {number: self._node(number) for number in range(1, self.shape.nodes + 1)}
+
+    def _makeTroubles(self, chance: Random) -> Troubles:
+        return Troubles(self, chance, self.shape.troubleMeanSeconds)
+
+    def _makeClient(self, number: int, chance: Random) -> Client:
+        return Client(self, number, chance)
 
     def _node(self, number: int) -> Node:
         return Node(

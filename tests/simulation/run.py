@@ -1,5 +1,6 @@
 """
-Runs seeds: `python -m tests.simulation.run --seeds 500 --from 0`, or `--seed 7 --trace` for one, exactly as it was.
+Runs seeds: `python -m tests.simulation.run --seeds 500 --from 0`, or `--seed 7 --trace` for one, exactly as it was; `--whole` for
+arrays of whole nodes.
 
 Seeds run on all cores; the counters of all are printed, and those that a check depends on must not be zero.
 """
@@ -13,10 +14,12 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from twisted.logger import globalLogBeginner
 
 from tests.simulation.array import Array
+from tests.simulation.whole import WholeArray
 
 REQUIRED = (
     "elections",
@@ -31,7 +34,20 @@ REQUIRED = (
     "keepers replaced",
     "bodies swept",
 )
+REQUIRED_OF_WHOLE = (
+    "elections",
+    "conflicting tails truncated",
+    "transfers",
+    "partitions",
+    "one-way partitions",
+    "broken connections",
+    "crashes",
+    "acknowledged writes",
+    "reads checked",
+    "bodies read",
+)
 REQUIRED_FROM_SEEDS = 20  # fewer need not show everything
+REQUIRED_FROM_WHOLE = 12
 
 
 def quietly() -> None:
@@ -44,11 +60,12 @@ def quietly() -> None:
 _begun: list[bool] = []
 
 
-def runSeed(seed: int, trace: bool = False) -> tuple[int, str, Counter[str], float]:
+def runSeed(seed: int, trace: bool = False, whole: bool = False) -> tuple[int, str, Counter[str], float]:
     """(seed, what was found or "", counters, CPU seconds)."""
     quietly()
     began = time.process_time()
-    array = Array(seed, say=(lambda line: print(line, flush=True)) if trace else None)
+    kind = WholeArray if whole else Array
+    array = kind(seed, say=(lambda line: print(line, flush=True)) if trace else None)
     found = ""
     try:
         array.run()
@@ -62,18 +79,19 @@ def runSeed(seed: int, trace: bool = False) -> tuple[int, str, Counter[str], flo
 
 
 def runRange(
-    first: int, count: int, processes: int, *, onlyFirst: bool = False
+    first: int, count: int, processes: int, *, onlyFirst: bool = False, whole: bool = False
 ) -> tuple[dict[int, str], Counter[str], float]:
     """What was found by seed, the counters of all, their CPU seconds; `onlyFirst`: end with the first find."""
     found: dict[int, str] = {}
     counters: Counter[str] = Counter()
     total = 0.0
     seeds = range(first, first + count)
+    run = partial(runSeed, whole=whole)
     if processes == 1:
-        results = map(runSeed, seeds)
+        results = map(run, seeds)
     else:
         pool = ProcessPoolExecutor(processes)
-        results = pool.map(runSeed, seeds, chunksize=4)
+        results = pool.map(run, seeds, chunksize=1 if whole else 4)
     for seed, problem, counted, seconds in results:
         counters.update(counted)
         total += seconds
@@ -85,9 +103,10 @@ def runRange(
     return found, counters, total
 
 
-def missing(counters: Counter[str], seeds: int) -> list[str]:
+def missing(counters: Counter[str], seeds: int, *, whole: bool = False) -> list[str]:
     """What never happened, and so was never checked."""
-    return [name for name in REQUIRED if not counters[name]] if seeds >= REQUIRED_FROM_SEEDS else []
+    required, least = (REQUIRED_OF_WHOLE, REQUIRED_FROM_WHOLE) if whole else (REQUIRED, REQUIRED_FROM_SEEDS)
+    return [name for name in required if not counters[name]] if seeds >= least else []
 
 
 def main(arguments: list[str]) -> int:
@@ -97,23 +116,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="arrays of whole nodes")
     parser.add_argument(
         "--until-found", action="store_true", dest="onlyFirst", help="end with the first find"
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        seed, found, counters, seconds = runSeed(options.seed, options.trace)
+        seed, found, counters, seconds = runSeed(options.seed, options.trace, options.whole)
         print(f"seed {seed}: {found or 'good'}, {seconds:.2f} s of CPU")
         print(dict(sorted(counters.items())))
         return 1 if found else 0
     began = time.monotonic()
     found, counters, total = runRange(
-        options.first, options.seeds, options.processes, onlyFirst=options.onlyFirst
+        options.first, options.seeds, options.processes, onlyFirst=options.onlyFirst, whole=options.whole
     )
     for name, count in sorted(counters.items()):
         print(f"{count:10} {name}")
-    never = missing(counters, options.seeds)
+    never = missing(counters, options.seeds, whole=options.whole)
     print(
         f"{options.seeds} seeds from {options.first}, {len(found)} failed, {time.monotonic() - began:.0f} s, "
         f"{total:.0f} s of CPU; never: {never or 'nothing'}"

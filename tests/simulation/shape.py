@@ -21,6 +21,7 @@ class Shape:
     @ivar founders: how many of a group's replicas there are at the beginning; the others are added.
     @ivar troubleMeanSeconds: between two troubles; 0: none.
     @ivar keptEntries, lagEntries: of a log that others may need.
+    @ivar hasWitness: whether one node is a witness, in an array of whole nodes.
     @ivar oldSeconds: a body without an entry is doubtful after this; far shorter than in earnest, to race with deliveries.
     """
 
@@ -37,6 +38,7 @@ class Shape:
     stepOctets: int = 512 * 1024
     blockOctets: int = 48 * 1024
     oldSeconds: float = 60.0
+    hasWitness: bool = False
     settings: Settings = field(default_factory=Settings)
 
     @classmethod
@@ -61,6 +63,21 @@ class Shape:
                 memoryOctetsMax=chance.choice([0, 2000, 256 * 1024]),
                 inflightMessagesMax=chance.choice([2, 64]),
             ),
+        )
+
+    @classmethod
+    def drawnWhole(cls, chance: Random) -> Shape:
+        """A random shape of an array of whole nodes."""
+        return cls(
+            nodes=chance.choices([2, 3, 4, 5], [10, 60, 20, 10])[0],
+            groups=chance.choice([1, 2, 3]),
+            clients=3,
+            thinkSeconds=chance.choice([0.1, 0.3, 0.8]),
+            delaySeconds=chance.choice([0.0002, 0.001, 0.005]),
+            troubleMeanSeconds=chance.choice([0.7, 1.5, 3.0]),
+            keptEntries=chance.choice([12, 64]),
+            lagEntries=chance.choice([24, 1000]),
+            hasWitness=chance.random() < 0.25,
         )
 
     @contextmanager

@@ -275,8 +275,8 @@ class Troubles:
             elif node.isBroken or node.driver.isOver:
                 node.crash()
                 node.start()
-        for group in array.groups:
-            if len(array.wishes[group]) < min(3, len(array.nodes)):
+        for group, wish in array.wishes.items():
+            if len(wish) < min(3, len(array.nodes)):
                 array.wishes[group] = set(sorted(array.nodes)[:3])
 
 

@@ -102,7 +102,7 @@ class WatchedMachine:
     def __init__(self) -> None:
         self._machine = MailMachine()
         self.staged: list[tuple[int, int, bytes, Any]] = []
-        self.encode = self._machine.encode
+        self.encode, self.decode = self._machine.encode, self._machine.decode
 
     def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> Any:
         """`IStateMachine`."""
@@ -134,11 +134,7 @@ class AppliedLogs:
         known = self.entries.get((group, index))
         if known is None:
             self.entries[group, index] = entry, outcome
-            decoded = entries.decodeEntry(entry)
-            before = self.places.setdefault((group, decoded.seconds), index)
-            if before != index:
-                raise Violation("appliedOnce", f"group {group}: an entry at {before} and {index}")
-            self._first(group, decoded, outcome)
+            self._appliedFirst(group, index, entry, outcome)
         elif known[0] != entry:
             raise Violation("appliedPrefixes", f"node {node}, group {group}, index {index}: another entry")
         elif known[1] != outcome:
@@ -146,6 +142,13 @@ class AppliedLogs:
                 "appliedOutcomes",
                 f"node {node}, group {group}, index {index}: {outcome} and {known[1]}",
             )
+
+    def _appliedFirst(self, group: int, index: int, entry: bytes, outcome: Any) -> None:
+        decoded = entries.decodeEntry(entry)
+        before = self.places.setdefault((group, decoded.seconds), index)
+        if before != index:
+            raise Violation("appliedOnce", f"group {group}: an entry at {before} and {index}")
+        self._first(group, decoded, outcome)
 
     def outcomeOf(self, group: int, seconds: int) -> Any:
         """The outcome of the entry of this time; None: it was not applied anywhere."""
@@ -172,10 +175,8 @@ _signature: Callable[[Replica], Signature] = attrgetter(
 class Watch:
     """All who look, and what they counted."""
 
-    def __init__(
-        self, halt: Callable[[Exception], None], first: Callable[[int, entries.AnyEntry, Any], None]
-    ) -> None:
-        self.logs = AppliedLogs(first)
+    def __init__(self, halt: Callable[[Exception], None], logs: AppliedLogs) -> None:
+        self.logs = logs
         self.counters: Counter[str] = Counter()
         self.leaders: dict[int, tuple[int, int]] = {}  # group: (term, replica id) of its latest leader
         self._halt = halt

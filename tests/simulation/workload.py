@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.simulation.array import Array
 
 ACCOUNT = 7
-DEADLINE_SECONDS = 2.5
 TRANSIT_SECONDS = 0.0005
 _FLAGS = (("\\Seen", SEEN), ("\\Flagged", FLAGGED))
 
@@ -57,7 +56,13 @@ def read(group: int, bodyId: bytes, node: Node) -> Deferred[Any]:
 
 
 class Client:
-    """One client, of all groups."""
+    """
+    One client, of all groups.
+
+    @ivar deadlineSeconds: for so long it waits for an answer.
+    """
+
+    deadlineSeconds = 2.5
 
     def __init__(self, array: Array, number: int, chance: Random) -> None:
         self.array = array
@@ -95,7 +100,7 @@ class Client:
                 node.clock.run(lambda: verb(node).addBoth(answer) and None)
 
         heap.callLater(TRANSIT_SECONDS, begin)
-        deadline = heap.callLater(DEADLINE_SECONDS, finish, Failure(OutcomeUnknown("no answer")))
+        deadline = heap.callLater(self.deadlineSeconds, finish, Failure(OutcomeUnknown("no answer")))
         done.addBoth(lambda result: (deadline.active() and deadline.cancel(), result)[1])
         return done
 
