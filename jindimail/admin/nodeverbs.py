@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,16 @@ def _groups(node: LiveNode) -> dict[str, int]:
     }
 
 
+@cache
 def versionText() -> str:
     """The installed version; a source tree that was not installed has none."""
     try:
         return version("jindimail")
     except PackageNotFoundError:
         return "source"
+
+
+versionText()  # read at once: the node's later user may not be able to
 
 
 def _freeOctets(path: str) -> int:

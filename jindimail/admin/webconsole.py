@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -12,10 +12,17 @@ from jindimail.admin.webrequest import JSON, TEXT, Answer, Asked, Page, seeOther
 from jindimail.admin.websight import Sight
 from jindimail.admin.webview import viewOf
 
-STATIC = {
+_TYPES = {
     "status.css": "text/css; charset=utf-8",
     "status.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
+}
+# Read at once, since the node's later user may not be able to read where the program is installed.
+STATIC = {
+    name: Answer(
+        contentType=kind, octets=Path(__file__).with_name("static").joinpath(name).read_bytes(), mayKeep=True
+    )
+    for name, kind in _TYPES.items()
 }
 
 _encode = msgspec.json.Encoder().encode
@@ -83,11 +90,9 @@ class Console:
 
 
 def staticPage(name: str) -> Page:
-    """A file that comes with the package, read once."""
-    octets = files("jindimail.admin").joinpath("static", name).read_bytes()
-    answer = Answer(contentType=STATIC[name], octets=octets, mayKeep=True)
+    """A file that comes with the package."""
 
     async def get(asked: Asked) -> Answer:
-        return answer
+        return STATIC[name]
 
     return Page(GET=get)

@@ -12,12 +12,12 @@ import platform
 import resource
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+import twisted
 from jindimail.admin.livenode import SERVING, LiveNode
 from jindimail.admin.nodeverbs import residentOctets, versionText
 from jindimail.counts import Histogram
@@ -109,7 +109,7 @@ class _Collector:
 
 
 def _build(reading: Reading) -> Iterator[Sample]:
-    yield (versionText(), platform.python_version(), version("twisted")), 1
+    yield (versionText(), platform.python_version(), twisted.__version__), 1
 
 
 def _node(reading: Reading) -> Iterator[Sample]:

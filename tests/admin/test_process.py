@@ -19,9 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
+from bench.target import freePorts
 from tests.support.node import DOMAIN, HOST, PASSWORD, ROOT, TWISTD, NodeFailed, NodeProcess
 
 USER = f"ada@{DOMAIN}"
@@ -240,7 +242,7 @@ def test_rootBindsAndThenBecomesTheNodesUser() -> None:
     directory.chmod(0o755)
     node = NodeProcess(directory)
     try:
-        node.ports["smtp"] = lowPort()
+        node.ports |= {"smtp": lowPort(), "web": freePorts(1)[0]}
         node.found("[node]\nuser = nobody\n")
         node.start()
         status = Path(f"/proc/{node.pid}/status").read_text()
@@ -253,6 +255,9 @@ def test_rootBindsAndThenBecomesTheNodesUser() -> None:
         send(node)
         assert len(inbox(node.ports["pop3"])) == 1
         assert strangerIsRefused(node)
+        for path in ("metrics", "ready", "login", "static/status.js"):  # nothing is imported or read too late
+            with urlopen(f"http://{HOST}:{node.ports['web']}/{path}", timeout=20) as answer:
+                assert answer.status == 200
     finally:
         node.close()
         shutil.rmtree(directory)
