@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jindimail.admin.certificates import ReloadableCertificate
@@ -32,8 +33,9 @@ def edgeFactories(
     certificate: ReloadableCertificate,
     reactor: Any,
     deliveries: dict[str, CountedDelivery],
+    seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """The factories of all mail services; those of IMPLICIT_TLS are still to be wrapped in TLS."""
+    """The factories of all mail services; those of IMPLICIT_TLS are still to be wrapped in TLS. `seconds` is the wall clock."""
     common: dict[str, Any] = {
         "portal": stack.portal,
         "sessions": sessions,
@@ -51,6 +53,7 @@ def edgeFactories(
             limits=smtpLimits(limits),
             delivery=deliveries[kind],
             spool=stack.spool,
+            seconds=seconds,
             **common,
             **login,
         )

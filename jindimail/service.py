@@ -39,6 +39,7 @@ from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
 from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack, requireFounded
+from jindimail.admin.steadyclock import makeSteady
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
 from jindimail.admin.websight import Sight
@@ -136,6 +137,7 @@ def makeService(options: Options) -> NodeService:
     """The service of the configured node (`twisted.application.service.ServiceMaker`)."""
     from twisted.internet import reactor
 
+    makeSteady(reactor)
     return NodeService(options["configuration"], reactor)
 
 
@@ -242,7 +244,7 @@ class NodeService(Service):
         if not self.running or self._hasFailed:
             return
         edges = edgeFactories(
-            stack, configuration, sessions, self.certificate, self._reactor, node.deliveries
+            stack, configuration, sessions, self.certificate, self._reactor, node.deliveries, time.time
         )
         if configuration.listen.manhole:
             edges["manhole"] = manholeFactory(node, VERBS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ class SmtpFactory(Connections[SmtpProtocol]):
         spool: Spool,
         sessions: ISessions,
         reactor: IReactorTime,
+        seconds: Callable[[], float],
         hostName: str,
         portal: Portal | None = None,
         tls: Any = None,
@@ -40,7 +42,8 @@ class SmtpFactory(Connections[SmtpProtocol]):
         plaintextPasswords: bool = False,
     ) -> None:
         """
-        `service` is a name of `state.SERVICES`; `portal` is needed for submission only; `tls` is what `startTLS` takes, or None.
+        `service` is a name of `state.SERVICES`; `portal` is needed for submission only; `tls` is what `startTLS` takes, or None;
+        `seconds` is the wall clock.
         """
         super().__init__()
         self.sessions = sessions
@@ -54,7 +57,7 @@ class SmtpFactory(Connections[SmtpProtocol]):
             spool=spool,
             hostName=hostName,
             limits=limits or SmtpLimits(),
-            seconds=reactor.seconds,
+            seconds=seconds,
             plaintextPasswords=plaintextPasswords,
         )
 

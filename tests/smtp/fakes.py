@@ -169,6 +169,7 @@ class Bed:
             spool=self.spool,
             sessions=self.sessions,
             reactor=self.clock,
+            seconds=self.clock.seconds,
             hostName="mx.example.org",
             portal=portal,
             tls=tls,

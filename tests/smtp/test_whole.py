@@ -27,6 +27,7 @@ class Client:
             spool=Spool(str(directory / "spool")),
             sessions=world.sessions,
             reactor=world.clock,
+            seconds=world.clock.seconds,
             hostName="mx.example.org",
             portal=world.portal,
             plaintextPasswords=True,

@@ -1,0 +1,30 @@
+"""
+Timers on a clock that nobody can set.
+
+Twisted's reactor times by the wall clock: set back by an hour, nothing that waits happens for an hour, elections and heartbeats
+included; set forward, everything is late at once. Here it times by the machine's own clock, which also counts while the machine is
+suspended: whoever wakes knows how long it was away. What must be written down (dates, ids) is taken from the wall clock, passed beside.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux has the first
+
+
+def steadySeconds() -> float:
+    """Seconds since some moment before this process began; they never go back, and no step is made."""
+    return time.clock_gettime(_CLOCK)
+
+
+def makeSteady(reactor: Any) -> None:
+    """Let a reactor time by `steadySeconds`; calls that are already planned come when they would have."""
+    before = reactor.seconds()
+    planned = reactor.getDelayedCalls()
+    reactor.seconds = steadySeconds
+    for call in planned:
+        call.seconds = steadySeconds
+        left = call.getTime() - before
+        call.reset(max(0.0, left))
