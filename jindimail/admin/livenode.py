@@ -36,3 +36,7 @@ class LiveNode:
     state: str = STARTING
     longWork: str = ""  # the backup or check that is under way
     listening: dict[str, tuple[str, ...]] = field(default_factory=dict)  # service: addresses
+
+    def ownReport(self) -> Any:
+        """What this node last said of itself to the array (`cluster.load.Report`); None before it said anything."""
+        return None if self.share is None else self.share.gossip.fresh().get(self.meta.node)

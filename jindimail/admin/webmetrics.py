@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 import twisted
 from jindimail.admin.livenode import SERVING, LiveNode
 from jindimail.admin.nodeverbs import residentOctets, versionText
+from jindimail.cluster.arrayrecords import STATES
 from jindimail.counts import Histogram
 from jindimail.replication.status import GroupStatus
 from jindimail.store.keys import LOG
@@ -39,7 +41,6 @@ class Reading:
         found = map(node.groups.status, node.groups.groups())
         self.groups: list[GroupStatus] = [status for status in found if status is not None]
         self.peers = tuple(node.links.peers()) if node.links is not None else ()
-        self.copies = getattr(node.share, "copies", None)
         self.space = getattr(node.store, "space", None)
         self.environment = getattr(node.store, "environment", None)
 
@@ -181,9 +182,44 @@ def _peers(name: str) -> Callable[[Reading], Iterator[Sample]]:
 
 
 def _bodies(reading: Reading) -> Iterator[Sample]:
-    if reading.copies is not None:
-        yield ("put",), reading.copies.puts
-        yield ("replaced",), reading.copies.replaced
+    share = reading.node.share
+    if share is not None:
+        counters = share.counters
+        yield ("put",), share.copies.puts
+        yield ("replaced",), share.copies.replaced
+        yield ("restored",), counters.restored
+        yield ("moved",), share.mending.moved
+        yield ("swept",), share.sweep.swept
+        yield ("scrubbed",), share.scrub.read
+        yield ("damaged",), counters.damaged
+        yield ("fetched",), counters.fetched
+
+
+def _arrayWork(reading: Reading) -> Iterator[Sample]:
+    if reading.node.share is not None:
+        for name in ("errands", "retries", "unknown", "passed", "queries", "waits", "told", "heard"):
+            yield (name,), getattr(reading.node.share.counters, name)
+
+
+def _reported(name: str) -> Callable[[Reading], Iterator[Sample]]:
+    def read(reading: Reading) -> Iterator[Sample]:
+        report = reading.node.ownReport()
+        if report is not None:
+            yield (), getattr(report, name)
+
+    return read
+
+
+def _nodes(reading: Reading) -> Iterator[Sample]:
+    if reading.node.share is not None:
+        states = Counter(record.state for record in reading.node.share.userMap.nodes.values())
+        for state in STATES:
+            yield (state,), states[state]
+
+
+def _events(reading: Reading) -> Iterator[Sample]:
+    if reading.node.share is not None:
+        yield (), reading.node.share.events.total
 
 
 def _cpuSeconds(reading: Reading) -> Iterator[Sample]:
@@ -440,12 +476,57 @@ METRICS: tuple[NodeMetric, ...] = (
             ("calls_overdue", "overdue", "Calls not answered within their deadline."),
         )
     ),
+    # the array
+    NodeMetric(
+        name="nodes",
+        kind=GAUGE,
+        doc="Nodes that the array has or had, by the state that it has agreed on.",
+        labels=("state",),
+        read=_nodes,
+    ),
+    NodeMetric(
+        name="load",
+        kind=GAUGE,
+        doc="This node's load as the array measures it; 1 is as much as it can bear.",
+        read=_reported("load"),
+    ),
+    NodeMetric(
+        name="groups_incomplete",
+        kind=GAUGE,
+        doc="Groups led here that do not have the members that are wished for.",
+        read=_reported("missing"),
+    ),
+    NodeMetric(
+        name="copies_owed",
+        kind=GAUGE,
+        doc="Copies that bodies of buckets led here lack.",
+        read=_reported("owed"),
+    ),
     NodeMetric(
         name="bodies_total",
         kind=COUNTER,
-        doc="Copies of bodies by what was done: `put` at a keeper, `replaced` because a keeper was slow.",
+        doc=(
+            "Bodies by what was done: `put` at keepers, `replaced` (another keeper for one that was slow), `restored` before a delivery was repeated, "
+            "`moved` (repaired, or given other keepers), `swept` (nobody named them), `scrubbed`, found `damaged`, `fetched` from other nodes."
+        ),
         labels=("what",),
         read=_bodies,
+    ),
+    NodeMetric(
+        name="array_work_total",
+        kind=COUNTER,
+        doc=(
+            "What was asked for buckets, wherever they are: `errands` of leaders, `retries` of them, `unknown` outcomes, `passed` on for others, "
+            "`queries` of other nodes, `waits` for this node's replica, changes `told` to nodes that follow, and `heard`."
+        ),
+        labels=("what",),
+        read=_arrayWork,
+    ),
+    NodeMetric(
+        name="events_total",
+        kind=COUNTER,
+        doc="Events of the array that this node saw (`jindictl cluster events`).",
+        read=_events,
     ),
     # the process
     NodeMetric(

@@ -68,6 +68,7 @@ class Sight:
         node = self._node
         groups = [status for status in map(node.groups.status, node.groups.groups()) if status is not None]
         space = getattr(node.store, "space", None)
+        report = node.ownReport()
         return NodeStatus(
             node=node.configuration.node.name,
             number=node.meta.node,
@@ -76,6 +77,9 @@ class Sight:
             incarnation=node.meta.incarnation,
             uptimeSeconds=int(node.seconds()) - node.startedSeconds,
             weight=self._weight(),
+            load=None if report is None else report.load,
+            copiesOwed=None if report is None else report.owed,
+            groupsIncomplete=0 if report is None else report.missing,
             cpuShare=self._cpuShare,
             residentOctets=residentOctets(),
             freeOctets=space.freeOctets if space is not None else 0,

@@ -28,6 +28,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     @ivar leads: the groups that it leads, each with the term.
     @ivar load: as the array measures it; None while it does not.
     @ivar cpuShare: of one core, lately.
+    @ivar groupsIncomplete: led here, without all the members that are wished for.
     @ivar copiesOwed: bodies of groups led here that have fewer copies than they should; None if not known.
     """
 
@@ -50,6 +51,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     leads: tuple[tuple[int, int], ...] = ()
     sessions: dict[str, int] = {}
     copiesOwed: int | None = None
+    groupsIncomplete: int = 0
     peersDown: tuple[str, ...] = ()
     events: tuple[EventStatus, ...] = ()
     slots: tuple[Slot, ...] = ()

@@ -157,7 +157,7 @@ def _figures(array: ArrayStatus, slots: Sequence[Slot], leaderless: int) -> tupl
     commit = [slot.commit for slot in recent]
     sessions = sum(sum(status.sessions.values()) for status in array.nodes)
     owed = [status.copiesOwed for status in array.nodes if status.copiesOwed is not None]
-    waiting = sum(status.waiting for status in array.nodes)
+    incomplete = sum(status.groupsIncomplete for status in array.nodes)
     return (
         Figure(
             id="nodes",
@@ -170,13 +170,14 @@ def _figures(array: ArrayStatus, slots: Sequence[Slot], leaderless: int) -> tupl
             id="buckets",
             label="Buckets led",
             value=str(BUCKET_COUNT - leaderless),
-            note=f"of {BUCKET_COUNT}" + (f", {_count(waiting, 'proposal')} waiting" if waiting else ""),
-            tone=BAD if leaderless else GOOD,
+            note=f"of {BUCKET_COUNT}" + (f", {incomplete} lack replicas" if incomplete else ""),
+            tone=BAD if leaderless else WARN if incomplete else GOOD,
         ),
         Figure(
             id="copies",
             label="Copies owed",
             value=str(sum(owed)) if owed else "–",
+            note="are being restored" if sum(owed) else "",
             tone=WARN if sum(owed) else GOOD,
         ),
         Figure(id="rate", label="Messages/s", value=_rate(recent), note="filed, last 30 s"),

@@ -95,6 +95,7 @@ class Share:
     @ivar events: what happened to the array, as seen here.
     @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
+    @ivar mending, sweep, scrub, damage: what keeps the copies of bodies whole.
     @ivar comparing: what `jindictl check --cluster` asks of all nodes.
     """
 
@@ -203,10 +204,10 @@ class Share:
     ) -> None:
         """What restores, mends and sweeps copies of bodies."""
         groups, userMap, node = self.groups, self.userMap, self.links.node
-        sweep = Sweep(
+        self.sweep = Sweep(
             groups=groups, store=store, copies=self.copies, entries=entries, node=node, send=groups.send
         )
-        groups.attend((AskKept, TellKept), sweep.received)
+        groups.attend((AskKept, TellKept), self.sweep.received)
         self.mending = Mending(
             clock=clock,
             groups=groups,
@@ -226,11 +227,11 @@ class Share:
             groups=groups,
             userMap=userMap,
             events=self.events,
-            sweep=sweep,
+            sweep=self.sweep,
             buckets=buckets,
             seconds=seconds,
         )
-        self._scrub = Scrub(
+        self.scrub = Scrub(
             clock=clock, store=store, userMap=userMap, buckets=buckets, report=self.damage.report
         )
 
@@ -334,7 +335,7 @@ class Share:
             numbers=numbers,
             peers=self._peers,
             renounced=lambda group, node: self.mending.doubt(group - 1, node),
-            finished=self._scrub.hurry,
+            finished=self.scrub.hurry,
         )
         self._parts = (
             self._tending,
@@ -344,7 +345,7 @@ class Share:
             self.gossip,
             self.mending,
             self._sweeping,
-            self._scrub,
+            self.scrub,
         )
 
     def _isOver(self, node: int, incarnation: int) -> bool:

@@ -12,6 +12,7 @@ from jindimail.admin.livenode import STOPPING
 from jindimail.admin.web import CONNECTIONS_PER_PEER_MAX
 from jindimail.admin.webrequest import BODY_OCTETS_MAX, HEADER_OCTETS_MAX, REQUEST_SECONDS
 from tests.admin.webworld import Address, Client, WebWorld
+from tests.cluster.mail import MailWorld
 
 PEER = "192.0.2.7"
 
@@ -75,6 +76,20 @@ def test_metricsCarryWhatTheNodeCounted(web: WebWorld) -> None:
     assert "jindimail_incarnation 7.0" in text
     assert "jindimail_groups_leading 1.0" in text
     assert "jindimail_proposals_waiting 6.0" in text
+
+
+def test_metricsOfAnArrayCarryWhatItsPartsCounted(web: WebWorld) -> None:
+    world = MailWorld()
+    world.result(world.deliver(1, 1, b"x" * 1000))
+    share = world.shares[1]
+    share.events.add("nodeUp", name="n2")
+    web.node.share, web.node.links = share, None
+    text = web.get("/metrics").decode()
+    assert 'jindimail_nodes{state="up"} 3.0' in text
+    assert "jindimail_events_total 1.0" in text
+    puts = [line for line in text.splitlines() if line.startswith('jindimail_bodies_total{what="put"}')]
+    assert float(puts[0].split()[1]) == share.copies.puts > 0
+    assert 'jindimail_array_work_total{what="errands"}' in text
 
 
 def test_metricNamesKeepPrometheusRules() -> None:

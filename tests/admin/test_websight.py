@@ -23,8 +23,9 @@ from jindimail.admin.webhistory import (
 from jindimail.admin.webpage import statusPage
 from jindimail.admin.websight import ASK_SECONDS, FRESH_SECONDS, METHOD, Sight
 from jindimail.admin.webstatus import ArrayStatus, EventStatus, NodeStatus, SilentNode, leaderOf
-from jindimail.admin.webview import BAD, CHART_HEIGHT, NODE_COLUMNS, viewOf
+from jindimail.admin.webview import BAD, CHART_HEIGHT, NODE_COLUMNS, WARN, viewOf
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord
+from jindimail.cluster.load import Report
 from jindimail.errors import OutcomeUnknown
 from jindimail.model import BUCKET_COUNT, bucketGroup
 from tests.admin.live import liveNode
@@ -116,6 +117,13 @@ class Share:
             4: NodeRecord(name="four", addresses=(), host="four", state=GONE),
         }
 
+    class gossip:
+        reports = {1: Report(node=1, stamp=1, load=0.25, owed=3, missing=2)}
+
+        @classmethod
+        def fresh(cls) -> dict[int, Report]:
+            return cls.reports
+
     events: tuple[Any, ...] = ()
 
 
@@ -179,6 +187,11 @@ def test_nodeAnswersOthersWithWhatItTellsOfItself(gathering: Gathering) -> None:
     told = msgspec.json.decode(gathering.links.served[METHOD](2, b"", 1.0), type=NodeStatus)
     assert (told.node, told.number, told.state, told.replicas) == ("one", 1, "serving", 2)
     assert told.leads == ((0, 1),)
+
+
+def test_loadAndDebtsAreThoseThatTheArrayIsTold(gathering: Gathering) -> None:
+    own = gathering.sight.own()
+    assert (own.load, own.copiesOwed, own.groupsIncomplete) == (0.25, 3, 2)
 
 
 def test_nodeOfALaterVersionIsUnderstood() -> None:
@@ -255,6 +268,15 @@ def test_rowsHaveACellForEachColumnAndStandInTheOrderOfNumbers() -> None:
     assert [len(row) for row in view.nodes] == [len(NODE_COLUMNS)] * 3
     assert [row[0].text for row in view.nodes] == ["node1", "node2", "node3"]
     assert view.nodes[1][1].note == "array: down"
+
+
+def test_whatTheArrayOwesIsSummedOverItsLeaders() -> None:
+    view = viewOf(
+        arrayOf(status(1, leads=allLed(), copiesOwed=2, groupsIncomplete=1), status(2, copiesOwed=3))
+    )
+    figures = {figure.id: figure for figure in view.figures}
+    assert (figures["copies"].value, figures["copies"].tone) == ("5", WARN)
+    assert (figures["buckets"].note, figures["buckets"].tone) == ("of 256, 1 lack replicas", WARN)
 
 
 def test_ratesAndTimesAreOfTheWholeArray() -> None:
