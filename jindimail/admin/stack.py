@@ -51,7 +51,7 @@ from jindimail.mailbox import wire
 from jindimail.mailbox.bodyentries import BodyEntries
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
-from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
+from jindimail.mailbox.upkeep import Upkeep
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.queue.runner import QueueRunner
 from jindimail.replication.outputs import Settings
@@ -262,8 +262,7 @@ class Stack:
             tell=failures.tell,
         )
         unhurried: Any = Unhurried(self.buckets, self._reactor)
-        self._upkeep = Upkeep(buckets=unhurried, seconds=seconds)
-        self._sweptSeconds = 0
+        self._upkeep = Upkeep(buckets=unhurried, leads=self._leads, seconds=seconds)
         self.portal = Portal(
             MailRealm(buckets=self.buckets, clock=self._reactor, seconds=seconds), [self.checker]
         )
@@ -363,10 +362,11 @@ class Stack:
     # --- while it runs
 
     async def keepUp(self) -> None:
-        """Finish what crashes and refusals left half done since the last time; for a quiet moment, again and again."""
-        began = int(self._seconds())
-        await self._upkeep.sweep(self._sweptSeconds)
-        self._sweptSeconds = began - 2 * GRACE_SECONDS
+        """Finish what crashes and refusals left half done ; for a quiet moment, again and again."""
+        await self._upkeep.finish()
+
+    def _leads(self, bucket: int) -> bool:
+        return self.groups.leadingTerm(bucketGroup(bucket)) > 0
 
     # --- the end
 

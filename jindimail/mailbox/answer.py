@@ -26,7 +26,6 @@ from jindimail.store.bodies import readOctets
 from jindimail.store.keys import (
     ADDRESS,
     ARRAY,
-    BODY,
     BODYREF,
     CHANGE,
     MAILBOX,
@@ -258,23 +257,9 @@ def _findBody(rows: IReadRows, bucket: int, query: queries.FindBody | queries.Re
 
 def _findLeftovers(rows: IKeys, bucket: int, query: queries.FindLeftovers) -> Leftovers:
     return Leftovers(
-        bodyIds=tuple(islice(_orphans(rows, bucket, query), query.limit)),
         mailboxes=tuple(islice(_halfRemovedMailboxes(rows, bucket), query.limit)),
         accountIds=tuple(islice(_halfRemovedAccounts(rows, bucket), query.limit)),
     )
-
-
-def _orphans(rows: IKeys, bucket: int, query: queries.FindLeftovers) -> Iterator[bytes]:
-    """Bodies that no entry names; ids begin with their milliseconds."""
-    low, high = (
-        max(0, seconds * 1000).to_bytes(6, "big") for seconds in (query.fromSeconds, query.toSeconds)
-    )
-    last = b""
-    for key in rows.keys(BODY, bucketKey(bucket) + low, bucketKey(bucket) + high):
-        bodyId = key[2:18]
-        if bodyId != last and rows.get(BODYREF, bodyrefKey(bucket, bodyId)) is None:
-            yield bodyId
-        last = bodyId
 
 
 def _halfRemovedMailboxes(rows: IKeys, bucket: int) -> Iterator[tuple[int, int]]:

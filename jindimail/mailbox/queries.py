@@ -120,12 +120,10 @@ class FindBody(Query, frozen=True, kw_only=True, tag=27):
 
 class FindLeftovers(Query, frozen=True, kw_only=True, tag=25):
     """
-    What was begun and not finished: bodies without a `bodyref` named between two times, and mailboxes and accounts
-    whose removal stopped half way; answer `Leftovers`. Each list has at most `limit`.
+    What was begun and not finished: mailboxes and accounts whose removal stopped half way; answer `Leftovers`. Each list has at
+    most `limit`.
     """
 
-    fromSeconds: int
-    toSeconds: int
     limit: int = 100
 
 
@@ -192,9 +190,8 @@ class FoundBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
-    """Body ids, `(account id, mailbox id)`s and account ids to finish with."""
+    """`(account id, mailbox id)`s and account ids to finish with."""
 
-    bodyIds: tuple[bytes, ...]
     mailboxes: tuple[tuple[int, int], ...]
     accountIds: tuple[int, ...]
 

@@ -1,49 +1,45 @@
-"""Finishing what a crash or a refusal left half done: orphaned bodies, mailboxes and accounts half removed."""
+"""Finishing what a crash or a refusal left half done: mailboxes and accounts half removed. (Bodies: `cluster.sweeping`.)"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
-
 from jindimail.interfaces import IBuckets
-from jindimail.mailbox.entries import DeleteMailbox, RemoveAccount, VoidDelivery
+from jindimail.mailbox.entries import DeleteMailbox, RemoveAccount
 from jindimail.mailbox.queries import FindLeftovers, Leftovers
 from jindimail.model import BUCKET_COUNT
 
-GRACE_SECONDS = 3600  # a delivery that is under way is younger than this
 STEPS_MAX = 10_000  # of one bucket in one round
 
 
 class Upkeep:
-    """
-    Goes through the buckets. A body is swept only after its delivery was made void in the log (design §6), so a
-    delivery that comes late is refused, not half lost. Accounts come before mailboxes, which they own.
-    """
+    """Goes through the buckets that this node leads. Accounts come before mailboxes, which they own."""
 
-    log = Logger()
-
-    def __init__(self, *, buckets: IBuckets, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, *, buckets: IBuckets, leads: Callable[[int], bool], seconds: Callable[[], float]
+    ) -> None:
+        """
+        @param leads: whether this node leads a bucket: another's are finished by another.
+        """
         self._buckets = buckets
+        self._leads = leads
         self._seconds = seconds
-        self.swept = 0
         self.finished = 0
 
-    async def sweep(self, sinceSeconds: int, graceSeconds: int = GRACE_SECONDS) -> None:
-        """All buckets, one after the other; orphans only among bodies that came since a time."""
+    async def finish(self) -> None:
+        """All led buckets, one after the other."""
         for bucket in range(BUCKET_COUNT):
-            await self._sweepBucket(bucket, sinceSeconds, graceSeconds)
+            if self._leads(bucket):
+                await self._finishBucket(bucket)
 
-    async def _sweepBucket(self, bucket: int, sinceSeconds: int, graceSeconds: int) -> None:
+    async def _finishBucket(self, bucket: int) -> None:
         now = int(self._seconds())
-        query = FindLeftovers(fromSeconds=sinceSeconds, toSeconds=now - graceSeconds)
         for _ in range(STEPS_MAX):
-            found: Leftovers = await self._buckets.query(bucket, query)
-            entries: list[Any] = [VoidDelivery(seconds=now, deliveryId=one) for one in found.bodyIds]
-            entries += [RemoveAccount(seconds=now, accountId=one) for one in found.accountIds]
+            found: Leftovers = await self._buckets.query(bucket, FindLeftovers())
+            entries: list[Any] = [RemoveAccount(seconds=now, accountId=one) for one in found.accountIds]
             if not found.accountIds:
-                entries += [
+                entries = [
                     DeleteMailbox(seconds=now, accountId=owner, mailboxId=one)
                     for owner, one in found.mailboxes
                 ]
@@ -51,11 +47,4 @@ class Upkeep:
                 return
             for entry in entries:
                 await self._buckets.propose(bucket, entry)
-            self.swept += len(found.bodyIds)
-            self.finished += len(entries) - len(found.bodyIds)
-            if found.bodyIds:
-                self.log.info(
-                    "Swept {count} orphaned bodies of bucket {bucket}",
-                    count=len(found.bodyIds),
-                    bucket=bucket,
-                )
+            self.finished += len(entries)

@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 from jindimail.mailbox.entries import DeleteMailbox, Deliver, Filing, RemoveAccount
-from jindimail.mailbox.outcomes import Refused
-from jindimail.mailbox.upkeep import GRACE_SECONDS, Upkeep
+from jindimail.mailbox.upkeep import Upkeep
 from jindimail.model import Body, digestOf
-from jindimail.store.bodies import putBody
-from jindimail.store.keys import ADDRESS, BODY, MAILBOX, MESSAGE, USER, uidValidityFloorKey
+from jindimail.store.keys import ADDRESS, MAILBOX, MESSAGE, USER, uidValidityFloorKey
 from tests.support.world import World, now
 
 
 def upkeep(world: World) -> Upkeep:
-    """Sweep everything."""
-    made = Upkeep(buckets=world.buckets, seconds=world.clock.seconds)
-    now(made.sweep(0))
+    """Finish everything."""
+    made = Upkeep(buckets=world.buckets, leads=lambda _: True, seconds=world.clock.seconds)
+    now(made.finish())
     return made
-
-
-def test_anOrphanIsSweptAndItsLateDeliveryIsRefused() -> None:
-    world = World()
-    user = world.addUser()
-    orphan, octets = world.delivery.newDeliveryId(), b"o" * 200_000
-    putBody(world.rows, user.bucket, orphan, octets)
-    assert upkeep(world).swept == 0
-    world.clock.advance(GRACE_SECONDS + 1)
-    assert upkeep(world).swept == 1
-    assert not world.rows.snapshot()[BODY]
-    late = Deliver(
-        seconds=int(world.clock.seconds()),
-        deliveryId=orphan,
-        bodyId=orphan,
-        size=len(octets),
-        digest=digestOf(octets),
-        keepers=(1,),
-        summary=b"",
-        filings=(Filing(accountId=user.accountId),),
-    )
-    assert now(world.buckets.propose(user.bucket, late)) == Refused("void")
-
-
-def test_bodiesInUseStay() -> None:
-    world = World()
-    world.addUser()
-    assert world.deliver(b"s: t\r\n\r\nx\r\n", "alice@example.org") == [None]
-    before = world.rows.snapshot()
-    world.clock.advance(GRACE_SECONDS + 1)
-    assert upkeep(world).swept == 0
-    assert world.rows.snapshot() == before
 
 
 def fill(world: World, user, mailboxId: int, messages: int) -> None:
