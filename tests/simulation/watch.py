@@ -11,9 +11,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from zope.interface import implementer
-
-from jindimail.interfaces import IReadRows, IRows, IStateMachine
+from jindimail.interfaces import IRows
 from jindimail.mailbox import entries
 from jindimail.mailbox.machine import MailMachine
 from jindimail.replication.durable import HardRecord, unpackLogRow
@@ -95,24 +93,17 @@ class FrozenReplica:
         return self._terms.get(index)
 
 
-@implementer(IStateMachine)
-class WatchedMachine:
+class WatchedMachine(MailMachine):
     """The real state machine; what it applied is looked at once it is durable."""
 
     def __init__(self) -> None:
-        self._machine = MailMachine()
         self.staged: list[tuple[int, int, bytes, Any]] = []
-        self.encode, self.decode = self._machine.encode, self._machine.decode
 
     def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> Any:
         """`IStateMachine`."""
-        outcome, events = self._machine.apply(rows, group, index, entry)
+        outcome, events = super().apply(rows, group, index, entry)
         self.staged.append((group, index, entry, outcome))
         return outcome, events
-
-    def answer(self, rows: IReadRows, group: int, query: Any) -> Any:
-        """`IStateMachine`."""
-        return self._machine.answer(rows, group, query)
 
 
 class AppliedLogs:
