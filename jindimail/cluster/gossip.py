@@ -61,6 +61,7 @@ class Gossip:
         self._measures = Measures()
         self._lookedAt = clock.seconds()
         self._cpuAt = cpuSeconds()
+        self._lags = (0, 0.0)
         self._stamp = 0
         self._pulse = Pulse(clock, TELL_SECONDS, self._tell)
         self.loads = Loads()
@@ -107,7 +108,7 @@ class Gossip:
         cpu = self._cpuSeconds()
         self._measures.add(
             cpu=min(1.0, (cpu - self._cpuAt) / passed),
-            lagSeconds=max(0.0, passed - TELL_SECONDS),
+            lagSeconds=self._lagSeconds(),
             commitSeconds=self._groups.commitAgeSeconds,
             queue=self._groups.proposals,
         )
@@ -127,6 +128,12 @@ class Gossip:
                 freeLevel=int(self._store.freeLevel),
             )
         )
+
+    def _lagSeconds(self) -> float:
+        """The mean lag of the loop since it was last asked, as the groups' ticks measure it."""
+        lags = self._groups.lagSeconds
+        (total, seconds), self._lags = self._lags, (lags.total, lags.sum)
+        return (lags.sum - seconds) / max(1, lags.total - total)
 
     def _received(self, node: int, message: NodeMessage) -> None:
         """Reports came in: a node's own, or, from the leader, everybody's."""

@@ -19,6 +19,7 @@ from jindimail.cluster.load import (
     encodeReports,
 )
 from jindimail.cluster.spill import candidates, spreadOf
+from tests.cluster.mail import MailWorld
 
 
 def report(node: int, load: float = 0.0, **fields: float) -> Report:
@@ -124,3 +125,14 @@ def test_nobodyIsACandidateTwiceAndSomebodyAlwaysIs(
 ) -> None:
     found = candidates(home, spread, reports, {}, Random(seed).randint)
     assert found and len(set(found)) == len(found) and set(found) <= {*home, *spread}
+
+
+def test_theLagThatANodeTellsOfIsTheOneThatItsTicksMeasure() -> None:
+    world = MailWorld()
+    share = world.shares[1]
+    share.gossip.start()
+    world.run(3.0)
+    before = share.gossip.fresh()[1].lagSeconds
+    share.groups.lagSeconds.observe(20.0)
+    world.run(1.5)
+    assert before < 0.01 < share.gossip.fresh()[1].lagSeconds
