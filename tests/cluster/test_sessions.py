@@ -94,7 +94,7 @@ def test_aFetchOfALargeMessageOutlivesTheLeader(array: Array, at: int) -> None:
     assert client.isConnected
 
 
-@pytest.mark.parametrize("at", [0], ids=["follower"])
+@pytest.mark.parametrize("at", [0, 1], ids=["follower", "stranger"])
 def test_anIdleSessionOutlivesTheLeaderAndHearsOn(array: Array, at: int) -> None:
     client = array.selected(array.ingresses()[at])
     tag = client.start(b"IDLE")
@@ -112,7 +112,7 @@ def test_anIdleSessionOutlivesTheLeaderAndHearsOn(array: Array, at: int) -> None
     assert client.isConnected
 
 
-@pytest.mark.parametrize("reader", NODES)
+@pytest.mark.parametrize("reader", ALL)
 def test_sessionsAtAllNodesSeeEachOthersChangesAtOnce(array: Array, reader: int) -> None:
     writer = array.selected(array.leader())
     client = array.selected(reader)
