@@ -9,10 +9,10 @@ wanted, the delivery waits until the array has agreed that the missing ones are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred
 
 from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.usermap import UserMap
@@ -20,12 +20,9 @@ from jindimail.errors import OutcomeUnknown, Unavailable
 from jindimail.interfaces import IGroups, ILinks, IStateMachine, IStore
 from jindimail.model import bucketGroup
 from jindimail.replication.copies import Copies, Source
-from jindimail.replication.putting import NoKeepers
 from jindimail.replication.repair import bodyref
 
 PLACE_SECONDS = 8.0
-ROUND_SECONDS = 1.0  # then it is looked anew which nodes there are
-PAUSE_SECONDS = 0.1
 HOLD_SECONDS = 2.0
 
 Arriving = Mapping[int, "Deferred[Any]"]
@@ -42,7 +39,6 @@ class Placing:
     def __init__(
         self,
         *,
-        clock: IReactorTime,
         links: ILinks,
         groups: IGroups,
         store: IStore,
@@ -52,7 +48,6 @@ class Placing:
         candidates: Candidates,
         owe: Callable[[int, int], object],
         counters: BucketCounters,
-        pause: Callable[[float], Deferred[None]],
     ) -> None:
         """
         @param candidates: the nodes that may keep a body of a bucket, the best first, of equally good ones those that are named.
@@ -62,13 +57,11 @@ class Placing:
         self._userMap = userMap
         self._candidates = candidates
         self._owe = owe
-        self._clock = clock
         self._links = links
         self._groups = groups
         self._store = store
         self._machine = machine
         self._counters = counters
-        self._pause = pause
 
     def keepsAlone(self, bucket: int) -> bool:
         """Whether this node is the only one that may keep bodies of a bucket."""
@@ -91,7 +84,10 @@ class Placing:
         term = self._groups.leadingTerm(group)
         if not term:
             raise Unavailable("another node leads")
-        keepers = await self._keepers(bucket, entry.bodyId, source, ingress, arriving)
+        plan = partial(self._plan, bucket, ingress)
+        keepers = await self.copies.place(
+            bucket, entry.bodyId, source, plan, arriving, PLACE_SECONDS, isPatient=True
+        )
         if self._groups.leadingTerm(group) != term:
             # Another leader did not know of these copies, and may have let them be swept.
             raise Unavailable("this node did not lead all the while")
@@ -104,26 +100,17 @@ class Placing:
             await self._holdAgain(bucket, entry.bodyId, source)
         return outcome
 
-    async def _keepers(
-        self, bucket: int, bodyId: bytes, source: Source, ingress: int, arriving: Arriving
-    ) -> tuple[int, ...]:
-        deadline = self._clock.seconds() + PLACE_SECONDS
-        while True:
-            candidates = self._inOrder(bucket, ingress)
-            settings = self._userMap.settings
-            copies = min(settings.copies, len(candidates))
-            if copies < settings.minCopies:
-                raise Unavailable("too few nodes are there to keep the body")
-            try:
-                placed = self.copies.place(
-                    bucket, bodyId, source, candidates, copies, arriving, ROUND_SECONDS
-                )
-                return await placed
-            except NoKeepers as few:
-                if self._clock.seconds() + PAUSE_SECONDS >= deadline:
-                    raise
-                arriving = {node: succeed(None) for node in few.kept}
-            await self._pause(PAUSE_SECONDS)
+    def _plan(self, bucket: int, ingress: int) -> tuple[Sequence[int], int]:
+        """
+        The candidates, and how many of them shall keep the body.
+
+        @raise Unavailable: there are too few.
+        """
+        candidates, settings = self._inOrder(bucket, ingress), self._userMap.settings
+        copies = min(settings.copies, len(candidates))
+        if copies < settings.minCopies:
+            raise Unavailable("too few nodes are there to keep the body")
+        return candidates, copies
 
     def _inOrder(self, bucket: int, ingress: int) -> list[int]:
         """This node, then the ingress, then the others, where they are equally good; those that do not answer last."""
@@ -148,10 +135,14 @@ class Placing:
         for node in record.keepers:
             try:
                 if not await self.copies.holds(node, bucket, bodyId, record.size):
-                    await self.copies.place(bucket, bodyId, source, (node,), 1, {}, HOLD_SECONDS)
+                    await self.copies.place(bucket, bodyId, source, partial(_only, node), {}, HOLD_SECONDS)
                     self._counters.restored += 1
                 held += 1
             except Unavailable:
                 continue
         if not held:
             raise OutcomeUnknown("no keeper answers")
+
+
+def _only(node: int) -> tuple[Sequence[int], int]:
+    return (node,), 1

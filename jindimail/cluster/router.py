@@ -21,7 +21,10 @@ from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavai
 from jindimail.interfaces import ILinks
 
 DEADLINE_SECONDS = 10.0
-ATTEMPT_SECONDS = 4.0
+ATTEMPT_SECONDS = (
+    5.0  # where this node's replica tells who leads; it ends the attempt earlier if that changes
+)
+BLIND_SECONDS = 2.5  # where it does not
 QUERY_SECONDS = 1.0  # for one member's answer
 PAUSE_SECONDS = 0.02
 LOOK_SECONDS = 0.1  # between looks whether another leads
@@ -108,7 +111,8 @@ class Router:
                 continue
             node, leader = choice
             try:
-                asked = ask(node, node != leader, min(ATTEMPT_SECONDS, left))
+                patience = ATTEMPT_SECONDS if self._groups.appliedIndex(group) else BLIND_SECONDS
+                asked = ask(node, node != leader, min(patience, left))
                 answer = await self._attempt(group, leader, asked)
             except OutcomeUnknown as unknown:
                 problem = unknown

@@ -255,7 +255,6 @@ class Share:
             incarnation=incarnation,
         )
         placing = Placing(
-            clock=clock,
             links=links,
             groups=groups,
             store=store,
@@ -265,7 +264,6 @@ class Share:
             candidates=self.candidates,
             owe=lambda bucket, kept: self.mending.owe(bucket, kept),
             counters=self.counters,
-            pause=self.router.pause,
         )
         delivering = Delivering(
             groups=groups,

@@ -20,13 +20,17 @@ from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, Unavailabl
 from jindimail.interfaces import IRows, IStore
 from jindimail.model import digestOf
 from jindimail.replication.nodemessages import AskBody, BodyPut, NodeMessage, PutBody, TellBody
-from jindimail.replication.putting import Putting
+from jindimail.replication.putting import SLOW_SECONDS, SLOW_SECONDS_MAX, Plan, Putting
 from jindimail.store.bodies import chunkCount, putBody
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 
 PUT_SECONDS = 5.0
 GET_SECONDS = 1.0
 SHY_SECONDS = 3.0  # for so long a node that was slow is the last to be asked
+USUALS_UNTIL_SLOW = (
+    3  # a put is slow if it takes so many times what puts take lately: a busy array is no slow keeper
+)
+USUAL_OVER = 32  # puts
 ARRIVAL = -1  # in place of a chunk's number: the whole body
 EARLY_MAX = 4096
 CHUNKS_AHEAD = 16
@@ -86,6 +90,7 @@ class Copies:
         self._send = send
         self._waiting: dict[Key, list[Deferred[Any]]] = {}
         self._early: dict[Key, BodyPut] = {}
+        self._usualSeconds = 0.0
         self._slow: dict[int, float] = {}
         self._suspects: set[tuple[int, bytes]] = set()
         self.placing: set[tuple[int, bytes]] = set()
@@ -104,36 +109,48 @@ class Copies:
 
         @raise NoKeepers: not so many did within the deadline.
         """
-        return await self.place(bucket, bodyId, ofOctets(octets), candidates, copies, {}, PUT_SECONDS)
+        return await self.place(
+            bucket, bodyId, ofOctets(octets), lambda: (candidates, copies), {}, PUT_SECONDS
+        )
 
     def place(
         self,
         bucket: int,
         bodyId: bytes,
         source: Source,
-        candidates: Sequence[int],
-        copies: int,
+        plan: Plan,
         arriving: Mapping[int, Deferred[Any]],
         seconds: float,
+        *,
+        isPatient: bool = False,
     ) -> Deferred[tuple[int, ...]]:
         """
         Like `put`, of a body that some of the candidates have already, or are being sent by somebody else.
 
-        @param arriving: for those, what fires when the body is durable there (`arrival`).
+        @param plan, seconds, isPatient: see `Putting`.
+        @param arriving: by node, what fires when the body is durable there (`arrival`).
         """
+        untaken = dict(arriving)
 
         def begin(node: int) -> Deferred[Any]:
-            arrival = arriving.get(node)
+            arrival = untaken.pop(node, None)
             return self._putAt(node, bucket, bodyId, source) if arrival is None else arrival
 
+        slowSeconds = min(SLOW_SECONDS_MAX, max(SLOW_SECONDS, USUALS_UNTIL_SLOW * self._usualSeconds))
         putting = Putting(
-            clock=self._clock, candidates=candidates, copies=copies, begin=begin, seconds=seconds
+            clock=self._clock,
+            plan=plan,
+            begin=begin,
+            seconds=seconds,
+            isPatient=isPatient,
+            slowSeconds=slowSeconds,
         )
-        return putting.start().addBoth(self._placed, putting)
+        return putting.start().addBoth(self._placed, putting, self._clock.seconds())
 
-    def _placed(self, result: Any, putting: Putting) -> Any:
+    def _placed(self, result: Any, putting: Putting, begun: float) -> Any:
+        now = self._clock.seconds()
+        self._usualSeconds += (now - begun - self._usualSeconds) / USUAL_OVER
         if putting.slow:
-            now = self._clock.seconds()
             self.replaced += len(putting.slow)
             self._slow.update(dict.fromkeys(putting.slow, now + SHY_SECONDS))
         return result

@@ -7,6 +7,7 @@ No I/O: what a put at a node is, is given. Callbacks and one timer, since every 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,9 +16,11 @@ from twisted.python.failure import Failure
 
 from jindimail.errors import Unavailable
 
-SLOW_SECONDS = 0.15  # then another keeper is tried besides
+SLOW_SECONDS = 0.15  # then another keeper is tried besides, unless all are so slow
+SLOW_SECONDS_MAX = 1.0
 
 Begin = Callable[[int], "Deferred[Any]"]
+Plan = Callable[[], tuple[Sequence[int], int]]
 
 
 class NoKeepers(Unavailable):
@@ -34,7 +37,7 @@ class NoKeepers(Unavailable):
 
 class Putting:
     """
-    Have `copies` of the candidates keep a body.
+    Have enough of the candidates keep a body.
 
     @ivar done: fires with who does, in the candidates' order; fails with NoKeepers.
     @ivar slow: the nodes that were replaced because they were slow.
@@ -46,11 +49,14 @@ class Putting:
         "_clock",
         "_copies",
         "_deadline",
+        "_failed",
         "_isOver",
+        "_isPatient",
         "_kept",
+        "_plan",
         "_running",
+        "_slowSeconds",
         "_timer",
-        "_tried",
         "done",
         "slow",
     )
@@ -59,22 +65,29 @@ class Putting:
         self,
         *,
         clock: IReactorTime,
-        candidates: Sequence[int],
-        copies: int,
+        plan: Plan,
         begin: Begin,
         seconds: float,
+        isPatient: bool = False,
+        slowSeconds: float = SLOW_SECONDS,
     ) -> None:
-        """@param begin: begins to put the body at a node; the Deferred fires when it is durable there."""
+        """
+        @param plan: the candidates, the best first, and how many of them shall keep the body; asked again every now and then.
+        @param begin: begins to put the body at a node; the Deferred fires when it is durable there.
+        @param isPatient: not to give up as long as there is time: nodes come back, and the plan changes.
+        """
         self.done: Deferred[tuple[int, ...]] = Deferred()
         self.slow: list[int] = []
         self._clock = clock
-        self._candidates = candidates
-        self._copies = copies
+        self._plan = plan
+        self._candidates, self._copies = plan()
         self._begin = begin
         self._deadline = clock.seconds() + seconds
+        self._isPatient = isPatient
+        self._slowSeconds = slowSeconds
         self._kept: list[int] = []
         self._running: dict[int, Deferred[Any]] = {}
-        self._tried = 0
+        self._failed: set[int] = set()
         self._timer: IDelayedCall | None = None
         self._isOver = False
 
@@ -88,30 +101,34 @@ class Putting:
     def _fill(self) -> None:
         """As many under way as are missing."""
         while not self._isOver and len(self._kept) + len(self._running) < self._copies:
-            if self._tried == len(self._candidates):
-                if not self._running:
+            if not self._next():
+                if not self._running and not self._isPatient:
                     self._end()
                 return
-            self._next()
         if not self._isOver and len(self._kept) >= self._copies:
             self._end()
 
-    def _next(self) -> None:
-        node = self._candidates[self._tried]
-        self._tried += 1
-        work = self._running[node] = self._begin(node)
-        work.addBoth(self._ended, node)
+    def _next(self) -> bool:
+        """Begin at the next candidate; whether there is one."""
+        for node in self._candidates:
+            if node not in self._running and node not in self._failed and node not in self._kept:
+                work = self._running[node] = self._begin(node)
+                work.addBoth(self._ended, node)
+                return True
+        return False
 
     def _ended(self, result: Any, node: int) -> None:
         self._running.pop(node, None)
         if self._isOver:
             return
-        if not isinstance(result, Failure):
+        if isinstance(result, Failure):
+            self._failed.add(node)
+        else:
             self._kept.append(node)
         self._fill()
 
     def _wait(self) -> None:
-        seconds = min(SLOW_SECONDS, max(0.0, self._deadline - self._clock.seconds()))
+        seconds = min(self._slowSeconds, max(0.0, self._deadline - self._clock.seconds()))
         self._timer = self._clock.callLater(seconds, self._late)
 
     def _late(self) -> None:
@@ -120,8 +137,12 @@ class Putting:
             self._end()
             return
         self.slow.extend(node for node in self._running if node not in self.slow)
-        if self._tried < len(self._candidates):
-            self._next()
+        if self._isPatient:
+            with suppress(Unavailable):  # there are too few just now
+                self._candidates, self._copies = self._plan()
+            self._failed.clear()
+        self._next()
+        self._fill()
         if not self._isOver:
             self._wait()
 

@@ -667,8 +667,8 @@ BUGS = (
         "slowKeeperIsWaitedFor",
         "design §6: a slow keeper is replaced before the entry exists",
         "replication/putting.py",
-        "if self._tried < len(self._candidates):",
-        "if self._tried < len(self._candidates) and not self._kept:",
+        "        self._next()\n        self._fill()\n",
+        "        self._fill()\n",
         checks=(COPY_TESTS + "CopiesTests::test_slowKeeperIsReplaced",),
     ),
     Bug(
