@@ -1,0 +1,356 @@
+"""The table of failures (design §10), line by line, on one array of three real nodes that is whole again after each test.
+
+The tests of this file share the array and run in their order; the last one loses a majority for good. How long things take is measured in times.py, not here.
+"""
+
+from __future__ import annotations
+
+import poplib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from bench.target import Account
+from bench.wire import SmtpClient, WireError
+from jindimail.model import bucketGroup, bucketOf
+from jindimail.store.environment import storePath
+from jindimail.store.keys import BODY
+from tests.chaos.array import RealArray
+from tests.chaos.imap import Imap, ImapRefused
+from tests.chaos.network import Namespaces, mayMakeNamespaces
+from tests.chaos.promises import INBOX, Promises
+from tests.chaos.workload import TROUBLE
+from tests.faults.shim import Sync
+from tests.support.ledger import letter
+from tests.support.node import HOST
+
+NAMES = ("node1", "node2", "node3")
+ACCOUNTS = 9
+PATIENCE_SECONDS = 40.0
+_TIMEOUT_SECONDS = 20.0
+
+pytestmark = pytest.mark.skipif(not mayMakeNamespaces(), reason="needs root and nftables")
+
+
+class Scene:
+    """The array, its accounts, and what was promised to them."""
+
+    def __init__(self, array: RealArray) -> None:
+        self.array = array
+        self.promises = Promises()
+        self.accounts: list[Account] = []
+
+    def prepare(self) -> None:
+        """Found it, and file a message for every account."""
+        self.array.found(NAMES)
+        self.accounts = self.array.addAccounts(ACCOUNTS)
+        for account in self.accounts:
+            self.deliver("node1", account)
+
+    def leaderOf(self, account: Account) -> str:
+        """The node that leads the account's bucket."""
+        group = bucketGroup(bucketOf(account.address))
+        rows = {name: self.array.groups(name).get(group) for name in self.array.alive}
+        leading = [(row["term"], name) for name, row in rows.items() if row and row["role"] == "leader"]
+        assert leading, f"nobody leads group {group}"
+        return max(leading)[1]
+
+    def ledBy(self, name: str) -> list[Account]:
+        """The accounts whose buckets a node leads."""
+        return [account for account in self.accounts if self.leaderOf(account) == name]
+
+    def busiest(self) -> str:
+        """The node that leads most of the accounts' buckets."""
+        return max(self.array.alive, key=lambda name: len(self.ledBy(name)))
+
+    def others(self, name: str) -> list[str]:
+        """All nodes but this."""
+        return [each for each in self.array.names if each != name]
+
+    # --- clients -------------------------------------------------------------------------------------------
+
+    def send(self, name: str, account: Account) -> bytes:
+        """The answer to one message, sent over SMTP; the book knows what it means."""
+        number = self.promises.sent([account.address])
+        with self.array.inside(name):
+            client = SmtpClient(HOST, self.array.port(name, "smtp"), _TIMEOUT_SECONDS)
+        with client:
+            answer = client.transact(b"sender@elsewhere.test", account.address.encode(), letter(number))
+        if answer.startswith(b"250"):
+            self.promises.delivered(number, account.address)
+        return answer
+
+    def deliver(self, name: str, account: Account) -> None:
+        """Send until it is taken, as a mail server does."""
+        self.until(
+            lambda: self.send(name, account).startswith(b"250"), f"{name} takes mail for {account.address}"
+        )
+
+    def imap(self, name: str, account: Account) -> Imap:
+        """A logged-in session."""
+        with self.array.inside(name):
+            return Imap(
+                HOST, self.array.port(name, "imap"), account.login, account.password, _TIMEOUT_SECONDS
+            )
+
+    def read(self, name: str, account: Account) -> list[int | None]:
+        """The numbers of all messages in INBOX, held against the book."""
+        look = self.promises.look(account.address, INBOX, name)
+        with self.imap(name, account) as client:
+            reading = client.reading(INBOX, octets=True)
+        self.promises.saw(look, reading)
+        return [row.number for row in reading.rows]
+
+    def until(self, isSo: Callable[[], object], what: str) -> None:
+        """Try until it is so, within bounded time; what is refused or cut off is tried again."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        last = ""
+        while time.monotonic() < end:
+            try:
+                if isSo():
+                    return
+            except TROUBLE as error:
+                last = f"{type(error).__name__}: {error}"
+            time.sleep(0.1)
+        raise AssertionError(f"not in time: {what} {last}")
+
+    def requireWhole(self) -> None:
+        """Every account is read at every node, and shows what was promised."""
+        self.array.awaitSettled()
+        for name in self.array.alive:
+            for account in self.accounts:
+                self.until(
+                    lambda name=name, account=account: self.read(name, account) or True,
+                    f"{name} serves {account.address}",
+                )
+        assert self.promises.problems == []
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    directory = Path(tempfile.mkdtemp(prefix="jn-"))
+    network = Namespaces(NAMES)
+    array = RealArray(directory, network, hasSmallDisks=True)
+    made = Scene(array)
+    try:
+        made.prepare()
+        yield made
+    finally:
+        print(array.log())  # seen when a test failed
+        array.close()
+        network.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def whole(scene: Scene) -> Iterator[None]:
+    """Each test begins with an array that is whole, and heals what it broke."""
+    yield
+    scene.array.network.heal()
+    for name, member in scene.array.members.items():
+        member.shim.syncs(Sync.REAL)
+        if member.disk is not None:
+            with suppress(FileNotFoundError):
+                member.disk.relieve()
+        if member.process.isAlive:
+            scene.array.resume(name)
+        elif name in NAMES:
+            scene.array.start(name)
+
+
+def test_aLeadersDeathIsNotNoticedByTheSessionsOfOtherNodes(scene: Scene) -> None:
+    victim = scene.busiest()
+    accounts = scene.ledBy(victim)
+    survivor = scene.others(victim)[0]
+    sessions = [scene.imap(survivor, account) for account in accounts]
+    for session in sessions:
+        session.choose(INBOX)
+        session.learnUids()
+    scene.array.kill(victim)
+    for account, session in zip(accounts, sessions, strict=True):
+        before = list(session.view)
+        scene.deliver(survivor, account)
+        session.command(b"NOOP")
+        session.learnUids()
+        assert len(session.view) == len(before) + 1
+        assert session.view[: len(before)] == before
+        assert session.wrong == []
+        session.logout()
+    scene.array.start(victim)
+    scene.requireWhole()
+
+
+def test_aFollowersDeathRefusesNothing(scene: Scene) -> None:
+    victim = min(scene.array.alive, key=lambda name: len(scene.ledBy(name)))
+    accounts = [account for account in scene.accounts if account not in scene.ledBy(victim)]
+    ingress = scene.others(victim)[0]
+    scene.array.kill(victim)
+    answers = [scene.send(ingress, account) for account in accounts]
+    assert {answer[:3] for answer in answers} == {b"250"}
+    scene.array.start(victim)
+    scene.requireWhole()
+
+
+def test_anIngressThatDiesTakesItsConnectionsAndNothingElse(scene: Scene) -> None:
+    ingress = scene.array.names[0]
+    account = scene.accounts[0]
+    session = scene.imap(ingress, account)
+    session.choose(INBOX)
+    scene.deliver(ingress, account)
+    scene.array.kill(ingress)
+    with pytest.raises((OSError, WireError)):
+        session.command(b"NOOP")
+    other = scene.others(ingress)[0]
+    scene.until(lambda: scene.read(other, account) or True, "another node serves")
+    scene.array.start(ingress)
+    scene.requireWhole()
+
+
+def test_aMinorityAnswersLaterAndNeverShowsWhatIsStale(scene: Scene) -> None:
+    alone = scene.array.names[2]
+    account = scene.accounts[1]
+    session = scene.imap(alone, account)
+    session.choose(INBOX)
+    assert isinstance(scene.array.network, Namespaces)
+    scene.array.network.isolate(alone)
+    majority = scene.others(alone)[0]
+    scene.deliver(majority, account)  # from now on what the minority has is stale
+    assert scene.send(alone, account)[:3] == b"451"
+    with pytest.raises(ImapRefused, match=r"NO \[UNAVAILABLE\]"):
+        session.choose(INBOX)
+    with scene.array.inside(alone):
+        pop3 = poplib.POP3(HOST, scene.array.port(alone, "pop3"), _TIMEOUT_SECONDS)
+    with pytest.raises(poplib.error_proto, match=r"-ERR \[SYS/TEMP\]"):
+        pop3.user(account.login)
+        pop3.pass_(account.password)
+    pop3.close()
+    scene.array.network.heal()
+    scene.until(lambda: session.choose(INBOX), "the session goes on where it was")
+    session.logout()
+    scene.requireWhole()
+
+
+def test_aStuckDiskLosesItsLeaderships(scene: Scene) -> None:
+    victim = scene.busiest()
+    accounts = scene.ledBy(victim)
+    ingress = scene.others(victim)[0]
+    scene.array.members[victim].shim.syncs(Sync.HANG)
+    for account in accounts:
+        scene.deliver(ingress, account)
+        scene.until(lambda account=account: scene.leaderOf(account) != victim, "another node leads")
+    scene.array.members[victim].shim.syncs(Sync.REAL)
+    scene.requireWhole()
+
+
+def test_aPausedNodeShowsNothingStaleOnWaking(scene: Scene) -> None:
+    victim = scene.busiest()
+    account = scene.ledBy(victim)[0]
+    session = scene.imap(victim, account)
+    scene.array.pause(victim)
+    scene.deliver(scene.others(victim)[0], account)
+    scene.array.resume(victim)
+    look = scene.promises.look(account.address, INBOX, victim)
+    try:
+        scene.promises.saw(look, session.reading(INBOX, octets=True))
+    except ImapRefused as refused:
+        assert "[UNAVAILABLE]" in str(refused)
+    session.socket.close()
+    assert scene.promises.problems == []
+    scene.requireWhole()
+
+
+def test_aFullDiskTakesNoBodiesAndStillReadsAndExpunges(scene: Scene) -> None:
+    victim = scene.array.names[1]
+    disk = scene.array.members[victim].disk
+    assert disk is not None
+    disk.fill(leaveOctets=0)
+    other = scene.others(victim)[0]
+    for account in scene.accounts:
+        scene.deliver(other, account)
+    account = scene.accounts[2]
+    (number,) = scene.promises.claim(
+        account.address, INBOX, (each for each in scene.read(victim, account) if each), 1
+    )
+    with scene.imap(victim, account) as session:
+        uid = next(row.uid for row in session.reading(INBOX, octets=False).rows if row.number == number)
+        session.choose(INBOX)
+        scene.promises.marking(account.address, INBOX, [number], "\\Deleted")
+        scene.promises.removing(account.address, INBOX, [number])
+        session.command(b"UID STORE %d +FLAGS (\\Deleted)" % uid)
+        session.command(b"UID EXPUNGE %d" % uid)
+        scene.promises.removed(account.address, INBOX, [number])
+    disk.relieve()
+    scene.deliver(victim, account)
+    scene.requireWhole()
+
+
+def test_aCorruptCopyIsReadFromAnotherKeeperAndMended(scene: Scene) -> None:
+    victim = scene.array.names[0]
+    assert scene.array.stop(victim) == 0
+    damaged = _corruptBodies(scene.array.members[victim].process.data)
+    assert damaged > 0
+    scene.array.start(victim)
+    scene.requireWhole()  # every message is read there, octet for octet
+
+    def told(kind: str) -> list[dict[str, object]]:
+        rows = scene.array.ask(victim, "cluster events", limit=1000)["rows"]
+        return [row for row in rows if row["kind"] == kind]
+
+    assert told("bodyDamaged")
+    scene.until(lambda: told("bodyMended"), "the copies are mended")
+
+
+def test_aLostMajorityIsUnavailableAndInventsNothing(scene: Scene) -> None:
+    survivor, *lost = scene.array.names
+    account = scene.accounts[0]
+    for name in lost:
+        scene.array.kill(name)
+    assert scene.send(survivor, account)[:3] == b"451"
+    with pytest.raises(ImapRefused, match="UNAVAILABLE"), scene.imap(survivor, account) as session:
+        session.choose(INBOX)
+    scene.array.start(lost[0])
+    scene.deliver(survivor, account)
+    scene.array.start(lost[1])
+    scene.requireWhole()
+
+
+def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvalidities(scene: Scene) -> None:
+    survivor, *lost = scene.array.names
+    scene.requireWhole()
+    before = {account.address: _validity(scene, survivor, account) for account in scene.accounts}
+    for name in lost:
+        scene.array.kill(name)
+    foreseen = scene.array.ctl(survivor, "cluster", "loss", *lost, "--json")
+    assert foreseen["foundedAnew"] == 257
+    scene.array.ctl(survivor, "cluster", "recover", *lost, "--yes", "--json")
+    for name in lost:
+        scene.array.forget(name)
+    for account in scene.accounts:
+        scene.promises.forgetValidity(account.address)
+        scene.until(lambda account=account: scene.read(survivor, account) or True, "what survived is served")
+        assert _validity(scene, survivor, account) > before[account.address]
+        scene.deliver(survivor, account)
+    assert scene.promises.problems == []
+
+
+def _validity(scene: Scene, name: str, account: Account) -> int:
+    with scene.imap(name, account) as session:
+        return session.choose(INBOX)[0]
+
+
+def _corruptBodies(data: Path) -> int:
+    """Change an octet in every body of a stopped node's store; how many."""
+    environment = lmdb.open(str(storePath(data)), max_dbs=64, map_size=1 << 40)
+    with environment.begin(write=True) as transaction:
+        table = environment.open_db(BODY.encode(), transaction, create=False)
+        rows = list(transaction.cursor(table))
+        for key, value in rows:
+            transaction.put(key, value[:-3] + bytes([value[-3] ^ 1]) + value[-2:], db=table)
+    environment.close()
+    return len(rows)
