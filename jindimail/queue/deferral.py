@@ -16,7 +16,9 @@ from jindimail.model import BUCKET_COUNT, Body
 from jindimail.store.records import WaitingRecord
 
 ATTEMPTS_MAX: Final = 4
-DEADLINE_SECONDS: Final = 25.0  # then no further bucket is tried; the client waits for its answer
+DEADLINE_SECONDS: Final = (
+    5.0  # then no further bucket is tried: one that does not answer takes ten, and the client waits
+)
 LED_TRIED_MAX: Final = (
     2  # of the buckets that this node leads: if two of them take nothing, the node is cut off
 )

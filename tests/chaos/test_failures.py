@@ -33,7 +33,7 @@ from tests.support.node import HOST
 NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
 PATIENCE_SECONDS = 40.0
-_TIMEOUT_SECONDS = 20.0
+_TIMEOUT_SECONDS = 40.0
 
 pytestmark = pytest.mark.skipif(not mayMakeNamespaces(), reason="needs root and nftables")
 
