@@ -16,7 +16,7 @@ from jindimail.cluster.arrayentries import ArrayEntry, SetNode, SetWish
 from jindimail.cluster.arrayrecords import DOWN, GONE
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
-from jindimail.cluster.load import LeaderShares, Report
+from jindimail.cluster.load import LeaderShares, Report, meanLoad
 from jindimail.cluster.planner import MOVES_MAX, PlannedNode, plan
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
@@ -26,6 +26,9 @@ from jindimail.replication.driver import Groups
 
 LOOK_SECONDS = 0.25
 EMPTY_SECONDS = 3.0  # for so long a node must have been empty before it is gone
+UNHEARD_SECONDS = 3.0  # after which what was wished for shows in the reports
+BUSY = 0.6  # the array's mean load, from which on
+BUSY_MOVES_MAX = 2  # only so many replicas move at a time
 PLAN_SECONDS = 3.0  # between plans of an array that did not change
 
 
@@ -78,6 +81,7 @@ class Governing:
         self._liveness = Liveness()
         self._term = 0
         self._planAt = 0.0
+        self._moved: list[tuple[float, int]] = []  # when how many were wished for
         self._drained: dict[int, _Drained] = {}
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         userMap.listen(self.planSoon)
@@ -179,7 +183,7 @@ class Governing:
             self._numbers,
             replicas=settings.replicas,
             repairSeconds=settings.repairSeconds,
-            movesMax=max(0, MOVES_MAX - sum(report.missing for report in reports.values())),
+            movesMax=self._movesMax(reports),
             leaders={group: leader for group in self._numbers if (leader := self._groups.leaderOf(group))},
         )
         if changes:
@@ -188,12 +192,23 @@ class Governing:
                 for group in changes
             )
             self._events.add("wishesChanged", groups=len(changes), moved=moved)
+            self._moved.append((self._clock.seconds(), moved))
         await self._propose(
             [
                 SetWish(seconds=int(now), group=group, voters=wish.voters, learners=wish.learners)
                 for group, wish in changes.items()
             ]
         )
+
+    def _movesMax(self, reports: Mapping[int, Report]) -> int:
+        """How many replicas may move for balance now: few at a time in the whole array, and fewer while it is busy."""
+        now = self._clock.seconds()
+        self._moved = [(at, moved) for at, moved in self._moved if now - at < UNHEARD_SECONDS]
+        underWay = max(
+            sum(report.missing for report in reports.values()), sum(moved for _, moved in self._moved)
+        )
+        bound = MOVES_MAX if meanLoad(reports) < BUSY else BUSY_MOVES_MAX
+        return max(0, bound - underWay)
 
     async def _propose(self, entries: list[ArrayEntry]) -> None:
         """Propose them together, and wait until all are applied, or have failed: then they are planned again."""
