@@ -17,6 +17,7 @@ from jindimail.pop3.limits import Limits as Pop3Limits
 from jindimail.smtp.factory import SmtpFactory
 from jindimail.smtp.limits import SmtpLimits
 
+MAIL_SERVICES = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps")
 IMPLICIT_TLS = frozenset({"submissions", "pop3s", "imaps", "webs"})
 SMTP_KINDS = ("smtp", "submission", "lmtp")
 

@@ -34,7 +34,7 @@ from jindimail.admin.eagertls import TlsFromTheStart
 from jindimail.admin.endpoints import checkEndpoints, serverEndpoints
 from jindimail.admin.leanpoll import makeLean
 from jindimail.admin.listening import Listening
-from jindimail.admin.livenode import SERVING, STOPPING, LiveNode
+from jindimail.admin.livenode import REMOVED, SERVING, STOPPING, WITNESS, LiveNode
 from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
 from jindimail.admin.reload import changedKeys, reread
@@ -45,7 +45,7 @@ from jindimail.admin.web import webFactory
 from jindimail.admin.websight import Sight
 from jindimail.cluster.hello import LEVELS
 from jindimail.config import Configuration, load
-from jindimail.edges import IMPLICIT_TLS, countedDeliveries, edgeFactories, limitEdges
+from jindimail.edges import IMPLICIT_TLS, MAIL_SERVICES, countedDeliveries, edgeFactories, limitEdges
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.mailbox.sessions import Sessions
 from jindimail.store.environment import storePath
@@ -240,25 +240,38 @@ class NodeService(Service):
                 "webs": webFactory(node, sight, reactor=self._reactor),
             }
         )
+        if configuration.listen.manhole:
+            self._accept({"manhole": manholeFactory(node, VERBS)})
+        self._watch.start(WATCH_SECONDS, now=False)
         await stack.ready()
-        if not self.running or self._hasFailed:
+        if not self.running or self._hasFailed or node.state == REMOVED:
+            return
+        self._upkeep.start(UPKEEP_SECONDS)
+        _settleMemory()
+        if stack.isWitness:
+            await self._serveNobody(WITNESS)
             return
         edges = edgeFactories(
             stack, configuration, sessions, self.certificate, self._reactor, node.deliveries, time.time
         )
-        if configuration.listen.manhole:
-            edges["manhole"] = manholeFactory(node, VERBS)
         self._accept(edges)
         node.state = SERVING
-        _settleMemory()
-        self._watch.start(WATCH_SECONDS, now=False)
-        self._upkeep.start(UPKEEP_SECONDS)
         self._log.info(
             "node {name} serves, incarnation {incarnation}: {services}",
             name=configuration.node.name,
             incarnation=stack.meta.incarnation,
             services=", ".join(f"{service} {' '.join(at)}" for service, at in node.listening.items()),
         )
+
+    async def _serveNobody(self, why: str) -> None:
+        """From now on, as a node that clients have no business with; operators still have."""
+        assert self._node is not None
+        self._node.state = why
+        self._log.critical("node {name} serves no clients: {why}", name=self._node.meta.name, why=why)
+        await self._listening.stop(MAIL_SERVICES)
+        self._node.listening = self._listening.addresses()
+        for session in self._node.sessions:
+            session.disconnect()
 
     def _accept(self, edges: dict[str, Any]) -> None:
         """Serve these from now on."""
@@ -303,9 +316,12 @@ class NodeService(Service):
             self._log.warn("SIGHUP: these wait for a restart: {keys}", keys=", ".join(waiting))
 
     def _watchGroups(self) -> None:
-        failure = self._stack.groups.failure if self._stack is not None else None
+        assert self._stack is not None and self._node is not None
+        failure = self._stack.groups.failure
         if failure is not None:
             self._fail("the groups of this node stopped", failure)
+        elif self._stack.isRemoved and self._node.state not in (REMOVED, STOPPING):
+            ensureDeferred(self._serveNobody(REMOVED)).addErrback(self._failed)
 
     def _keepUp(self) -> Deferred[None]:
         assert self._stack is not None

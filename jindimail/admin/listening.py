@@ -6,6 +6,7 @@ Between the two the kernel queues the clients; none of them is greeted, or refus
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IStreamServerEndpoint
@@ -78,10 +79,10 @@ class Listening:
             for service, ports in self._ports.items()
         }
 
-    async def stop(self) -> None:
-        """Accept nothing more, and give the ports back."""
-        ports: list[IListeningPort] = [port for each in self._ports.values() for port in each]
-        self._ports.clear()
+    async def stop(self, services: Collection[str] | None = None) -> None:
+        """Accept nothing more, of these services or of all, and give the ports back."""
+        ended = [service for service in self._ports if services is None or service in services]
+        ports: list[IListeningPort] = [port for service in ended for port in self._ports.pop(service)]
         for port in ports:
             stopped = port.stopListening()
             if stopped is not None:

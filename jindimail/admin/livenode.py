@@ -11,6 +11,7 @@ from jindimail.delivery.counted import CountedDelivery
 from jindimail.mailbox.sessions import Sessions
 
 STARTING, SERVING, STOPPING = "starting", "serving", "stopping"
+WITNESS, REMOVED = "witness", "removed"  # serves no clients: keeps no mail; is not in the array any more
 
 
 @dataclass(slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from jindimail.errors import ConfigError
 from jindimail.store.environment import storePath
 
 NODES_MAX = 9
-FIRST_PORT = 20_000  # node n listens on 20000 + 100 n + these
+FIRST_PORT = 20_000  # node n listens on 20000 + 100 n + these, or some thousands higher
+BLOCKS = 12
 PORTS = {
     "smtp": 25,
     "submission": 87,
@@ -53,14 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     if not 1 <= count <= NODES_MAX:
         sys.stdout.write(f"NODES: 1 to {NODES_MAX}\n")
         return 2
-    array = Array(directory, count, sys.stdout)
     try:
-        return array.run()
+        array = Array(directory, count, sys.stdout)
+        try:
+            return array.run()
+        finally:
+            array.stop()
     except (ConfigError, Failed) as problem:
         sys.stdout.write(f"{problem}\n")
         return 1
-    finally:
-        array.stop()
 
 
 class Failed(Exception):
@@ -281,9 +283,13 @@ def prepared(sites: Path, number: int) -> Site:
 
 
 def freePorts(number: int) -> dict[str, int]:
-    """A port for each service of a node: its own, or any other where that is taken."""
-    base = FIRST_PORT + 100 * number
-    return {service: bindable(base + port) or bindable(0) for service, port in PORTS.items()}
+    """A port for each service of a node: all its own, or those of another thousand where one is taken."""
+    for block in range(BLOCKS):
+        base = FIRST_PORT + 1000 * block + 100 * number
+        ports = {service: bindable(base + port) for service, port in PORTS.items()}
+        if all(ports.values()):
+            return ports
+    raise Failed(f"no free ports for node {number} from {FIRST_PORT} on")
 
 
 def configurationText(number: int, ports: dict[str, int]) -> str:

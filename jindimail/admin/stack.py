@@ -32,7 +32,7 @@ from jindimail.cluster.arrayrecords import DOWN, GONE, UP
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.hearsay import Hearsay
-from jindimail.cluster.hello import LEVELS, LIFE_OCTETS, Hello
+from jindimail.cluster.hello import LEVELS, LIFE_OCTETS, Hello, Reason
 from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
@@ -67,6 +67,7 @@ INTRODUCE_SECONDS = 5.0  # between attempts
 CONNECT_SECONDS = 5.0
 HAND_OVER_SECONDS = 1.0
 GOODBYE_SECONDS = 0.5
+UNKNOWN_SECONDS = 10.0  # to all other nodes; then this node has been removed
 _ACCOUNT_ID_BITS = 63
 
 
@@ -151,6 +152,7 @@ class Stack:
         self._seconds = seconds
         self._levels = levels
         self._isOpen = True
+        self._unknownSince: float | None = None
         setAsideIfSuspect(self._directory)
         self.store = openStore(self._directory, reactor=reactor)
         self.meta = self.store.environment.meta
@@ -358,6 +360,25 @@ class Stack:
     async def _keepCredentials(self, credentials: Credentials) -> None:
         await self.inThread(partial(writeCredentials, self._directory, credentials))
         self.links.renew(credentials)
+
+    @property
+    def isWitness(self) -> bool:
+        """Whether this node keeps no mail and serves no clients."""
+        record = self.share.userMap.nodes.get(self.meta.node)
+        return record is not None and record.weight == 0
+
+    @property
+    def isRemoved(self) -> bool:
+        """Whether this node is in the array no more: so say its rows, or all others, which then do not know it."""
+        record = self.share.userMap.nodes.get(self.meta.node)
+        if record is not None and record.state == GONE:
+            return True
+        peers = self.links.peers()
+        if not peers or any(set(peer.trouble.values()) != {Reason.UNKNOWN_NODE.name} for peer in peers):
+            self._unknownSince = None
+            return False
+        self._unknownSince = self._unknownSince or self._reactor.seconds()
+        return bool(self._reactor.seconds() - self._unknownSince >= UNKNOWN_SECONDS)
 
     # --- while it runs
 
