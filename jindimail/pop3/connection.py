@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
 from twisted.mail import pop3
 from twisted.python.failure import Failure
 
 from jindimail.directory import sasl
+from jindimail.edge.begin import begin
 from jindimail.edge.connection import IConnectionFactory, MailboxConnection
 from jindimail.edge.peers import Peer
 from jindimail.errors import JindimailError, ProtocolError, Unavailable
@@ -87,7 +87,7 @@ class Connection(MailboxConnection, pop3.POP3):
         """Take no other command until the coroutine of this one is done."""
         if coroutine is not None:
             self._isBusy = True
-            Deferred.fromCoroutine(coroutine).addCallbacks(self._commandDone, self._commandFailed)
+            begin(coroutine, self._commandDone, self._commandFailed)
 
     def _commandDone(self, _: None) -> None:
         self._isBusy = False

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -24,6 +23,7 @@ from twisted.mail.smtp import ESMTP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.edge.begin import begin
 from jindimail.edge.peers import peerOf
 from jindimail.smtp import reply
 from jindimail.smtp.dialogue import CLOSE, NOTHING, Answer, Dialogue
@@ -282,7 +282,7 @@ class SmtpProtocol(ESMTP):
     def _wait(self, answer: Coroutine[Any, Any, bytes]) -> None:
         """Go on when the answer is there, which it often is at once."""
         self._isWaiting = True
-        Deferred.fromCoroutine(answer).addCallbacks(self._arrived, self._broken)
+        begin(answer, self._arrived, self._broken)
 
     def _arrived(self, answer: bytes) -> None:
         self._isWaiting = False

@@ -1,0 +1,1 @@
+"""Tests of what POP3 and IMAP4 share."""
