@@ -761,4 +761,39 @@ BUGS = (
         "map_size=MAP_OCTETS, sync=False,",
         checks=("tests/store/test_environment.py",),
     ),
+    # --- found by mutants that nobody had thought of
+    Bug(
+        "wakeIsIgnored",
+        "design §5: groups in dispute tick until they agree",
+        CONVERSATION,
+        "                for group in message.groups:\n                    self.wake(self._replicas.get(group))\n",
+        "                pass\n",
+        checks=(NODE_TESTS + "ThreeNodes::test_groupThatWentQuietAheadOfAFollowerIsWokenByIt",),
+    ),
+    Bug(
+        "lostSnapshotIsNotSentAgain",
+        "design §5: a snapshot arrives in bounded time",
+        "replication/transfers.py",
+        "                replica.raft.snapshotFailed(replicaId)\n",
+        "                pass\n",
+        checks=(
+            SNAPSHOT_TESTS + "BetweenNodes::test_snapshotOfWhichAPieceWasLostIsSentAgainByTheSameLeader",
+        ),
+    ),
+    Bug(
+        "failedInstallationIsNotNoticed",
+        "design §5: half a snapshot is no replica",
+        "replication/transfers.py",
+        "                self._failed.append((now + PATIENCE_SECONDS, outgoing.replica, outgoing.replicaId))\n                self._end",
+        "                self._end",
+        checks=(SNAPSHOT_TESTS + "BetweenNodes::test_snapshotThatCouldNotBeInstalledIsSentAgain",),
+    ),
+    Bug(
+        "appendBehindTheCommitIsRefused",
+        "figure 2, AppendEntries: what is committed agrees",
+        RAFT,
+        "        if message.prevIndex < log.commit:\n            self._acknowledge(message.sender, log.commit)\n",
+        "        if message.prevIndex < log.baseIndex:\n            self._acknowledge(message.sender, log.commit)\n",
+        checks=(RAFT_TESTS + "Replication::test_appendBehindTheCommitIndexIsAnsweredWithIt",),
+    ),
 )

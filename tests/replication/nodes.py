@@ -20,8 +20,12 @@ from jindimail.interfaces import INodeLink, IStateMachine
 from jindimail.replication.configuration import Configuration
 from jindimail.replication.driver import Groups
 from jindimail.replication.durable import foundGroups
+from jindimail.replication.frames import Unpacker, packFrames
+from jindimail.replication.nodemessages import AnyTraffic, encodeTraffic
 from jindimail.store.keys import ADDRESS, bucketKey, groupKey
 from jindimail.store.memory import MemoryRows, MemoryStore
+
+Alter = Callable[[int, int, AnyTraffic], AnyTraffic | None]
 
 DELAY_SECONDS = 0.001
 _NUMBER = Struct(">Q")
@@ -61,6 +65,7 @@ class Wire:
         self.array = array
         self.sender = sender
         self.recipient = recipient
+        self.unpacker = Unpacker()
 
     def send(self, messages: list[bytes]) -> None:
         """Frames leave, and arrive after a while, unless the link is cut."""
@@ -68,6 +73,10 @@ class Wire:
         array.calls += 1
         array.frames += len(messages)
         assert all(len(message) <= 64 * 1024 for message in messages)
+        if array.alter is not None:
+            there = [each for frame in messages for each in self.unpacker.unpack(frame)]
+            altered = [array.alter(self.sender, self.recipient, each) for each in there]
+            messages = packFrames(encodeTraffic(each) for each in altered if each is not None)
         if (self.sender, self.recipient) not in array.cut:
             array.clock.callLater(array.delay(), self.arrive, messages, array.lives.get(self.recipient))
 
@@ -90,7 +99,11 @@ class Wire:
 
 
 class Array:
-    """Several nodes that share groups."""
+    """
+    Several nodes that share groups.
+
+    @ivar alter: gives what comes of a message on its way (sender, recipient, message); None: it is lost.
+    """
 
     def __init__(
         self, nodes: Iterable[int] = (1, 2, 3), *, groups: Iterable[int] = (1,), seed: int = 1
@@ -107,6 +120,7 @@ class Array:
         self.delay: Callable[[], float] = lambda: DELAY_SECONDS
         self.calls = self.frames = 0
         self.options: dict[str, Any] = {}
+        self.alter: Alter | None = None
 
     def found(self, node: int) -> None:
         """Make the first replicas, at one node."""

@@ -16,6 +16,7 @@ from jindimail.replication.messages import (
     Append,
     Appended,
     Ballot,
+    Beat,
     Campaign,
     TellRead,
     TransferNow,
@@ -103,6 +104,25 @@ class ThreeNodes(SynchronousTestCase):
         self.array.run(2)
         self.assertTrue(self.array.nodes[3].status(1).quiet)  # type: ignore[union-attr]
         self.assertEqual(seen, [])
+
+    def test_groupThatWentQuietAheadOfAFollowerIsWokenByIt(self) -> None:
+        """A follower that was never told of the last commit has not applied what the others have, and says so."""
+        self.array.run(2)
+        told: list[Quiet] = []
+
+        def alter(sender: int, recipient: int, message: Any) -> Any:
+            told.extend([message] if recipient == 3 and isinstance(message, Quiet) else [])
+            isTold = isinstance(message, Append | Beat) and not getattr(message, "entries", ())
+            return None if recipient == 3 and isTold else message
+
+        self.array.alter = alter
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(0.5)
+        self.assertTrue(told)
+        self.assertEqual(self.array.state(3), b"")
+        self.array.alter = None
+        self.array.run(1)
+        self.assertEqual(self.array.state(3), b"a;")
 
     def test_leaderOfAQuietGroupIsReplacedWhenItsNodeDies(self) -> None:
         self.array.result(self.array.nodes[1].propose(1, b"a"))

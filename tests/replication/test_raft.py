@@ -387,6 +387,17 @@ class Replication(SynchronousTestCase):
         raft.step(Append(GROUP, 1, 2, 1, 0, 0, 0, [entry(1, 1)], False))
         self.assertEqual(raft.log.lastIndex, 3)
 
+    def test_appendBehindTheCommitIndexIsAnsweredWithIt(self) -> None:
+        """Whatever it holds: all up to there agrees with every leader, also where the log does not reach back any more."""
+        network = Network(3)
+        raft = network[2]
+        raft.step(Append(GROUP, 1, 2, 1, 0, 0, 3, [entry(1, 1), entry(2, 1), entry(3, 1)], False))
+        raft.persisted(raft.outputs().mark)
+        raft.compacted(2)
+        raft.step(Append(GROUP, 1, 2, 1, 0, 0, 3, [entry(1, 1)], False))
+        raft.step(Append(GROUP, 1, 2, 1, 2, 1, 3, [], False))
+        self.assertEqual(raft.outputs().after, [Appended(GROUP, 2, 1, 1, 3)] * 2)
+
     def test_appendBehindAnUnknownPlaceIsRefusedWithAHint(self) -> None:
         network = Network(3)
         raft = network[2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import maybeDeferred
@@ -219,6 +220,33 @@ class BetweenNodes(SynchronousTestCase):
         self.array.heal()
         self.array.run(9)
         self.same()
+
+    def spoilOnce(self, spoil: Callable[[SnapshotPiece], SnapshotPiece | None]) -> None:
+        """Node 3 is away; when it is back something happens to the first piece of the first snapshot that it is sent."""
+        spoiled: list[SnapshotPiece] = []
+
+        def alter(sender: int, recipient: int, message: Any) -> Any:
+            if isinstance(message, SnapshotPiece) and not spoiled:
+                spoiled.append(message)
+                return spoil(message)
+            return message
+
+        self.leave()
+        self.array.start(3)
+        self.array.alter = alter
+        self.array.run(9)
+        self.assertEqual(len(spoiled), 1)
+
+    def test_snapshotOfWhichAPieceWasLostIsSentAgainByTheSameLeader(self) -> None:
+        self.spoilOnce(lambda piece: None)
+        self.same()
+        self.assertEqual(self.array.nodes[1].status(1).term, 1)  # type: ignore[union-attr]
+
+    def test_snapshotThatCouldNotBeInstalledIsSentAgain(self) -> None:
+        self.spoilOnce(lambda piece: replace(piece, octets=piece.octets[:-1]))
+        self.flushLoggedErrors(Corrupt)
+        self.same()
+        self.assertEqual(self.array.nodes[1]._transfers.sent, 2)
 
     def test_pieceOutOfOrderIsRefused(self) -> None:
         transfers = self.array.nodes[2]._transfers
