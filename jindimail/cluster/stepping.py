@@ -19,11 +19,11 @@ from twisted.logger import Logger
 from jindimail.cluster.arrayrecords import UP, WishRecord
 from jindimail.cluster.events import Events
 from jindimail.cluster.pulse import Pulse
-from jindimail.cluster.steps import AddLearner, HandOver, MemberStep, Promote, Remove, nextStep
+from jindimail.cluster.steps import AddLearner, Demote, HandOver, MemberStep, Promote, Remove, nextStep
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import JindimailError
 from jindimail.model import ARRAY_GROUP
-from jindimail.replication.configuration import Configuration
+from jindimail.replication.configuration import Configuration, Member
 from jindimail.replication.driver import Groups
 
 LOOK_SECONDS = 0.1
@@ -188,19 +188,19 @@ class Stepping:
         elif step is not None:
             led.changing = True
             change: Deferred[Configuration] = self._groups.change(group, partial(_stepped, step))
-            change.addCallbacks(self._done, self._notDone, (led, step), {}, (led,))
+            member = configuration.member(step.replicaId) if isinstance(step, Remove) else None
+            change.addCallbacks(self._done, self._notDone, (led, step, member), {}, (led,))
             change.addErrback(lambda failure: self.log.failure("a step failed", failure))
 
-    def _done(self, _: Configuration, led: _Led, step: MemberStep) -> None:
-        before, now = led.configuration, self._clock.seconds()
+    def _done(self, _: Configuration, led: _Led, step: MemberStep, removed: Member | None) -> None:
+        now = self._clock.seconds()
         led.changing = False
         led.stepAt = now
         self.steps += 1
         if isinstance(step, AddLearner):
             self._tell("replicasAdded", step.node, now)
-        elif isinstance(step, Remove) and before is not None:
-            member = before.member(step.replicaId)
-            self._tell("replicasRemoved", 0 if member is None else member.node, now)
+        elif removed is not None:
+            self._tell("replicasRemoved", removed.node, now)
 
     def _notDone(self, failure: Any, led: _Led) -> None:
         """An earlier change is not committed yet, or this node leads no more: it is looked at again."""
@@ -252,5 +252,7 @@ def _stepped(step: MemberStep, configuration: Configuration) -> Configuration:
         return configuration.withLearner(step.node, witness=step.witness)
     if isinstance(step, Promote):
         return configuration.withVoter(step.replicaId)
+    if isinstance(step, Demote):
+        return configuration.withoutVote(step.replicaId)
     assert isinstance(step, Remove)
     return configuration.without(step.replicaId)

@@ -31,6 +31,13 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True)
+class Demote:
+    """Let a voter only learn from now on."""
+
+    replicaId: int
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Remove a replica."""
 
@@ -44,7 +51,7 @@ class HandOver:
     node: int
 
 
-MemberStep = AddLearner | Promote | Remove | HandOver
+MemberStep = AddLearner | Promote | Demote | Remove | HandOver
 
 
 def nextStep(
@@ -93,7 +100,7 @@ def _removal(
     wish: WishRecord,
     leader: int,
     caughtUp: Set[int],
-) -> Remove | HandOver | None:
+) -> Demote | Remove | HandOver | None:
     """
     Those that do not answer go first, and none whose vote the rest would need: what remains must be able to agree.
 
@@ -105,7 +112,8 @@ def _removal(
         if member.replicaId == leader or (member.voter and not isComplete):
             continue
         if not member.voter or _canAgree(configuration.without(member.replicaId), caughtUp):
-            return Remove(member.replicaId)
+            isToLearn = member.voter and member.node in wish.learners
+            return Demote(member.replicaId) if isToLearn else Remove(member.replicaId)
     if not isComplete or all(member.replicaId != leader for member in going):
         return None
     successors = (node for node in wish.voters if members[node].replicaId in caughtUp)
@@ -114,7 +122,7 @@ def _removal(
 
 
 def _mayStay(member: Member, wish: WishRecord) -> bool:
-    """Whether a member stands where it is wished for; one that shall learn and votes comes again as a learner."""
+    """Whether a member stands where it is wished for."""
     return member.node in wish.voters or (member.node in wish.learners and not member.voter)
 
 

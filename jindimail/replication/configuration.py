@@ -64,13 +64,24 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
             raise ChangeRefused("no learner has this id")
         return self._replaced(replicaId, (msgspec.structs.replace(member, voter=True),))
 
+    def withoutVote(self, replicaId: int) -> Configuration:
+        """A voter learns from now on, with all that it has. The last one that is no witness stays."""
+        member = self.member(replicaId)
+        if member is None or not member.voter:
+            raise ChangeRefused("no voter has this id")
+        self._requireVoterBesides(replicaId)
+        return self._replaced(replicaId, (msgspec.structs.replace(member, voter=False),))
+
     def without(self, replicaId: int) -> Configuration:
         """A replica is removed; its id becomes a tombstone. The last voter that is no witness stays."""
         if self.member(replicaId) is None:
             raise ChangeRefused("no member has this id")
+        self._requireVoterBesides(replicaId)
+        return self._replaced(replicaId, ())
+
+    def _requireVoterBesides(self, replicaId: int) -> None:
         if not any(each.voter and not each.witness and each.replicaId != replicaId for each in self.members):
             raise ChangeRefused("the last full voter stays")
-        return self._replaced(replicaId, ())
 
     def isStepFrom(self, before: Configuration) -> bool:
         """Whether this may follow `before`: at most one voter differs, and no id comes back."""

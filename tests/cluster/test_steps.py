@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jindimail.cluster.arrayrecords import WishRecord
-from jindimail.cluster.steps import AddLearner, HandOver, Promote, Remove, nextStep
+from jindimail.cluster.steps import AddLearner, Demote, HandOver, Promote, Remove, nextStep
 from jindimail.replication.configuration import Configuration, foundingConfiguration
 
 NODES = range(1, 8)
@@ -32,6 +32,9 @@ def taken(configuration: Configuration, step: object, leader: int) -> tuple[Conf
     if isinstance(step, Remove):
         assert step.replicaId != leader
         return configuration.without(step.replicaId), leader
+    if isinstance(step, Demote):
+        assert step.replicaId != leader
+        return configuration.withoutVote(step.replicaId), leader
     assert isinstance(step, HandOver)
     successor = next(member for member in configuration.members if member.node == step.node)
     assert successor.voter
@@ -124,7 +127,7 @@ def test_aDeadVoterGoesBeforeALivingOne() -> None:
     step = nextStep(configuration, wish, leader=1, caughtUp={1, 2}, witnesses=set())
     assert step == Remove(3)
     step = nextStep(configuration.without(3), wish, leader=1, caughtUp={1, 2}, witnesses=set())
-    assert step == Remove(2)
+    assert step == Demote(2)
 
 
 def test_nobodyGoesWhoseVoteTheRestWouldNeed() -> None:

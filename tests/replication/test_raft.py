@@ -820,6 +820,20 @@ class Members(SynchronousTestCase):
         network.propose(3, b"d")
         self.assertEqual(network.state(3), (b"a", b"b", b"c", b"d"))
 
+    def test_voterThatOnlyLearnsFromNowOnKeepsItsLogAndIsNotWaitedFor(self) -> None:
+        network = Network(3)
+        network.elect(1)
+        self.change(network, 1, network[1].configuration.withoutVote(3))
+        self.change(network, 1, network[1].configuration.withoutVote(2))
+        network.propose(1, b"c")
+        self.assertEqual(network.state(2), network.state(3))
+        network.isolate(1)
+        network.propose(1, b"d")
+        self.assertEqual(network.state(1)[-1], b"d")
+        network.tick(60)
+        self.assertEqual(network.leaders(), [1])
+        self.assertFalse(network[2].mayCampaign or network[3].mayCampaign)
+
     def test_configurationSurvivesARestart(self) -> None:
         network = self.grown()
         for replica in network.replicas.values():
@@ -847,6 +861,8 @@ class Configurations(SynchronousTestCase):
         two = Configuration((Member(1, 1, voter=True), Member(2, 2, voter=True, witness=True)), 3)
         self.assertRaises(ChangeRefused, two.without, 1)
         self.assertRaises(ChangeRefused, two.without(2).without, 1)
+        self.assertRaises(ChangeRefused, two.without(2).withoutVote, 1)
+        self.assertRaises(ChangeRefused, two.withoutVote(2).withoutVote, 2)
 
     def test_stepsDifferInOneVoter(self) -> None:
         self.assertTrue(self.three.without(3).isStepFrom(self.three))

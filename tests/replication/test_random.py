@@ -170,7 +170,8 @@ class History:
             raft.proposeConfiguration(configuration.withLearner(configuration.nextId * 10))
             self.count("learners")
         elif len(configuration.voters()) > 1:
-            raft.proposeConfiguration(configuration.without(chance.choice(members).replicaId))
+            lesser = configuration.withoutVote if chance.random() < 0.3 else configuration.without
+            raft.proposeConfiguration(lesser(chance.choice(members).replicaId))
             self.count("removals")
 
     def trouble(self, replica) -> None:  # type: ignore[no-untyped-def]
