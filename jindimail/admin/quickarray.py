@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 from jindimail.admin.certificates import replacePrivately
 from jindimail.admin.client import ControlClient, NotReachable, Refused
+from jindimail.admin.livenode import STARTING
 from jindimail.admin.quickstart import DOMAIN, HOST, USER, bindable, logEnd, portsOf, statusOf
 from jindimail.config import Configuration, load
 from jindimail.errors import ConfigError
@@ -184,7 +185,7 @@ class Array:
     def _await(self, site: Site) -> None:
         """Wait until a node serves."""
         until = time.monotonic() + START_SECONDS
-        while (status := site.status()) is None or status["state"] != "serving":
+        while (status := site.status()) is None or status["state"] == STARTING:
             hasEnded = site.process is not None and site.process.poll() is not None
             if hasEnded or time.monotonic() > until:
                 raise Failed(
