@@ -241,6 +241,11 @@ class Channel(HTTPChannel):
     def resetTimeout(self) -> None:
         """Not for octets."""
 
+    def timeoutConnection(self) -> None:
+        """The deadline passed; nothing to log, since every connection that is kept open ends so."""
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)  # type: ignore[no-untyped-call]
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
     def closeWhenIdle(self) -> None:
         """Close now, or after the answer that is under way."""
         if self._handlingRequest:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import smtplib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +29,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     running.start()
     try:
         running.waitUntil((running.data / "control").exists, "the control socket is there")
-        client = running.control()
-        client.ask("domain add", {"domain": DOMAIN})
-        client.ask("user add", {"address": ADMINISTRATOR, "password": PASSWORD, "mayAdminister": True})
-        client.ask("user add", {"address": f"bob@{DOMAIN}", "password": PASSWORD})
+        ask(running, "domain add", domain=DOMAIN)
+        ask(running, "user add", address=ADMINISTRATOR, password=PASSWORD, mayAdminister=True)
+        ask(running, "user add", address=f"bob@{DOMAIN}", password=PASSWORD)
         with smtplib.SMTP(HOST, running.ports["smtp"], timeout=20) as smtp:
             for number in range(40):
                 smtp.sendmail(
@@ -125,6 +127,85 @@ def test_wrongPasswordIsToldInThePage(node: NodeProcess, browser: Browser, tmp_p
     assert browser.value("document.getElementById('address').value") == ADMINISTRATOR
     assert browser.value("document.activeElement.id") == "password"
     keep(browser, tmp_path, "login")
+
+
+# --- several nodes -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NodeProcess]]:
+    """Three nodes of one array."""
+    running: list[NodeProcess] = []
+    try:
+        for number in range(1, 4):
+            cluster, web = freePorts(2)
+            directory = tmp_path_factory.mktemp(f"array{number}")
+            each = NodeProcess(directory, name=f"node{number}", cluster=f"{HOST}:{cluster}")
+            each.ports["web"] = web
+            if running:
+                each.join(ask(running[0], "cluster invite")["token"])
+            else:
+                each.found()
+            running.append(each)
+            each.start()
+        ask(running[0], "domain add", domain=DOMAIN)
+        ask(running[0], "user add", address=ADMINISTRATOR, password=PASSWORD, mayAdminister=True)
+        running[0].waitUntil(lambda: isWhole(running), "all groups have all their replicas", seconds=120)
+        yield running
+    finally:
+        for each in running:
+            each.close()
+
+
+def isWhole(nodes: list[NodeProcess]) -> bool:
+    """Whether the array has nothing left to do."""
+    return bool(ask(nodes[0], "cluster status")["isWhole"])
+
+
+def ask(node: NodeProcess, verb: str, **arguments: Any) -> Any:
+    """A verb, at the control socket."""
+    with closing(node.control()) as client:
+        return client.ask(verb, arguments)
+
+
+def cells(browser: Browser, column: int) -> list[str]:
+    """A column of the table of nodes."""
+    found: list[str] = browser.value(
+        f"[...document.querySelectorAll('#nodes tr')].map(row => row.children[{column}].querySelector('.text').textContent)"
+    )
+    return found
+
+
+def test_anyNodeShowsAllAndWhichOfThemDoesNotAnswer(
+    nodes: list[NodeProcess], browser: Browser, tmp_path: Path
+) -> None:
+    logIn(browser, nodes[2])
+    browser.until("document.querySelector('#nodesFigure .value').textContent === '3 of 3'")
+    assert cells(browser, 0) == ["node1", "node2", "node3"]
+    assert cells(browser, 1) == ["serving"] * 3
+    leaders = browser.value(
+        "[...new Set([...document.querySelectorAll('#buckets td')].map(cell => cell.textContent))]"
+    )
+    assert sorted(leaders) == ["1", "2", "3"]
+    keep(browser, tmp_path, "array")
+    nodes[1].kill()
+    browser.until("document.querySelector('#alerts').textContent.includes('node2 does not answer')")
+    browser.until("document.querySelector('#bucketsFigure .value').textContent === '256'")
+    assert cells(browser, 1) == ["serving", "no answer", "serving"]
+    keep(browser, tmp_path, "array-node-down")
+    nodes[1].start()
+    browser.until("document.querySelectorAll('#alerts li').length === 0")
+    assert browser.messages == []
+
+
+def test_replicasAndCopiesOfAllNodesAreComparedFromAnyNode(nodes: list[NodeProcess]) -> None:
+    nodes[0].waitUntil(lambda: isWhole(nodes), "all groups have all their replicas", seconds=120)
+    done = nodes[1].jindictl(
+        "--json", "check", "--cluster", "--config", str(nodes[1].configuration), mayFail=True
+    )
+    result = json.loads(done.stdout)
+    assert done.returncode == 0, result
+    assert (result["isSound"], result["groups"], result["warnings"]) == (True, 257, [])
 
 
 def test_textCanBeReadByEveryone(node: NodeProcess, browser: Browser) -> None:
