@@ -22,6 +22,7 @@ class Bug:
 
 
 RAFT = "replication/raft.py"
+ELECTION = "replication/election.py"
 LOG = "replication/log.py"
 LEADERSHIP = "replication/leadership.py"
 DRIVER = "replication/driver.py"
@@ -46,7 +47,7 @@ BUGS = (
     Bug(
         "voteTwice",
         "figure 2, RequestVote 2",
-        RAFT,
+        ELECTION,
         "            or (self.vote == 0 and self.leader == 0)\n",
         "            or self.leader == 0\n",
         checks=(RAFT_TESTS + "Elections::test_voterRefusesASecondCandidateOfTheTerm",),
@@ -65,7 +66,7 @@ BUGS = (
     Bug(
         "voteForAnyLog",
         "figure 2, RequestVote 2",
-        RAFT,
+        ELECTION,
         "granted = free and self.log.isUpToDate(message.lastIndex, message.lastTerm)",
         "granted = free",
         checks=(RAFT_TESTS + "Elections::test_voterRefusesALogThatIsNotUpToDate",),
@@ -97,7 +98,7 @@ BUGS = (
     Bug(
         "termIsNotAdopted",
         "figure 2, all servers 2",
-        RAFT,
+        ELECTION,
         "        self._follow(message.term, message.sender if isLeaders else 0)\n        return True",
         "        if isLeaders:\n            self._follow(message.term, message.sender)\n        return isLeaders",
         checks=(RAFT_TESTS + "Elections::test_leaderHearsOfALaterTermFromAnAnswer",),
@@ -105,7 +106,7 @@ BUGS = (
     Bug(
         "voteKeptIntoTheNextTerm",
         "figure 2, votedFor is of the current term",
-        RAFT,
+        ELECTION,
         "            self.term = term\n            self.vote = 0\n",
         "            self.term = term\n",
         checks=(NODE_TESTS + "ManyGroups::test_writesToAllGroupsSurviveAFailover",),
@@ -113,7 +114,7 @@ BUGS = (
     Bug(
         "oldPreVotesCount",
         "dissertation §9.6",
-        RAFT,
+        ELECTION,
         "if message.pre and message.granted and message.term != self.term + 1:",
         "if False:",
         checks=(RAFT_TESTS + "Elections::test_preVoteOfAnEarlierTermDoesNotCount",),
@@ -121,7 +122,7 @@ BUGS = (
     Bug(
         "campaignsDisruptALeader",
         "dissertation §4.2.3",
-        RAFT,
+        ELECTION,
         "if self._hearsLeader and not message.transfer:",
         "if False:",
         checks=(RAFT_TESTS + "Elections::test_followerThatHearsItsLeaderIgnoresCampaigns",),
@@ -318,7 +319,7 @@ BUGS = (
     Bug(
         "changeIsInForceOnlyWhenCommitted",
         "dissertation §4.1",
-        RAFT,
+        ELECTION,
         "return self.history.latest\n",
         "return self.history.at(self.log.commit)[1]\n",
         checks=(
@@ -723,7 +724,7 @@ BUGS = (
     Bug(
         "removedLearnersStay",
         "design §5: a removed id stays as a tombstone",
-        RAFT,
+        ELECTION,
         "                self._askWhetherRemoved()\n",
         "                pass\n",
         checks=(FOUND + "test_removedLearnerFindsOut",),
@@ -795,5 +796,34 @@ BUGS = (
         "        if message.prevIndex < log.commit:\n            self._acknowledge(message.sender, log.commit)\n",
         "        if message.prevIndex < log.baseIndex:\n            self._acknowledge(message.sender, log.commit)\n",
         checks=(RAFT_TESTS + "Replication::test_appendBehindTheCommitIndexIsAnsweredWithIt",),
+    ),
+    # --- whole nodes
+    Bug(
+        "outcomeIsRepeatedWithoutItsBody",
+        "design §6: before repeating a stored outcome the leader checks that the keepers still hold the body",
+        "cluster/placing.py",
+        'if getattr(outcome, "repeated", False):',
+        "if outcome is None:",
+        checks=(
+            "tests/cluster/test_delivering.py::test_aRepeatedDeliveryBringsBackTheBodyThatItsKeepersLost",
+        ),
+    ),
+    Bug(
+        "leadershipIsNotLookedAtAfterPlacing",
+        "design §6: another leader did not know of the copies, and may have freed them",
+        "cluster/placing.py",
+        "if self._groups.leadingTerm(group) != term:",
+        "if term < 0:",
+        checks=(
+            "tests/cluster/test_delivering.py::test_aLeaderThatLostItsLeadershipWhilePlacingProposesNothing",
+        ),
+    ),
+    Bug(
+        "nodeWithoutItsStoreTakesAnyReplica",
+        "design §4: it rejoins under new replica ids, after the old ids have been removed",
+        DRIVER,
+        "if row is None and rows.get(META, REJOINING_KEY) is not None:",
+        "if row is None and rows.get(META, REJOINING_KEY) is group:",
+        checks=("tests/cluster/test_rejoining.py::test_nothingIsTakenInUnderAnIdOfThePast",),
     ),
 )
