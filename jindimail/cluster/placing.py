@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.usermap import UserMap
@@ -23,6 +24,8 @@ from jindimail.replication.copies import Copies, Source
 from jindimail.replication.repair import bodyref
 
 PLACE_SECONDS = 8.0
+CHOSEN_MAX = 10_000
+FRESH_SECONDS = 0.2  # for so long the order of candidates is not thought over again
 HOLD_SECONDS = 2.0
 
 Arriving = Mapping[int, "Deferred[Any]"]
@@ -46,6 +49,7 @@ class Placing:
         copies: Copies,
         userMap: UserMap,
         candidates: Candidates,
+        clock: IReactorTime,
         owe: Callable[[int, int], object],
         counters: BucketCounters,
     ) -> None:
@@ -55,13 +59,28 @@ class Placing:
         """
         self.copies = copies
         self._userMap = userMap
-        self._candidates = candidates
+        self._choose = candidates
+        self._clock = clock
+        self._chosen: dict[
+            tuple[int, ...], tuple[float, Sequence[int]]
+        ] = {}  # by bucket and those to be first: until when
         self._owe = owe
         self._links = links
         self._groups = groups
         self._store = store
         self._machine = machine
         self._counters = counters
+
+    def _candidates(self, bucket: int, *first: int) -> Sequence[int]:
+        """The nodes that may keep a body of the bucket, the best first; of equally good ones, these."""
+        key, now = (bucket, *first), self._clock.seconds()
+        until, chosen = self._chosen.get(key, (0.0, ()))
+        if until <= now:
+            if len(self._chosen) >= CHOSEN_MAX:
+                self._chosen.clear()
+            chosen = self._choose(bucket, first)
+            self._chosen[key] = now + FRESH_SECONDS, chosen
+        return chosen
 
     def keepsAlone(self, bucket: int) -> bool:
         """Whether this node is the only one that may keep bodies of a bucket."""
@@ -70,7 +89,7 @@ class Placing:
     def mayKeep(self, bucket: int, leader: int) -> bool:
         """Whether this node, where the mail came in, is to keep a copy, although another leads."""
         node = self._links.node
-        return node in self._candidates(bucket, (leader, node))[: self._userMap.settings.copies]
+        return node in self._candidates(bucket, leader, node)[: self._userMap.settings.copies]
 
     async def place(self, bucket: int, entry: Any, source: Source, ingress: int, arriving: Arriving) -> Any:
         """
@@ -119,7 +138,7 @@ class Placing:
         def isAway(each: int) -> bool:
             return each != node and (copies.isSlow(each) or not links.isUp(each))
 
-        return sorted(self._candidates(bucket, (node, ingress)), key=isAway)
+        return sorted(self._candidates(bucket, node, ingress), key=isAway)
 
     async def _holdAgain(self, bucket: int, bodyId: bytes, source: Source) -> None:
         """

@@ -255,6 +255,7 @@ class Share:
             incarnation=incarnation,
         )
         placing = Placing(
+            clock=clock,
             links=links,
             groups=groups,
             store=store,

@@ -155,7 +155,7 @@ def test_aRepeatedDeliveryBringsBackTheBodyThatItsKeepersLost() -> None:
     world.run(0.5)
     for node in (1, 2):
         world.rows[node].delete(BODY, chunkKey(BUCKET, bodyName(1), 0))
-    world.shares[1].buckets._delivering.placing._candidates = lambda bucket, first=(): (1, 3)  # type: ignore[union-attr]
+    world.shares[1].buckets._delivering.placing._candidates = lambda bucket, *first: (1, 3)  # type: ignore[union-attr]
     outcome = world.result(world.deliver(1, 1, SMALL))
     assert outcome.repeated
     world.checkNamed(1, len(SMALL))
