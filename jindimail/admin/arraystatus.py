@@ -8,7 +8,7 @@ from typing import Any
 from jindimail.cluster.arrayrecords import GONE, UP, NodeRecord, WishRecord
 
 SHOWN_MAX = 20
-_OF_STATUS = ("state", "version", "incarnation", "uptimeSeconds", "storage", "freeOctets")
+_OF_STATUS = ("state", "version", "incarnation", "uptimeSeconds", "load", "storage", "freeOctets")
 
 
 def nodeRows(
@@ -72,9 +72,11 @@ def unsettled(
     }
 
 
-def isWhole(nodes: Mapping[int, NodeRecord], answered: Mapping[int, Any], groups: dict[str, Any]) -> bool:
-    """Whether nothing is amiss: all nodes are up and answer, every group has a leader and all its replicas."""
+def isWhole(
+    nodes: Mapping[int, NodeRecord], answered: Mapping[int, Any], groups: dict[str, Any], copiesOwed: int
+) -> bool:
+    """Whether nothing is amiss: all nodes are up and answer, groups have leaders and all their replicas, bodies all their copies."""
     living = {number for number, record in nodes.items() if record.state != GONE}
     areUp = all(nodes[number].state == UP for number in living)
     lacks = groups["withoutLeader"] or groups["replicasMissing"] or groups["replicasSurplus"]
-    return areUp and living <= set(answered) and not lacks
+    return areUp and living <= set(answered) and not lacks and not copiesOwed

@@ -39,12 +39,14 @@ async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
     counts: dict[int, int] = {}
     for row in leading.values():
         counts[row["node"]] = counts.get(row["node"], 0) + 1
+    progress = node.share.progress()
     found = unsettled(leading, wishes, BUCKET_COUNT + 1)
     return {
         "array": node.meta.arrayId.hex(),
         "askedAt": node.meta.name,
-        "isWhole": isWhole(nodes, groups, found),
+        "isWhole": isWhole(nodes, groups, found, progress.owed),
         "groups": found,
+        "copies": {"owed": progress.owed, "moved": progress.moved},
         "nodes": nodeRows(nodes, statuses, counts),
     }
 

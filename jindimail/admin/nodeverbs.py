@@ -33,6 +33,7 @@ async def status(node: LiveNode, report: Report) -> dict[str, Any]:
         "sessions": {"total": len(node.sessions), **counts},
         "groups": _groups(node),
         "storage": node.store.freeLevel.name.lower(),
+        "load": _load(node),
         "freeOctets": _freeOctets(node.configuration.node.dataDirectory),
         "residentOctets": residentOctets(),
     }
@@ -46,6 +47,12 @@ def _groups(node: LiveNode) -> dict[str, int]:
         "leading": sum(each.role == "leader" for each in found),
         "waiting": sum(each.waiting for each in found),
     }
+
+
+def _load(node: LiveNode) -> float | None:
+    """How loaded the node finds itself; 1 is as much as it can bear."""
+    report = node.ownReport()
+    return None if report is None else round(report.load, 2)
 
 
 @cache

@@ -53,18 +53,21 @@ SETTLED = {"withoutLeader": 0, "replicasMissing": 0, "replicasSurplus": 0}
 
 
 @pytest.mark.parametrize(
-    ("nodes", "answered", "groups", "expected"),
+    ("nodes", "answered", "groups", "owed", "expected"),
     [
-        ({1: record(), 2: record()}, {1: {}, 2: {}}, SETTLED, True),
-        ({1: record(), 2: record(GONE)}, {1: {}}, SETTLED, True),
-        ({1: record(), 2: record(DOWN)}, {1: {}, 2: {}}, SETTLED, False),
-        ({1: record(), 2: record()}, {1: {}}, SETTLED, False),
-        ({1: record()}, {1: {}}, SETTLED | {"withoutLeader": 1}, False),
-        ({1: record()}, {1: {}}, SETTLED | {"replicasMissing": 1}, False),
+        ({1: record(), 2: record()}, {1: {}, 2: {}}, SETTLED, 0, True),
+        ({1: record(), 2: record(GONE)}, {1: {}}, SETTLED, 0, True),
+        ({1: record(), 2: record(DOWN)}, {1: {}, 2: {}}, SETTLED, 0, False),
+        ({1: record(), 2: record()}, {1: {}}, SETTLED, 0, False),
+        ({1: record()}, {1: {}}, SETTLED, 3, False),
+        ({1: record()}, {1: {}}, SETTLED | {"withoutLeader": 1}, 0, False),
+        ({1: record()}, {1: {}}, SETTLED | {"replicasMissing": 1}, 0, False),
     ],
 )
-def test_anArrayIsWholeWhenNothingIsAmiss(nodes: Any, answered: Any, groups: Any, expected: bool) -> None:
-    assert isWhole(nodes, answered, groups) is expected
+def test_anArrayIsWholeWhenNothingIsAmiss(
+    nodes: Any, answered: Any, groups: Any, owed: int, expected: bool
+) -> None:
+    assert isWhole(nodes, answered, groups, owed) is expected
 
 
 def test_aNodeThatDoesNotAnswerIsShownWithWhatTheArraySaysOfIt() -> None:
