@@ -41,6 +41,7 @@ PORTS = {  # service: standard, high
     "pop3s": (995, 2995),
     "imap": (143, 2143),
     "imaps": (993, 2993),
+    "web": (8080, 8080),
 }
 
 
@@ -227,6 +228,7 @@ def howToConnect(directory: Path, account: dict[str, Any]) -> str:
         ("", "imaps", "TLS, login"),
         ("POP3", "pop3", "STLS, login"),
         ("", "pop3s", "TLS, login"),
+        ("HTTP, status and metrics", "web", "login"),
     ]
     lines = [
         f"  {what:<27} {host}:{ports[name]:<6} {how}".rstrip() for what, name, how in rows if name in ports

@@ -1,7 +1,8 @@
 """
 The web listener: metrics, health and readiness for machines, and the console for people (`[listen] web` and `webs`).
 
-`/metrics`, `/health` and `/ready` are open to whoever reaches the port: they tell numbers and states, nobody's names or mail.
+`/health` and `/ready` are open to whoever reaches the port, `/metrics` to whoever reaches `web`: they tell numbers and states, nobody's address or mail. `webs` may stand on
+the public side, so `/metrics` needs a login there, but from this machine.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jindimail.admin.webready import whyNotReady
 from jindimail.admin.webrequest import (
     JSON,
     REQUEST_SECONDS,
+    TEXT,
     Answer,
     Asked,
     BoundedRequest,
@@ -82,11 +84,15 @@ class WebSite(Connections[Channel], Site):
 class Machines:
     """The pages for machines."""
 
-    def __init__(self, node: LiveNode) -> None:
+    def __init__(self, node: LiveNode, logins: Logins) -> None:
         self._node = node
+        self._logins = logins
 
     async def metrics(self, asked: Asked) -> Answer:
         """Prometheus' text format."""
+        isPublic = asked.isSecure and not asked.peer.isLoopback
+        if isPublic and await self._logins.session(asked) is None:
+            return Answer(code=401, contentType=TEXT, octets=b"log in, or scrape [listen] web\n")
         return Answer(contentType=webmetrics.CONTENT_TYPE, octets=webmetrics.exposition(self._node))
 
     async def health(self, asked: Asked) -> Answer:
@@ -107,13 +113,13 @@ def _told(code: int, what: dict[str, Any]) -> Answer:
 
 def webFactory(node: LiveNode, sight: Sight, *, reactor: IReactorTime) -> WebSite:
     """The site of a node; where TLS is spoken, the listener puts it around."""
-    machines = Machines(node)
     logins = Logins(
         nodeName=node.configuration.node.name,
         checker=node.checker,
         directory=node.directory,
         seconds=reactor.seconds,
     )
+    machines = Machines(node, logins)
     console = Console(nodeName=node.configuration.node.name, logins=logins, sight=sight)
     pages = console.pages() | {
         "metrics": Page(GET=machines.metrics),

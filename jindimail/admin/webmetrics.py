@@ -24,7 +24,7 @@ from jindimail.admin.nodeverbs import residentOctets, versionText
 from jindimail.cluster.arrayrecords import STATES
 from jindimail.counts import Histogram
 from jindimail.replication.status import GroupStatus
-from jindimail.store.keys import LOG
+from jindimail.store.keys import LOG, QUEUE
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 PREFIX = "jindimail_"
@@ -162,10 +162,13 @@ def _space(name: str) -> Callable[[Reading], Iterator[Sample]]:
     return read
 
 
-def _logEntries(reading: Reading) -> Iterator[Sample]:
-    with reading.node.store.read() as rows:
-        if hasattr(rows, "entries"):
-            yield (), rows.entries(LOG)
+def _entries(table: str) -> Callable[[Reading], Iterator[Sample]]:
+    def read(reading: Reading) -> Iterator[Sample]:
+        with reading.node.store.read() as rows:
+            if hasattr(rows, "entries"):
+                yield (), rows.entries(table)
+
+    return read
 
 
 def _usedOctets(reading: Reading) -> Iterator[Sample]:
@@ -358,13 +361,19 @@ METRICS: tuple[NodeMetric, ...] = (
         name="log_entries",
         kind=GAUGE,
         doc="Entries in all logs of this node.",
-        read=_logEntries,
+        read=_entries(LOG),
     ),
     NodeMetric(
         name="loop_lag_seconds",
         kind=HISTOGRAM,
         doc="How late the reactor's loop came to what was due, measured ten times a second.",
         read=lambda reading: [((), getattr(reading.node.groups, "lagSeconds", None) or Histogram())],
+    ),
+    NodeMetric(
+        name="queue_entries",
+        kind=GAUGE,
+        doc="Mail that waits for a bucket that did not answer, in the replicas of this node: each entry is counted at each of its replicas.",
+        read=_entries(QUEUE),
     ),
     # store
     NodeMetric(

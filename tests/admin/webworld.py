@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from zope.interface import directlyProvides
 
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.web import WebSite, webFactory
@@ -29,11 +31,13 @@ class Address:
 class Client:
     """One connection to a site, in memory."""
 
-    def __init__(self, site: WebSite, peer: str = "127.0.0.1") -> None:
+    def __init__(self, site: WebSite, peer: str = "127.0.0.1", isSecure: bool = False) -> None:
         channel = site.buildProtocol(Address(peer))  # type: ignore[arg-type]
         assert channel is not None
         self.channel = channel
         self.transport: Any = StringTransport(peerAddress=Address(peer))  # type: ignore[arg-type]
+        if isSecure:
+            directlyProvides(self.transport, ISSLTransport)
         channel.makeConnection(self.transport)
 
     def send(self, octets: bytes) -> bytes:
@@ -70,10 +74,10 @@ class WebWorld:
         self.sight = Sight(self.node, clock=self.clock)
         self.site = webFactory(self.node, self.sight, reactor=self.clock)
 
-    def get(self, path: str, *, cookie: str = "", peer: str = "127.0.0.1") -> bytes:
+    def get(self, path: str, *, cookie: str = "", peer: str = "127.0.0.1", isSecure: bool = False) -> bytes:
         """The answer to a GET."""
         sent = f"Cookie: {cookie}\r\n" if cookie else ""
-        return self._once(peer, f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{sent}\r\n".encode())
+        return self._once(peer, isSecure, f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{sent}\r\n".encode())
 
     def post(
         self,
@@ -82,6 +86,7 @@ class WebWorld:
         cookie: str = "",
         origin: str | None = f"http://{HOST}",
         peer: str = "127.0.0.1",
+        isSecure: bool = False,
         **fields: str,
     ) -> bytes:
         """The answer to a form."""
@@ -89,10 +94,10 @@ class WebWorld:
         lines = [f"POST {path} HTTP/1.1", f"Host: {HOST}", f"Content-Length: {len(body)}"]
         lines += [f"Cookie: {cookie}"] if cookie else []
         lines += [f"Origin: {origin}"] if origin is not None else []
-        return self._once(peer, "\r\n".join([*lines, "", body]).encode())
+        return self._once(peer, isSecure, "\r\n".join([*lines, "", body]).encode())
 
-    def _once(self, peer: str, octets: bytes) -> bytes:
-        client = Client(self.site, peer)
+    def _once(self, peer: str, isSecure: bool, octets: bytes) -> bytes:
+        client = Client(self.site, peer, isSecure)
         answer = client.send(octets)
         client.channel.connectionLost()
         return answer
