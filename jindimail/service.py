@@ -55,6 +55,7 @@ WATCH_SECONDS = 1.0
 UPKEEP_SECONDS = 600
 ABORT_SECONDS = 2.0
 _COLLECT_AFTER = (10_000, 20, 50)  # new containers; younger collections before an older one
+FAILED_SECONDS = 1.0
 CLOSE_SECONDS = 10.0  # for the last commits of a stopping node
 
 
@@ -379,7 +380,8 @@ class NodeService(Service):
             self._node.state = STOPPING
         self._stopLoops()
         await self._listening.stop()
-        await self._endSessions(self.configuration.limits.stopDeadline)
+        # Nothing that is under way at a node whose store failed can come to an end; its clients do better elsewhere.
+        await self._endSessions(FAILED_SECONDS if self._hasFailed else self.configuration.limits.stopDeadline)
         if self._stack is not None and not self._hasFailed:
             await self._stack.leave()
         closed = ensureDeferred(self._stack.close()) if self._stack is not None else succeed(None)
