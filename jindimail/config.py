@@ -326,10 +326,9 @@ def read(text: str, base: str) -> Configuration:
     for name, section in SECTIONS.items():
         sections[name] = _section(name, section, values.pop(name, {}), base, problems)
     problems.extend(f"{name}: no such section (they are {', '.join(SECTIONS)})" for name in values)
-    if not problems:
-        settled = _settled(Configuration(**sections), problems)
+    settled = _settled(Configuration(**sections), problems)
     if problems:
-        raise ConfigError(tuple(problems))
+        raise ConfigError(tuple(problems), settled)
     return settled
 
 
@@ -376,12 +375,15 @@ def _section(name: str, section: type[Any], values: dict[str, str], base: str, p
                 found[each.name] = each.metadata["kind"].read(text, base)
             except ValueError as problem:
                 problems.append(f"{name}.{key}: {problem}")
+                if each.default is MISSING:
+                    found[each.name] = text
         elif each.default is MISSING:
             problems.append(f"{name}.{key}: must be given")
+            found[each.name] = ""
     problems.extend(
         f"{name}.{key}: no such key (they are {', '.join(k for k, _ in keys(section))})" for key in values
     )
-    return None if problems else section(**found)
+    return section(**found)
 
 
 def _settled(read: Configuration, problems: list[str]) -> Configuration:

@@ -231,11 +231,16 @@ class Corrupt(Unavailable):
 
 
 class ConfigError(JindimailError):
-    """All problems of a configuration at once, each `section.key: what is wrong`."""
+    """
+    All problems of a configuration at once, each `section.key: what is wrong`.
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    @ivar remains: the configuration with the defaults of the keys that are wrong, to look for further problems in; if there is any.
+    """
+
+    def __init__(self, problems: tuple[str, ...], remains: object = None) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.remains = remains
 
 
 class NoSuchDomain(Refusal):

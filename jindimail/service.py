@@ -86,8 +86,14 @@ def checkedConfiguration(path: str) -> Configuration:
 
     @raise ConfigError: with all problems.
     """
-    configuration = load(path)
     problems: list[str] = []
+    try:
+        configuration = load(path)
+    except ConfigError as error:
+        if not isinstance(error.remains, Configuration):
+            raise
+        configuration = error.remains
+        problems.extend(error.problems)
     for check in (checkEndpoints, _checkUser, requireFounded, _checkTls):
         try:
             check(configuration)

@@ -83,6 +83,8 @@ def requireFounded(configuration: Configuration) -> None:
 
     @raise ConfigError: it is empty, or not there.
     """
+    if not configuration.node.dataDirectory:
+        return  # which is a problem of its own
     directory = Path(configuration.node.dataDirectory)
     finishReplacing(directory)
     if storePath(directory).is_dir():

@@ -72,6 +72,22 @@ def test_problemsThatOnlyTheMachineShowsAreListedTogether(tmp_path: Path) -> Non
     ]
 
 
+def test_problemsOfTheFileAndOfTheMachineAreListedTogether(tmp_path: Path) -> None:
+    extra = "user = nobody-of-that-name\n[listen]\nsmtp = tcp:25:nonsense=1\n[limits]\nrecipients = many\n[oops]\n"
+    configuration = found(tmp_path)
+    Path(configuration.path).write_text(Path(configuration.path).read_text() + extra)
+    Path(configuration.tls.key).write_text("junk")
+    with pytest.raises(ConfigError) as caught:
+        checkedConfiguration(configuration.path)
+    assert sorted(problem.split(": ")[0] for problem in caught.value.problems) == [
+        "limits.recipients",
+        "listen.smtp",
+        "node.user",
+        "oops",
+        "tls.key",
+    ]
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_emptyDataDirectoryIsRefusedWithTheCommandThatFoundsOne(tmp_path: Path, exists: bool) -> None:
     path = tmp_path / "node.ini"
