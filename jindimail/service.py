@@ -37,6 +37,7 @@ from jindimail.admin.listening import Listening
 from jindimail.admin.livenode import REMOVED, SERVING, STOPPING, WITNESS, LiveNode
 from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
+from jindimail.admin.preload import preload
 from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack, requireFounded
 from jindimail.admin.steadyclock import makeSteady
@@ -174,6 +175,7 @@ class NodeService(Service):
         Service.setServiceParent(self, parent)
         if self.configuration.node.user and os.geteuid() == 0:
             entry = pwd.getpwnam(self.configuration.node.user)
+            preload()
             process = IProcess(parent)
             process.uid, process.gid = entry.pw_uid, entry.pw_gid
 

@@ -36,6 +36,8 @@ def _codecTable() -> dict[str, str]:
 
 
 _TABLE: Final = _codecTable()
+CODECS: Final = tuple(sorted(set(_TABLE.values())))
+"""All of Python's codecs that `decode` may use."""
 
 
 def codecOf(charset: str) -> str | None:
