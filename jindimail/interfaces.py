@@ -267,6 +267,9 @@ class IMailbox(Interface):
     def rows(lowUid: int = 1, highUid: int = 0xFFFFFFFF) -> Any:
         """All `MessageRow`s of the UID range, as a list (read in bounded queries)."""
 
+    def parts(lowUid: int = 1, highUid: int = 0xFFFFFFFF) -> Any:
+        """The same rows as an asynchronous iterator of parts, each of which is read in a few milliseconds."""
+
     def rowsOf(uids: Any) -> Any:
         """The `MessageRow`s of those of a UidSet that exist, as a list."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,13 +18,13 @@ CHANGES_PER_QUERY = 1000
 class Selection:
     """An open mailbox as one session sees it."""
 
-    def __init__(self, mailbox: Any, summary: MailboxSummary, rows: Sequence[MessageRow]) -> None:
+    def __init__(self, mailbox: Any, summary: MailboxSummary) -> None:
         self.mailbox = mailbox
         self.uidValidity = summary.uidValidity
         self.keywords = summary.keywords
         self.isExamined: bool = mailbox.readOnly
-        self.view = View(rows, summary.highestModSeq)
-        self.uidNext = max(summary.uidNext, self.view.lastUid + 1)
+        self.view = View((), summary.highestModSeq)
+        self.uidNext = summary.uidNext
         self.isCondstore = False
         self._isStale = False
         self._hasNewKeywords = False
@@ -33,10 +33,20 @@ class Selection:
         mailbox.follow(self._changeSeen)
 
     @classmethod
-    async def open(cls, mailbox: Any) -> Selection:
-        """The selection of a mailbox just opened. What changes meanwhile comes again as a change, and does no harm."""
+    async def open(cls, mailbox: Any, breathe: Callable[[], Awaitable[None]]) -> Selection:
+        """
+        The selection of a mailbox just opened. What changes meanwhile comes again as a change, and does no harm.
+
+        @param breathe: lets other sessions go first, between the parts of a large mailbox.
+        """
         summary: MailboxSummary = await mailbox.summary()
-        selection = cls(mailbox, summary, await mailbox.rows())
+        selection = cls(mailbox, summary)
+        view = selection.view
+        async for rows in mailbox.parts():
+            if view.uids:
+                await breathe()
+            view.load(rows)
+        selection.uidNext = max(summary.uidNext, view.lastUid + 1)
         selection._isStale = True
         return selection
 

@@ -46,14 +46,20 @@ class View:
 
     def __init__(self, rows: Sequence[MessageRow], modSeq: int) -> None:
         """The rows ascend by UID; all changes up to `modSeq` are in them."""
-        self.uids = array("I", [row.uid for row in rows])
-        self.flags = array("Q", [row.flags for row in rows])
-        self.modSeqs = array("Q", [row.modSeq for row in rows])
+        self.uids, self.flags, self.modSeqs = array("I"), array("Q"), array("Q")
         self.modSeq = modSeq
         self.tellsModSeqs = False  # CONDSTORE: a new MODSEQ alone is worth telling (RFC 7162 §3.1)
-        self._told = len(rows)
+        self._told = 0
         self._vanished: set[int] = set()
         self._changed: set[int] = set()
+        self.load(rows)
+
+    def load(self, rows: Sequence[MessageRow]) -> None:
+        """More rows, behind those that are there, before anything is told."""
+        self.uids.extend([row.uid for row in rows])
+        self.flags.extend([row.flags for row in rows])
+        self.modSeqs.extend([row.modSeq for row in rows])
+        self._told = len(self.uids)
 
     def __len__(self) -> int:
         return len(self.uids)

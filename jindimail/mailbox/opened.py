@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from jindimail.model import MailboxSummary, UidSet
 from jindimail.store.records import MessageRow, PopLockRecord, SummaryRecord
 
 UID_MAX = 0xFFFFFFFF
+ROWS_PER_PART = 2_000  # a few milliseconds
 
 
 class IOwner(Protocol):
@@ -75,14 +76,17 @@ class OpenMailbox:
 
     async def rows(self, lowUid: int = 1, highUid: int = UID_MAX) -> list[MessageRow]:
         """See `IMailbox`."""
-        found: list[MessageRow] = []
+        return [row async for part in self.parts(lowUid, highUid) for row in part]
+
+    async def parts(self, lowUid: int = 1, highUid: int = UID_MAX) -> AsyncIterator[Sequence[MessageRow]]:
+        """See `IMailbox`."""
         while lowUid <= highUid:
-            part = await self._query(ReadRows(mailboxId=self.mailboxId, lowUid=lowUid, highUid=highUid))
-            found.extend(part)
-            if len(part) < ROWS_PER_QUERY_MAX:
+            query = ReadRows(mailboxId=self.mailboxId, lowUid=lowUid, highUid=highUid, limit=ROWS_PER_PART)
+            part = await self._query(query)
+            yield part
+            if len(part) < ROWS_PER_PART:
                 break
             lowUid = part[-1].uid + 1
-        return found
 
     async def rowsOf(self, uids: UidSet) -> list[MessageRow]:
         """See `IMailbox`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -361,19 +362,45 @@ def test_aFailedSelectSelectsNone(node: Node) -> None:
     assert said.endswith(b"b NO [NONEXISTENT] no such mailbox\r\nc BAD not in this state\r\n")
 
 
+def test_aLargeMailboxIsSelectedInPartsAndOthersGoFirst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jindimail.mailbox.opened.ROWS_PER_PART", 10)
+    node = Node()
+    for number in range(35):
+        node.append(b"Subject: %d\r\n\r\n" % number)
+    protocol, wire = node.connect()
+    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
+    wire.clear()
+    pauses: list[object] = []
+    breathe = protocol.breathe
+
+    async def counted() -> None:
+        pauses.append(None)
+        node.append(b"meanwhile\r\n")
+        await breathe()
+
+    protocol.breathe = counted
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    assert wire.value() == b""
+    node.turn()
+    assert len(pauses) == 3
+    assert wire.value().endswith(b" selected\r\n")
+    protocol.dataReceived(b"b UID SEARCH ALL\r\n")
+    assert b" 36 37 38\r\n" in wire.value()
+
+
 def test_whatHappensDuringSelectIsToldWithIt(node: Node) -> None:
     protocol, wire = node.login()
     openNow = protocol.account.open
 
     async def open(name: str, readOnly: bool = False) -> object:
         mailbox = await openNow(name, readOnly)
-        rowsNow, summaryNow = mailbox.rows, mailbox.summary
+        partsNow, summaryNow = mailbox.parts, mailbox.summary
 
-        async def rows() -> object:
-            found = await rowsNow()
+        async def parts() -> AsyncIterator[object]:
+            async for found in partsNow():
+                yield found
             now(node.account.open("INBOX"))
             node.append(b"after the rows\r\n")
-            return found
 
         async def summary() -> object:
             found = await summaryNow()
@@ -381,7 +408,7 @@ def test_whatHappensDuringSelectIsToldWithIt(node: Node) -> None:
             node.append(b"after the summary\r\n")
             return found
 
-        mailbox.rows, mailbox.summary = rows, summary
+        mailbox.parts, mailbox.summary = parts, summary
         return mailbox
 
     protocol.account.open = open

@@ -30,7 +30,7 @@ async def _open(session: ImapSession, cursor: Cursor, *, isExamined: bool) -> An
     asksCondstore = _parseParameters(cursor)
     session.unselect()  # also when the new one cannot be opened (§6.3.1)
     mailbox = await session.account.open(name, readOnly=isExamined)
-    selection = await Selection.open(mailbox)
+    selection = await Selection.open(mailbox, session.breathe)
     if asksCondstore:
         session.isCondstore = True
     session.select(selection)
