@@ -1,91 +1,49 @@
 """
-The node's metrics for Prometheus: what each is called, what it counts, and how it is read.
+The node's metrics for Prometheus: what each is called, and what it counts.
 
-Nothing here is kept: everything is read from the node when a scraper asks, and what is counted is counted as plain
-numbers where it happens (counts.py). docs/metrics.md is made from METRICS.
+Everything is read from the node when a scraper asks (webreading.py); what is counted is counted as plain numbers where it happens (counts.py).
+docs/metrics.md is made from METRICS.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-import twisted
 from jindimail.admin.livenode import SERVING, LiveNode
-from jindimail.admin.nodeverbs import residentOctets, versionText
-from jindimail.cluster.arrayrecords import STATES
+from jindimail.admin.nodeverbs import residentOctets
+from jindimail.admin.webreading import (
+    COUNTER,
+    GAUGE,
+    HISTOGRAM,
+    PREFIX,
+    NodeMetric,
+    Reading,
+    arrayWork,
+    bodies,
+    buildInfo,
+    cpuSeconds,
+    events,
+    logins,
+    nodeInfo,
+    nodes,
+    ofDeliveries,
+    ofPeers,
+    ofReport,
+    ofServices,
+    ofSpace,
+    ofTable,
+    openFiles,
+    recipients,
+    sessions,
+    usedOctets,
+)
 from jindimail.counts import Histogram
-from jindimail.replication.status import GroupStatus
 from jindimail.store.keys import LOG, QUEUE
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-PREFIX = "jindimail_"
-COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
-
-Sample = tuple[tuple[str, ...], Any]  # label values; a number, or a Histogram
-
-
-class Reading:
-    """A node as one scrape reads it: what several metrics need is read once."""
-
-    def __init__(self, node: LiveNode) -> None:
-        self.node = node
-        found = map(node.groups.status, node.groups.groups())
-        self.groups: list[GroupStatus] = [status for status in found if status is not None]
-        self.peers = tuple(node.links.peers()) if node.links is not None else ()
-        self.space = getattr(node.store, "space", None)
-        self.environment = getattr(node.store, "environment", None)
-
-    def store(self, name: str) -> Iterator[Sample]:
-        """A number of the writer."""
-        yield (), getattr(self.node.store, name, 0)
-
-    def ofGroups(self, isCounted: Callable[[GroupStatus], int]) -> Iterator[Sample]:
-        """A sum over this node's replicas."""
-        yield (), sum(map(isCounted, self.groups))
-
-    def ofChannels(self, name: str) -> Iterator[Sample]:
-        """A counter of all channels to all peers."""
-        for peer in self.peers:
-            for channel, counters in peer.counters.items():
-                yield (peer.name, channel), counters[name]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeMetric:
-    """One metric: its name without the prefix (counters end in `_total`), its unit last."""
-
-    name: str
-    kind: str
-    doc: str
-    read: Callable[[Reading], Iterable[Sample]]
-    labels: tuple[str, ...] = ()
-
-    def family(self, reading: Reading) -> Metric:
-        """Its samples, as Prometheus' client writes them."""
-        if self.kind == HISTOGRAM:
-            histogram = HistogramMetricFamily(PREFIX + self.name, self.doc, labels=self.labels)
-            for values, each in self.read(reading):
-                _addHistogram(histogram, values, each)
-            return histogram
-        kind: Any = CounterMetricFamily if self.kind == COUNTER else GaugeMetricFamily
-        family: Any = kind(PREFIX + self.name, self.doc, labels=self.labels)
-        for values, number in self.read(reading):
-            family.add_metric(values, number)
-        return family  # type: ignore[no-any-return]
-
-
-def _addHistogram(family: HistogramMetricFamily, values: tuple[str, ...], histogram: Histogram) -> None:
-    ends = [("+Inf" if end == float("inf") else repr(end), count) for end, count in histogram.cumulative()]
-    family.add_metric(values, ends, histogram.sum)
 
 
 def exposition(node: LiveNode) -> bytes:
@@ -106,150 +64,20 @@ class _Collector:
             yield metric.family(reading)
 
 
-# --- how they are read -------------------------------------------------------------------------------------
-
-
-def _build(reading: Reading) -> Iterator[Sample]:
-    yield (versionText(), platform.python_version(), twisted.__version__), 1
-
-
-def _node(reading: Reading) -> Iterator[Sample]:
-    node = reading.node
-    yield (node.configuration.node.name, str(node.meta.node), node.meta.arrayId.hex()), 1
-
-
-def _sessions(reading: Reading) -> Iterator[Sample]:
-    counts: dict[str, int] = dict.fromkeys(("imap4", "pop3", *reading.node.deliveries), 0)
-    for session in reading.node.sessions:
-        counts[session.protocol] = counts.get(session.protocol, 0) + 1
-    for protocol, count in counts.items():
-        yield (protocol,), count
-
-
-def _recipients(reading: Reading) -> Iterator[Sample]:
-    for protocol, delivery in reading.node.deliveries.items():
-        for outcome, count in delivery.outcomes.items():
-            yield (protocol, outcome), count
-
-
-def _logins(reading: Reading) -> Iterator[Sample]:
-    checker = reading.node.checker
-    for outcome, count in checker.outcomes.items() if checker is not None else ():
-        yield (outcome,), count
-
-
-def _deliveries(name: str) -> Callable[[Reading], Iterator[Sample]]:
-    def read(reading: Reading) -> Iterator[Sample]:
-        for protocol, delivery in reading.node.deliveries.items():
-            yield (protocol,), getattr(delivery, name)
-
-    return read
-
-
-def _octets(at: int) -> Callable[[Reading], Iterator[Sample]]:
-    def read(reading: Reading) -> Iterator[Sample]:
-        for service, both in reading.node.octets().items():
-            yield (service,), both[at]
-
-    return read
-
-
-def _space(name: str) -> Callable[[Reading], Iterator[Sample]]:
-    def read(reading: Reading) -> Iterator[Sample]:
-        if reading.space is not None:
-            yield (), getattr(reading.space, name)
-
-    return read
-
-
-def _entries(table: str) -> Callable[[Reading], Iterator[Sample]]:
-    def read(reading: Reading) -> Iterator[Sample]:
-        with reading.node.store.read() as rows:
-            if hasattr(rows, "entries"):
-                yield (), rows.entries(table)
-
-    return read
-
-
-def _usedOctets(reading: Reading) -> Iterator[Sample]:
-    if reading.environment is not None:
-        yield (), reading.environment.usedOctets()
-
-
-def _peers(name: str) -> Callable[[Reading], Iterator[Sample]]:
-    def read(reading: Reading) -> Iterator[Sample]:
-        for peer in reading.peers:
-            yield (peer.name,), getattr(peer, name)
-
-    return read
-
-
-def _bodies(reading: Reading) -> Iterator[Sample]:
-    share = reading.node.share
-    if share is not None:
-        counters = share.counters
-        yield ("put",), share.copies.puts
-        yield ("replaced",), share.copies.replaced
-        yield ("restored",), counters.restored
-        yield ("moved",), share.mending.moved
-        yield ("swept",), share.sweep.swept
-        yield ("scrubbed",), share.scrub.read
-        yield ("damaged",), counters.damaged
-        yield ("fetched",), counters.fetched
-
-
-def _arrayWork(reading: Reading) -> Iterator[Sample]:
-    if reading.node.share is not None:
-        for name in ("errands", "retries", "unknown", "passed", "queries", "waits", "told", "heard"):
-            yield (name,), getattr(reading.node.share.counters, name)
-
-
-def _reported(name: str) -> Callable[[Reading], Iterator[Sample]]:
-    def read(reading: Reading) -> Iterator[Sample]:
-        report = reading.node.ownReport()
-        if report is not None:
-            yield (), getattr(report, name)
-
-    return read
-
-
-def _nodes(reading: Reading) -> Iterator[Sample]:
-    if reading.node.share is not None:
-        states = Counter(record.state for record in reading.node.share.userMap.nodes.values())
-        for state in STATES:
-            yield (state,), states[state]
-
-
-def _events(reading: Reading) -> Iterator[Sample]:
-    if reading.node.share is not None:
-        yield (), reading.node.share.events.total
-
-
-def _cpuSeconds(reading: Reading) -> Iterator[Sample]:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    yield (), used.ru_utime + used.ru_stime
-
-
-def _openFiles(reading: Reading) -> Iterator[Sample]:
-    yield (), len(os.listdir("/proc/self/fd")) - 1  # less the one that lists them
-
-
-# --- what there is -----------------------------------------------------------------------------------------
-
 METRICS: tuple[NodeMetric, ...] = (
     NodeMetric(
         name="build_info",
         kind=GAUGE,
         doc="Always 1; the labels say which versions run.",
         labels=("version", "python", "twisted"),
-        read=_build,
+        read=buildInfo,
     ),
     NodeMetric(
         name="node_info",
         kind=GAUGE,
         doc="Always 1; the labels say which node this is, and of which array.",
         labels=("node", "number", "array"),
-        read=_node,
+        read=nodeInfo,
     ),
     NodeMetric(
         name="serving",
@@ -275,56 +103,56 @@ METRICS: tuple[NodeMetric, ...] = (
         kind=GAUGE,
         doc="Client connections.",
         labels=("protocol",),
-        read=_sessions,
+        read=sessions,
     ),
     NodeMetric(
         name="recipients_total",
         kind=COUNTER,
         doc="Recipients of mail that came in, by what became of them: `filed`, or the name of the refusal.",
         labels=("protocol", "outcome"),
-        read=_recipients,
+        read=recipients,
     ),
     NodeMetric(
         name="messages_filed_total",
         kind=COUNTER,
         doc="Messages that were filed for at least one recipient.",
         labels=("protocol",),
-        read=_deliveries("messages"),
+        read=ofDeliveries("messages"),
     ),
     NodeMetric(
         name="messages_filed_octets_total",
         kind=COUNTER,
         doc="Octets of these messages.",
         labels=("protocol",),
-        read=_deliveries("octets"),
+        read=ofDeliveries("octets"),
     ),
     NodeMetric(
         name="delivery_seconds",
         kind=HISTOGRAM,
         doc="From a message's last octet to its answer: copies kept, records committed.",
         labels=("protocol",),
-        read=_deliveries("seconds"),
+        read=ofDeliveries("seconds"),
     ),
     NodeMetric(
         name="logins_total",
         kind=COUNTER,
         doc="Logins of all protocols by outcome: `ok`, or the name of the refusal.",
         labels=("outcome",),
-        read=_logins,
+        read=logins,
     ),
     NodeMetric(
         name="received_octets_total",
         kind=COUNTER,
         doc="Octets received over TCP, TLS included.",
         labels=("service",),
-        read=_octets(0),
+        read=ofServices(0),
     ),
     NodeMetric(
         name="sent_octets_total",
         kind=COUNTER,
         doc="Octets sent over TCP, TLS included.",
         labels=("service",),
-        read=_octets(1),
+        read=ofServices(1),
     ),
     # groups
     NodeMetric(
@@ -361,7 +189,7 @@ METRICS: tuple[NodeMetric, ...] = (
         name="log_entries",
         kind=GAUGE,
         doc="Entries in all logs of this node.",
-        read=_entries(LOG),
+        read=ofTable(LOG),
     ),
     NodeMetric(
         name="loop_lag_seconds",
@@ -373,26 +201,26 @@ METRICS: tuple[NodeMetric, ...] = (
         name="queue_entries",
         kind=GAUGE,
         doc="Mail that waits for a bucket that did not answer, in the replicas of this node: each entry is counted at each of its replicas.",
-        read=_entries(QUEUE),
+        read=ofTable(QUEUE),
     ),
     # store
     NodeMetric(
         name="store_free_octets",
         kind=GAUGE,
         doc="Free octets of the disk that holds the store.",
-        read=_space("freeOctets"),
+        read=ofSpace("freeOctets"),
     ),
     NodeMetric(
         name="store_size_octets",
         kind=GAUGE,
         doc="The size of that disk, as far as it can be used.",
-        read=_space("totalOctets"),
+        read=ofSpace("totalOctets"),
     ),
     NodeMetric(
         name="store_used_octets",
         kind=GAUGE,
         doc="Octets of the store that hold something; its file may be larger.",
-        read=_usedOctets,
+        read=usedOctets,
     ),
     NodeMetric(
         name="store_level",
@@ -436,28 +264,28 @@ METRICS: tuple[NodeMetric, ...] = (
         kind=GAUGE,
         doc="1 if both connections to the other node are up.",
         labels=("peer",),
-        read=_peers("isUp"),
+        read=ofPeers("isUp"),
     ),
     NodeMetric(
         name="peer_in_flight_octets",
         kind=GAUGE,
         doc="Octets sent to the other node and not acknowledged.",
         labels=("peer",),
-        read=_peers("octetsInFlight"),
+        read=ofPeers("octetsInFlight"),
     ),
     NodeMetric(
         name="peer_calls_in_flight",
         kind=GAUGE,
         doc="Calls to the other node that are not answered.",
         labels=("peer",),
-        read=_peers("callsInFlight"),
+        read=ofPeers("callsInFlight"),
     ),
     NodeMetric(
         name="peer_calls_waiting",
         kind=GAUGE,
         doc="Calls to the other node that wait for room.",
         labels=("peer",),
-        read=_peers("callsWaiting"),
+        read=ofPeers("callsWaiting"),
     ),
     *(
         NodeMetric(
@@ -491,25 +319,25 @@ METRICS: tuple[NodeMetric, ...] = (
         kind=GAUGE,
         doc="Nodes that the array has or had, by the state that it has agreed on.",
         labels=("state",),
-        read=_nodes,
+        read=nodes,
     ),
     NodeMetric(
         name="load",
         kind=GAUGE,
         doc="This node's load as the array measures it; 1 is as much as it can bear.",
-        read=_reported("load"),
+        read=ofReport("load"),
     ),
     NodeMetric(
         name="groups_incomplete",
         kind=GAUGE,
         doc="Groups led here that do not have the members that are wished for.",
-        read=_reported("missing"),
+        read=ofReport("missing"),
     ),
     NodeMetric(
         name="copies_owed",
         kind=GAUGE,
         doc="Copies that bodies of buckets led here lack.",
-        read=_reported("owed"),
+        read=ofReport("owed"),
     ),
     NodeMetric(
         name="bodies_total",
@@ -519,7 +347,7 @@ METRICS: tuple[NodeMetric, ...] = (
             "`moved` (repaired, or given other keepers), `swept` (nobody named them), `scrubbed`, found `damaged`, `fetched` from other nodes."
         ),
         labels=("what",),
-        read=_bodies,
+        read=bodies,
     ),
     NodeMetric(
         name="array_work_total",
@@ -529,13 +357,13 @@ METRICS: tuple[NodeMetric, ...] = (
             "`queries` of other nodes, `waits` for this node's replica, changes `told` to nodes that follow, and `heard`."
         ),
         labels=("what",),
-        read=_arrayWork,
+        read=arrayWork,
     ),
     NodeMetric(
         name="events_total",
         kind=COUNTER,
         doc="Events of the array that this node saw (`jindictl cluster events`).",
-        read=_events,
+        read=events,
     ),
     # the process
     NodeMetric(
@@ -548,13 +376,13 @@ METRICS: tuple[NodeMetric, ...] = (
         name="cpu_seconds_total",
         kind=COUNTER,
         doc="CPU time that the process has used, user and system.",
-        read=_cpuSeconds,
+        read=cpuSeconds,
     ),
     NodeMetric(
         name="open_files",
         kind=GAUGE,
         doc="Open file descriptors.",
-        read=_openFiles,
+        read=openFiles,
     ),
 )
 

@@ -8,12 +8,22 @@ stands here once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
 from jindimail.admin.webhistory import SLOT_SECONDS, SLOTS_MAX, Classes, Slot, share, together
 from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, leaderOf, ledBuckets
+from jindimail.admin.webwords import (
+    countText,
+    durationText,
+    isoText,
+    numberText,
+    octetsText,
+    rateText,
+    secondsText,
+    shareText,
+    timeText,
+)
 from jindimail.model import BUCKET_COUNT, bucketGroup
 
 GOOD, WARN, BAD, QUIET = "good", "warn", "bad", "quiet"
@@ -115,7 +125,7 @@ def viewOf(array: ArrayStatus) -> View:
     return View(
         title=f"{len(places)} nodes" if len(places) > 1 else "one node",
         asked=array.asked,
-        time=_time(array.seconds),
+        time=timeText(array.seconds),
         alerts=_alerts(array, leaderless),
         figures=_figures(array, slots, leaderless),
         nodes=tuple(_rows(array, until)),
@@ -133,7 +143,7 @@ def _alerts(array: ArrayStatus, leaderless: int) -> tuple[str, ...]:
     """What somebody should look at, in sentences."""
     found = [f"{each.node} does not answer." for each in array.silent]
     if leaderless:
-        found.append(f"{_count(leaderless, 'bucket')} without a leader: mail for their users waits.")
+        found.append(f"{countText(leaderless, 'bucket')} without a leader: mail for their users waits.")
     for status in array.nodes:
         if status.storage == "no_bodies":
             found.append(f"{status.node} has less than 10 % free space and takes no new messages.")
@@ -180,18 +190,18 @@ def _figures(array: ArrayStatus, slots: Sequence[Slot], leaderless: int) -> tupl
             note="are being restored" if sum(owed) else "",
             tone=WARN if sum(owed) else GOOD,
         ),
-        Figure(id="rate", label="Messages/s", value=_rate(recent), note="filed, last 30 s"),
+        Figure(id="rate", label="Messages/s", value=rateText(recent), note="filed, last 30 s"),
         Figure(
             id="delivery",
             label="Delivery",
-            value=_milliseconds(delivery, 0.5),
-            note=f"99 %: {_milliseconds(delivery, 0.99)}",
+            value=shareText(delivery, 0.5),
+            note=f"99 %: {shareText(delivery, 0.99)}",
         ),
         Figure(
             id="commit",
             label="Commit",
-            value=_milliseconds(commit, 0.5),
-            note=f"99 %: {_milliseconds(commit, 0.99)}",
+            value=shareText(commit, 0.5),
+            note=f"99 %: {shareText(commit, 0.99)}",
         ),
         Figure(id="sessions", label="Sessions", value=str(sessions), note=_sessionWords(array.nodes)),
     )
@@ -222,18 +232,18 @@ def _row(status: NodeStatus, until: int) -> tuple[Cell, ...]:
         Cell(text=status.node, note=f"{status.version}, start {status.incarnation}"),
         Cell(
             text=status.state,
-            note=f"for {_duration(status.uptimeSeconds)}" + (", witness" if not status.weight else ""),
+            note=f"for {durationText(status.uptimeSeconds)}" + (", witness" if not status.weight else ""),
             tone=GOOD if status.state == "serving" else WARN,
         ),
-        Cell(text=f"{load:.0%}", note=f"{_octets(status.residentOctets)} memory", bar=min(1.0, load)),
-        Cell(text=_milliseconds([slot.lag for slot in recent], 0.99), note="99 %"),
+        Cell(text=f"{load:.0%}", note=f"{octetsText(status.residentOctets)} memory", bar=min(1.0, load)),
+        Cell(text=shareText([slot.lag for slot in recent], 0.99), note="99 %"),
         Cell(
-            text=_milliseconds([slot.commit for slot in recent], 0.5),
-            note=f"99 %: {_milliseconds([slot.commit for slot in recent], 0.99)}",
+            text=shareText([slot.commit for slot in recent], 0.5),
+            note=f"99 %: {shareText([slot.commit for slot in recent], 0.99)}",
         ),
         Cell(
-            text=_octets(status.freeOctets),
-            note=f"of {_octets(status.sizeOctets)}",
+            text=octetsText(status.freeOctets),
+            note=f"of {octetsText(status.sizeOctets)}",
             tone={"plenty": "", "no_bodies": WARN}.get(status.storage, BAD),
             bar=used,
         ),
@@ -244,7 +254,7 @@ def _row(status: NodeStatus, until: int) -> tuple[Cell, ...]:
             tone=WARN if status.leaderless else "",
         ),
         Cell(text=str(sum(status.sessions.values()))),
-        Cell(text=_rate(recent)),
+        Cell(text=rateText(recent)),
     )
 
 
@@ -268,7 +278,7 @@ def _legend(array: ArrayStatus, places: dict[str, tuple[int, int]]) -> tuple[Buc
     led = {status.node: ledBuckets(status) for status in array.nodes}
     return tuple(
         BucketCell(
-            text=str(number), title=f"{name} leads {_count(led.get(name, 0), 'bucket')}", colour=colour
+            text=str(number), title=f"{name} leads {countText(led.get(name, 0), 'bucket')}", colour=colour
         )
         for name, (number, colour) in places.items()
     )
@@ -288,9 +298,9 @@ def _bucket(bucket: int, leaders: dict[int, str], places: dict[str, tuple[int, i
 def _charts(slots: Sequence[Slot]) -> tuple[Chart, ...]:
     rates = [slot.filed / SLOT_SECONDS for slot in slots]
     return (
-        _chart("rateChart", "Messages filed per second", [("messages/s", rates)], _number),
-        _chart("deliveryChart", "Delivery time", _parts(slots, lambda slot: slot.delivery), _seconds),
-        _chart("commitChart", "Commit time", _parts(slots, lambda slot: slot.commit), _seconds),
+        _chart("rateChart", "Messages filed per second", [("messages/s", rates)], numberText),
+        _chart("deliveryChart", "Delivery time", _parts(slots, lambda slot: slot.delivery), secondsText),
+        _chart("commitChart", "Commit time", _parts(slots, lambda slot: slot.commit), secondsText),
     )
 
 
@@ -329,56 +339,8 @@ def _events(nodes: Iterable[NodeStatus]) -> tuple[EventRow, ...]:
     seen: dict[tuple[str, int], EventRow] = {}
     found = sorted((event for status in nodes for event in status.events), key=lambda event: -event.seconds)
     for event in found:
-        row = EventRow(time=_time(event.seconds), iso=_iso(event.seconds), node=event.node, text=event.text)
+        row = EventRow(
+            time=timeText(event.seconds), iso=isoText(event.seconds), node=event.node, text=event.text
+        )
         seen.setdefault((event.text, event.seconds // 5), row)
     return tuple(seen.values())[:EVENTS_SHOWN]
-
-
-# --- words -------------------------------------------------------------------------------------------------
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
-
-
-def _rate(slots: Sequence[Slot]) -> str:
-    return _number(sum(slot.filed for slot in slots) / (len(slots) * SLOT_SECONDS))
-
-
-def _seconds(value: float) -> str:
-    if value >= 1:
-        return f"{value:.1f} s"
-    return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
-
-
-def _milliseconds(classes: Iterable[Classes], part: float) -> str:
-    value = share(classes, part)
-    return _seconds(value) if value else "–"
-
-
-def _octets(octets: int) -> str:
-    value, unit = float(octets), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
-
-
-def _duration(seconds: int) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
