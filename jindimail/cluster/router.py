@@ -198,7 +198,7 @@ class Router:
         problem: JindimailError = Unavailable("no member")
         deadline = self._clock.seconds() + DEADLINE_SECONDS
         while (left := deadline - self._clock.seconds()) > 0:
-            for node in self._inOrder(group):
+            for node in self._inOrder(group, fresh=fresh):
                 self.counters.queries += node != self.node
                 try:
                     octets = await self._links.call(node, QUERY, payload, min(QUERY_SECONDS, left))
@@ -214,11 +214,11 @@ class Router:
             await self.pause()
         raise problem
 
-    def _inOrder(self, group: int) -> Iterator[int]:
-        """This node if it is a member, then the others."""
-        if self._groups.appliedIndex(group):
-            yield self.node
-        yield from self.membersInOrder(group)
+    def _inOrder(self, group: int, *, fresh: bool) -> Iterator[int]:
+        """This node if it is a member, and the others; what is to be fresh was asked for here in vain already."""
+        here = (self.node,) if self._groups.appliedIndex(group) else ()
+        others = self.membersInOrder(group)
+        yield from (*others, *here) if fresh else (*here, *others)
 
     def membersInOrder(self, group: int) -> Iterator[int]:
         """The members that are up, the leader first; last those that did not answer lately."""

@@ -23,6 +23,7 @@ from jindimail.errors import (
     TooManyAttempts,
     UserDisabled,
 )
+from jindimail.mailbox.queries import Account
 
 
 @implementer(ICredentialsChecker)
@@ -75,25 +76,36 @@ class PasswordChecker:
         try:
             user = canonicalAddress(credentials.username.decode("utf-8"))
             found = await self._resolver.account(user)
+            found = found or await self._resolver.account(user, fresh=True)
         except (BadAddress, UnicodeDecodeError):
             user = ""
         credential = found[1].record.credential if found is not None else ""
         if not credential or not self._passwords.isKnown(credential, credentials.password):
-            await self._verify(user, credential, credentials)
+            found = await self._verify(user, credential, credentials) or found
         assert found is not None
         bucket, account = found
         if not account.record.enabled:
             raise UserDisabled
         return bucket, account.accountId, account.record.addresses
 
-    async def _verify(self, user: str, credential: str, credentials: PeerPassword) -> None:
+    async def _verify(
+        self, user: str, credential: str, credentials: PeerPassword
+    ) -> tuple[int, Account] | None:
+        """Verify a password; the account, if another password than `credential` stands there by now."""
         if not self._attempts.mayTry(credentials.peer, user, self._seconds()):
             raise TooManyAttempts
         if not await self._passwords.verify(credential, credentials.password):
+            newer = await self._resolver.account(user, fresh=True) if credential else None
+            present = newer[1].record.credential if newer is not None else ""
+            if present not in ("", credential) and await self._passwords.verify(
+                present, credentials.password
+            ):
+                return newer
             self._attempts.failed(credentials.peer, user, self._seconds())
             self._tell((network(credentials.peer), user))
             self.log.info("Login of {user} from {peer} failed", user=user, peer=credentials.peer)
             raise AuthenticationFailed
+        return None
 
     def heard(self, failure: tuple[str, ...]) -> None:
         """A login failed at another node."""

@@ -28,6 +28,8 @@ class Resolver:
     """
     Looks addresses up. The domains are kept in memory and read anew when they change.
 
+    What this node knows may be a moment old; a refusal is for ever. So nobody is refused but by what a majority confirms.
+
     `postmaster@` every domain is always accepted (RFC 5321 §4.5.1): it goes to an account or alias of that name, else to the
     domain's postmaster, else to the array's setting `postmaster`, also when the one before takes no mail now.
     """
@@ -43,32 +45,32 @@ class Resolver:
         self._revision += 1
         self._domains = None
 
-    async def domains(self) -> dict[str, DomainRecord]:
+    async def domains(self, fresh: bool = False) -> dict[str, DomainRecord]:
         """The array's domains by canonical name."""
-        if self._domains is not None:
+        if self._domains is not None and not fresh:
             return self._domains
         revision = self._revision
+        found: dict[str, DomainRecord] = dict(await self._buckets.query(None, ListDomains(), fresh))
         postmaster: str = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING))
-        found: dict[str, DomainRecord] = dict(await self._buckets.query(None, ListDomains()))
         self._postmaster = postmaster
         if revision == self._revision:
             self._domains = found
         return found
 
-    async def find(self, address: str) -> AddressRecord | None:
+    async def find(self, address: str, fresh: bool = False) -> AddressRecord | None:
         """The record of a canonical address, exactly."""
         found: AddressRecord | None = await self._buckets.query(
-            bucketOf(address), FindAddress(address=address)
+            bucketOf(address), FindAddress(address=address), fresh
         )
         return found
 
-    async def account(self, address: str) -> tuple[int, Account] | None:
+    async def account(self, address: str, fresh: bool = False) -> tuple[int, Account] | None:
         """The bucket and account that an address belongs to; None for aliases and unknown ones."""
-        record = await self.find(address)
+        record = await self.find(address, fresh)
         if record is None or not record.accountId:
             return None
         found: Account | None = await self._buckets.query(
-            record.bucket, FindAccount(accountId=record.accountId)
+            record.bucket, FindAccount(accountId=record.accountId), fresh
         )
         return None if found is None else (record.bucket, found)
 
@@ -79,15 +81,21 @@ class Resolver:
         @raise BadAddress, RelayDenied, NoSuchUser: there is no such recipient.
         @raise UserDisabled, OverQuota, LargerThanQuota: of all the accounts it leads to, none takes the message now.
         """
-        canonical = await self._envelopeAddress(address)
         try:
-            return await self._lead(address, canonical, octets)
+            return await self._resolve(address, octets, fresh=False)
+        except Refusal:
+            return await self._resolve(address, octets, fresh=True)
+
+    async def _resolve(self, address: str, octets: int, *, fresh: bool) -> Recipient:
+        canonical = await self._envelopeAddress(address, fresh)
+        try:
+            return await self._lead(address, canonical, octets, fresh)
         except Refusal:
             if not self._postmaster or not untagged(canonical).startswith(POSTMASTER + "@"):
                 raise
-        return await self._lead(address, self._postmaster, octets)
+        return await self._lead(address, self._postmaster, octets, fresh)
 
-    async def _lead(self, address: str, canonical: str, octets: int) -> Recipient:
+    async def _lead(self, address: str, canonical: str, octets: int, fresh: bool) -> Recipient:
         """Where an address leads, by way of aliases."""
         targets: list[Target] = []
         refusals: list[JindimailError] = []
@@ -96,7 +104,7 @@ class Resolver:
         for _ in range(ALIAS_DEPTH_MAX):
             further: list[str] = []
             for one in level:
-                await self._follow(one, octets, targets, refusals, further)
+                await self._follow(one, octets, fresh, targets, refusals, further)
             level = [one for one in dict.fromkeys(further) if one not in seen]
             seen.update(level)
             if not level or len(seen) > TARGETS_MAX:
@@ -107,8 +115,8 @@ class Resolver:
             address=address, targets=tuple({(t.bucket, t.accountId): t for t in targets}.values())
         )
 
-    async def _envelopeAddress(self, address: str) -> str:
-        domains = await self.domains()
+    async def _envelopeAddress(self, address: str, fresh: bool) -> str:
+        domains = await self.domains(fresh)
         if address.lower() == POSTMASTER and self._postmaster:
             return self._postmaster
         try:
@@ -123,6 +131,7 @@ class Resolver:
         self,
         address: str,
         octets: int,
+        fresh: bool,
         targets: list[Target],
         refusals: list[JindimailError],
         further: list[str],
@@ -132,7 +141,7 @@ class Resolver:
         if domain is None:
             refusals.append(RelayDenied())
             return
-        record = await self._nearest(address, domain)
+        record = await self._nearest(address, domain, fresh)
         if record is None:
             refusals.append(NoSuchUser())
         elif isinstance(record, str):
@@ -141,7 +150,7 @@ class Resolver:
             further.extend(record.targets)
         else:
             found: Account | None = await self._buckets.query(
-                record.bucket, FindAccount(accountId=record.accountId)
+                record.bucket, FindAccount(accountId=record.accountId), fresh
             )
             refusal = _refusal(found, octets)
             if refusal is not None or found is None:
@@ -149,12 +158,12 @@ class Resolver:
             else:
                 targets.append(Target(bucket=record.bucket, accountId=record.accountId, address=address))
 
-    async def _nearest(self, address: str, domain: DomainRecord) -> AddressRecord | str | None:
+    async def _nearest(self, address: str, domain: DomainRecord, fresh: bool) -> AddressRecord | str | None:
         """The record that takes an address, or another address that does."""
-        record = await self.find(address)
+        record = await self.find(address, fresh)
         base = untagged(address)
         if record is None and base != address:
-            record = await self.find(base)
+            record = await self.find(base, fresh)
         if record is not None:
             return record
         if base.startswith(POSTMASTER + "@"):
