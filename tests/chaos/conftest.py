@@ -17,15 +17,13 @@ MakeArray = Callable[..., RealArray]
 
 @pytest.fixture
 def makeArray() -> Iterator[MakeArray]:
-    """Makes arrays: `makeArray(names, onLoopback=False)`; not founded yet."""
+    """Makes arrays, not founded yet: in namespaces where this process may make them, else on loopback."""
     made: list[RealArray] = []
 
-    def make(names: list[str], *, onLoopback: bool = False) -> RealArray:
-        if not onLoopback and not mayMakeNamespaces():
-            pytest.skip("only root can make network namespaces")
-        directory = Path(tempfile.mkdtemp(prefix="jn-"))
-        network = Loopback() if onLoopback else Namespaces(names)
-        array = RealArray(directory, network, hasSmallDisks=not onLoopback)
+    def make(names: list[str]) -> RealArray:
+        isFree = mayMakeNamespaces()
+        network = Namespaces(names) if isFree else Loopback()
+        array = RealArray(Path(tempfile.mkdtemp(prefix="jn-")), network, hasSmallDisks=isFree)
         made.append(array)
         return array
 

@@ -20,6 +20,7 @@ from tests.chaos.workload import MAILBOXES, TROUBLE, readMaildrop
 from tests.support.node import HOST
 
 CALM_SECONDS = 60.0
+WHOLE_SECONDS = 60.0
 _TIMEOUT_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _UID = re.compile(rb"UID (\d+)")
@@ -76,6 +77,19 @@ class Judge:
                     self._promises.problem(
                         f"{account.address}: {names[0]} and {name} differ: {_difference(shown[0], other)}"
                     )
+
+    def judgeStores(self, name: str, seconds: float = WHOLE_SECONDS) -> None:
+        """What the array says of itself, asked at one node: nothing is amiss, no copy is owed, all replicas are alike and all copies sound."""
+        until = time.monotonic() + seconds
+        status = self._array.ask(name, "cluster status")
+        while not status["isWhole"] and time.monotonic() < until:
+            time.sleep(0.5)
+            status = self._array.ask(name, "cluster status")
+        if not status["isWhole"]:
+            self._promises.problem(f"not whole within {seconds:g} s: {status['groups']} {status['copies']}")
+        checked = self._array.ask(name, "check", cluster=True)
+        if not checked["isSound"] or checked["warnings"]:
+            self._promises.problem(f"check --cluster: {checked['problems'][:5]} {checked['warnings'][:5]}")
 
     def _readAll(self, name: str, account: Account) -> dict[str, dict[int, tuple[Row, bytes]]]:
         """All mailboxes of an account at a node: by UID the row, and a digest of the octets."""

@@ -44,6 +44,7 @@ class Rounds:
     def prepare(self, names: Sequence[str]) -> None:
         """Found the array with these nodes, and make the accounts."""
         self.array.found(names)
+        self.array.ctl(names[0], "cluster", "set", "repairSeconds", "5", "--json")
         self.accounts = self.array.addAccounts(ACCOUNTS)
         for account in self.accounts:
             with self.array.inside(names[0]):
@@ -78,6 +79,7 @@ class Rounds:
         except NodeFailed as error:
             self.promises.problem(str(error))
         self.judge.judge(self.array.names)
+        self.judge.judgeStores(chance.choice(self.array.names))
         names = " ".join(each.__name__ for each in chosen)
         slowest = " ".join(f"{what} {took:.1f}" for what, took in sorted(workload.slowest.items()))
         return f"round {self._round}: {names} ({seconds:.0f} s, hurt: {' '.join(sorted(hurt))}); calm after {calm:.1f} s; slowest: {slowest}; failed: {dict(workload.failures)}"
