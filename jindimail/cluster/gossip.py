@@ -22,14 +22,13 @@ from jindimail.replication.nodemessages import NodeMessage
 
 TELL_SECONDS = 1.0
 
-Describe = Callable[[Report], Report]
-
 
 class Gossip:
     """
     One node's part in it.
 
     @ivar loads: what is known of all nodes.
+    @ivar describe: adds to a report what other parts know.
     """
 
     def __init__(
@@ -42,13 +41,11 @@ class Gossip:
         seconds: Callable[[], float],
         cpuSeconds: Callable[[], float],
         freeShare: Callable[[], float],
-        describe: Describe,
     ) -> None:
         """
         @param seconds: the wall clock: reports of a restarted node must be newer than those before.
         @param cpuSeconds: the processor time that this process has taken.
         @param freeShare: of the store's disk.
-        @param describe: adds to a report what other parts know.
         """
         self._clock = clock
         self._store = store
@@ -57,7 +54,6 @@ class Gossip:
         self._seconds = seconds
         self._cpuSeconds = cpuSeconds
         self._freeShare = freeShare
-        self._describe = describe
         self._measures = Measures()
         self._lookedAt = clock.seconds()
         self._cpuAt = cpuSeconds()
@@ -65,6 +61,7 @@ class Gossip:
         self._stamp = 0
         self._pulse = Pulse(clock, TELL_SECONDS, self._tell)
         self.loads = Loads()
+        self.describe: Callable[[Report], Report] = lambda report: report
         groups.attend((GossipMessage,), self._received)
 
     def start(self) -> None:
@@ -115,7 +112,7 @@ class Gossip:
         self._lookedAt, self._cpuAt = now, cpu
         self._stamp = max(self._stamp + 1, int(self._seconds() * 1000))
         measures = self._measures
-        return self._describe(
+        return self.describe(
             Report(
                 node=self._userMap.node,
                 stamp=self._stamp,

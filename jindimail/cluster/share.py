@@ -8,73 +8,45 @@ and chance.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.comparing import Comparing
 from jindimail.cluster.counters import BucketCounters
-from jindimail.cluster.damage import Damage, Scrub
 from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere, IWire
 from jindimail.cluster.events import Events
 from jindimail.cluster.followers import Followers
 from jindimail.cluster.gossip import Gossip
-from jindimail.cluster.governing import Governing
-from jindimail.cluster.load import Report
-from jindimail.cluster.mending import Mending
+from jindimail.cluster.keeping import Keeping
 from jindimail.cluster.operations import Operations
 from jindimail.cluster.placing import Placing
 from jindimail.cluster.reading import Reading
 from jindimail.cluster.recovery import Recovery
-from jindimail.cluster.rejoining import Rejoining
 from jindimail.cluster.router import Router
+from jindimail.cluster.selftending import SelfTending
 from jindimail.cluster.spill import candidates, spreadOf
-from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.streams import Streams
 from jindimail.cluster.subscriptions import Subscriptions
-from jindimail.cluster.sweeping import Sweeping
-from jindimail.cluster.tending import Tending
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
-from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
+from jindimail.model import BUCKET_COUNT
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups, placeInMemory
 from jindimail.replication.nodemessages import (
     AskBody,
-    AskKept,
     BodyPut,
     PutBody,
     TellBody,
-    TellKept,
     TellTopics,
 )
 from jindimail.replication.outputs import Settings
-from jindimail.replication.repair import IBodyEntries, Repair
-from jindimail.replication.sweep import Sweep
+from jindimail.replication.repair import IBodyEntries
 from jindimail.replication.transfers import SnapshotPlace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """
-    How far the array is.
-
-    @ivar missing: groups that do not have the members that are wished for.
-    @ivar owed: copies that bodies lack.
-    @ivar moved: bodies that were repaired or moved since the nodes started.
-    @ivar silent: nodes of which nothing was heard lately, so that they are not counted.
-    """
-
-    missing: int
-    owed: int
-    moved: int
-    silent: tuple[int, ...]
 
 
 class IOwnEntries(IBodyEntries, Protocol):
@@ -95,6 +67,8 @@ class Share:
     @ivar events: what happened to the array, as seen here.
     @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
+    @ivar gossip: what nodes say of themselves.
+    @ivar progress: tells how far the array is with what it has to do.
     @ivar mending, sweep, scrub, damage: what keeps the copies of bodies whole.
     @ivar comparing: what `jindictl check --cluster` asks of all nodes.
     """
@@ -151,6 +125,15 @@ class Share:
         )
         self.copies = Copies(clock=clock, store=store, node=links.node, send=self.groups.send)
         self.groups.attend((PutBody, BodyPut, AskBody, TellBody), self.copies.received)
+        self.gossip = Gossip(
+            clock=clock,
+            store=store,
+            groups=self.groups,
+            userMap=self.userMap,
+            seconds=seconds or clock.seconds,
+            cpuSeconds=cpuSeconds,
+            freeShare=freeShare,
+        )
         self.router = Router(
             links=links,
             groups=self.groups,
@@ -180,60 +163,51 @@ class Share:
             seconds=seconds or clock.seconds,
         )
         self._draw = draw
-        self._peers = peers
-        self.gossip = Gossip(
-            clock=clock,
-            store=store,
-            groups=self.groups,
-            userMap=self.userMap,
-            seconds=seconds or clock.seconds,
-            cpuSeconds=cpuSeconds,
-            freeShare=freeShare,
-            describe=self._described,
-        )
-        self._keepBodies(clock, store, bodyEntries, seconds or clock.seconds, len(numbers) - 1)
-        self._tend(clock, store, machine, seconds or clock.seconds, numbers)
+        self._tend(clock, store, machine, bodyEntries, seconds or clock.seconds, numbers, peers)
 
-    def _keepBodies(
+    def _tend(
         self,
         clock: IReactorTime,
         store: IStore,
+        machine: IStateMachine,
         entries: IBodyEntries,
         seconds: Callable[[], float],
-        buckets: int,
+        numbers: Collection[int],
+        peers: Callable[[], Iterable[int]],
     ) -> None:
-        """What restores, mends and sweeps copies of bodies."""
-        groups, userMap, node = self.groups, self.userMap, self.links.node
-        self.sweep = Sweep(
-            groups=groups, store=store, copies=self.copies, entries=entries, node=node, send=groups.send
-        )
-        groups.attend((AskKept, TellKept), self.sweep.received)
-        self.mending = Mending(
+        """What makes the array tend itself."""
+        keeping = Keeping(
             clock=clock,
-            groups=groups,
-            userMap=userMap,
+            store=store,
+            links=self.links,
+            groups=self.groups,
+            copies=self.copies,
+            userMap=self.userMap,
             events=self.events,
-            repair=Repair(groups=groups, store=store, copies=self.copies, entries=entries, node=node),
+            entries=entries,
             candidates=self.candidates,
             load=self.gossip.ownLoad,
             seconds=seconds,
+            buckets=len(numbers) - 1,
         )
-        self.damage = Damage(
-            links=self.links, groups=groups, userMap=userMap, events=self.events, mending=self.mending
-        )
+        self.mending, self.damage = keeping.mending, keeping.damage
+        self.sweep, self.scrub = keeping.sweep, keeping.scrub
         self.reading.damaged.append(self.damage.report)
-        self._sweeping = Sweeping(
+        tending = SelfTending(
             clock=clock,
-            groups=groups,
-            userMap=userMap,
+            store=store,
+            machine=machine,
+            links=self.links,
+            groups=self.groups,
+            userMap=self.userMap,
             events=self.events,
-            sweep=self.sweep,
-            buckets=buckets,
+            gossip=self.gossip,
+            keeping=keeping,
             seconds=seconds,
+            numbers=numbers,
+            peers=peers,
         )
-        self.scrub = Scrub(
-            clock=clock, store=store, userMap=userMap, buckets=buckets, report=self.damage.report
-        )
+        self.progress, self.rejoining, self._parts = tending.progress, tending.rejoining, tending.parts
 
     def _buckets(
         self,
@@ -300,53 +274,6 @@ class Share:
             level=lambda: self.userMap.level,
         )
 
-    def _tend(
-        self,
-        clock: IReactorTime,
-        store: IStore,
-        machine: IStateMachine,
-        seconds: Callable[[], float],
-        numbers: Collection[int],
-    ) -> None:
-        """What makes the array tend itself."""
-        self._tending = Tending(
-            clock=clock, store=store, groups=self.groups, userMap=self.userMap, events=self.events
-        )
-        self._stepping = Stepping(clock=clock, groups=self.groups, userMap=self.userMap, events=self.events)
-        self._governing = Governing(
-            clock=clock,
-            groups=self.groups,
-            machine=machine,
-            userMap=self.userMap,
-            events=self.events,
-            refresh=self._tending.refresh,
-            seconds=seconds,
-            numbers=numbers,
-            reports=self.gossip.fresh,
-        )
-        self.rejoining = Rejoining(
-            clock=clock,
-            store=store,
-            links=self.links,
-            groups=self.groups,
-            userMap=self.userMap,
-            events=self.events,
-            numbers=numbers,
-            peers=self._peers,
-            renounced=lambda group, node: self.mending.doubt(group - 1, node),
-            finished=self.scrub.hurry,
-        )
-        self._parts = (
-            self._tending,
-            self.rejoining,
-            self._stepping,
-            self._governing,
-            self.gossip,
-            self.mending,
-            self._sweeping,
-            self.scrub,
-        )
-
     def _isOver(self, node: int, incarnation: int) -> bool:
         """Whether an incarnation of a node is known to have ended."""
         isAway = bool(self.userMap.nodes) and self.userMap.isAway(node)
@@ -360,32 +287,6 @@ class Share:
         weights = {node: record.weight for node, record in self.userMap.nodes.items()}
         spread = spreadOf(bucket, others, self.userMap.settings.spread)
         return candidates(home, spread, self.gossip.fresh(), weights, self._draw)
-
-    def progress(self) -> Progress:
-        """How far the array is with what it has to do, as far as is known here."""
-        reports = self.gossip.fresh().values()
-        return Progress(
-            missing=sum(report.missing for report in reports),
-            owed=sum(report.owed for report in reports),
-            moved=sum(report.moved for report in reports),
-            silent=tuple(sorted(set(self.userMap.living()) - {report.node for report in reports})),
-        )
-
-    def _described(self, report: Report) -> Report:
-        """What this node adds to what it measures of itself."""
-        return replace(
-            report,
-            led=len(self._stepping.led),
-            missing=self._stepping.missing,
-            owed=self.mending.owed,
-            moved=self.mending.moved,
-            holding=tuple((node, self._needs(node)) for node in self.userMap.draining()),
-            revision=self.groups.appliedIndex(ARRAY_GROUP) or 0,
-        )
-
-    def _needs(self, node: int) -> int:
-        """How many groups that are led here still need a node that is to be emptied."""
-        return self._stepping.needs(node) + self.mending.needs(node)
 
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""

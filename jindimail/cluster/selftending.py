@@ -1,0 +1,122 @@
+"""What makes the array tend itself at one node, put together: it follows group 0, carries wishes out, governs where it leads, and tells how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
+
+from jindimail.cluster.events import Events
+from jindimail.cluster.gossip import Gossip
+from jindimail.cluster.governing import Governing
+from jindimail.cluster.keeping import Keeping
+from jindimail.cluster.load import Report
+from jindimail.cluster.rejoining import Rejoining
+from jindimail.cluster.stepping import Stepping
+from jindimail.cluster.tending import Tending
+from jindimail.cluster.usermap import UserMap
+from jindimail.interfaces import ILinks, IStateMachine, IStore
+from jindimail.model import ARRAY_GROUP
+from jindimail.replication.driver import Groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """
+    How far the array is.
+
+    @ivar missing: groups that do not have the members that are wished for.
+    @ivar owed: copies that bodies lack.
+    @ivar moved: bodies that were repaired or moved since the nodes started.
+    @ivar silent: nodes of which nothing was heard lately, so that they are not counted.
+    """
+
+    missing: int
+    owed: int
+    moved: int
+    silent: tuple[int, ...]
+
+
+class SelfTending:
+    """
+    All of it.
+
+    @ivar parts: what is to be started and stopped.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: IStore,
+        machine: IStateMachine,
+        links: ILinks,
+        groups: Groups,
+        userMap: UserMap,
+        events: Events,
+        gossip: Gossip,
+        keeping: Keeping,
+        seconds: Callable[[], float],
+        numbers: Collection[int],
+        peers: Callable[[], Iterable[int]],
+    ) -> None:
+        """See the parts."""
+        self._groups = groups
+        self._userMap = userMap
+        self._gossip = gossip
+        self._mending = keeping.mending
+        tending = Tending(clock=clock, store=store, groups=groups, userMap=userMap, events=events)
+        self._stepping = Stepping(clock=clock, groups=groups, userMap=userMap, events=events)
+        governing = Governing(
+            clock=clock,
+            groups=groups,
+            machine=machine,
+            userMap=userMap,
+            events=events,
+            refresh=tending.refresh,
+            seconds=seconds,
+            numbers=numbers,
+            reports=gossip.fresh,
+        )
+        self.rejoining = Rejoining(
+            clock=clock,
+            store=store,
+            links=links,
+            groups=groups,
+            userMap=userMap,
+            events=events,
+            numbers=numbers,
+            peers=peers,
+            renounced=lambda group, node: self._mending.doubt(group - 1, node),
+            finished=keeping.scrub.hurry,
+        )
+        gossip.describe = self._described
+        self.parts = (tending, self.rejoining, self._stepping, governing, gossip, *keeping.parts)
+
+    def progress(self) -> Progress:
+        """How far the array is with what it has to do, as far as is known here."""
+        reports = self._gossip.fresh().values()
+        return Progress(
+            missing=sum(report.missing for report in reports),
+            owed=sum(report.owed for report in reports),
+            moved=sum(report.moved for report in reports),
+            silent=tuple(sorted(set(self._userMap.living()) - {report.node for report in reports})),
+        )
+
+    def _described(self, report: Report) -> Report:
+        """What this node adds to what it measures of itself."""
+        return replace(
+            report,
+            led=len(self._stepping.led),
+            missing=self._stepping.missing,
+            owed=self._mending.owed,
+            moved=self._mending.moved,
+            holding=tuple((node, self._needs(node)) for node in self._userMap.draining()),
+            revision=self._groups.appliedIndex(ARRAY_GROUP),
+        )
+
+    def _needs(self, node: int) -> int:
+        """How many groups that are led here still need a node that is to be emptied."""
+        return self._stepping.needs(node) + self._mending.needs(node)
