@@ -36,6 +36,7 @@ class IBase(Protocol):
 Changes = list[tuple[str, list[tuple[bytes, bytes]], list[bytes]]]  # table, puts, deletes: each ascending
 
 _MISSING: Final = object()
+_TABLES: Final = frozenset(TABLES)
 
 
 class _Changed(dict[bytes, bytes | None]):
@@ -66,14 +67,14 @@ class Overlay:
     def __init__(self, base: IBase) -> None:
         self._base = base
         self._baseGet: Callable[[str, bytes], bytes | None] = base.get
-        self._changed: dict[str, _Changed] = {table: _Changed() for table in TABLES}
+        self._changed: dict[str, _Changed] = {}
         self._undo: list[tuple[_Changed, bytes, object]] = []
         self.octets = 0
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value of a key, or None."""
-        changed = self._changed[table]
-        if key in changed:
+        changed = self._changed.get(table)
+        if changed is not None and key in changed:
             return changed[key]
         return self._baseGet(table, key)
 
@@ -83,13 +84,15 @@ class Overlay:
             key, value = _octets(key), _octets(value)
         if not 0 < len(key) <= KEY_OCTETS_MAX:
             raise ValueError("a key has 1 to 511 octets")
-        changed = self._changed[table]
-        self._change(changed, key, value)
+        changed = self._changed.get(table)
+        self._change(self._touch(table) if changed is None else changed, key, value)
         self.octets += len(value)
 
     def delete(self, table: str, key: bytes) -> bool:
         """Delete a key; whether it was there."""
-        changed = self._changed[table]
+        changed = self._changed.get(table)
+        if changed is None:
+            changed = self._touch(table)
         present = changed[key] is not None if key in changed else self._base.has(table, key)
         if present:
             self._change(changed, key, None)
@@ -100,9 +103,9 @@ class Overlay:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Iterate `(key, value)` with start <= key < stop, ascending or descending."""
         below = self._base.scan(table, start, stop, reverse)
-        changed = self._changed[table]
-        above = changed.between(start, stop)
-        if not above:
+        changed = self._changed.get(table)
+        above = changed.between(start, stop) if changed is not None else None
+        if changed is None or not above:
             return below
         if reverse:
             above.reverse()
@@ -136,6 +139,12 @@ class Overlay:
         """All changes, for the writer; no table is named that has none."""
         return [_split(table, changed) for table, changed in self._changed.items() if changed]
 
+    def _touch(self, table: str) -> _Changed:
+        if table not in _TABLES:
+            raise KeyError(table)
+        changed = self._changed[table] = _Changed()
+        return changed
+
     def _change(self, changed: _Changed, key: bytes, value: bytes | None) -> None:
         old = changed.get(key, _MISSING)
         self._undo.append((changed, key, old))
@@ -151,10 +160,12 @@ def _octets(value: object) -> bytes:
 
 
 def _split(table: str, changed: _Changed) -> tuple[str, list[tuple[bytes, bytes]], list[bytes]]:
+    if len(changed) == 1:
+        ((key, value),) = changed.items()
+        return (table, [], [key]) if value is None else (table, [(key, value)], [])
     puts = [(key, value) for key, value in changed.items() if value is not None]
-    deletes = [key for key, value in changed.items() if value is None]
     puts.sort()
-    deletes.sort()
+    deletes = [] if len(puts) == len(changed) else sorted(key for key, value in changed.items() if value is None)
     return table, puts, deletes
 
 
