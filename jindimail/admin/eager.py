@@ -8,11 +8,15 @@ take, and every error, goes Twisted's own way. TLS (eagertls.py) stands on the s
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
+
+_log = Logger()
 
 
 class EagerServer(tcp.Server):
@@ -103,9 +107,49 @@ class EagerServer(tcp.Server):
             tcp.Server.startTLS(self, ctx, normal)
 
 
+class EagerPort(tcp.Port):
+    """
+    A listening port that accepts one connection a turn: where another waits, epoll says so, and where none does, it need not be tried.
+
+    A TCP port until `makeEager` made it so. What is wrong with accepting, Twisted's own way knows.
+    """
+
+    reactor: Any
+    factory: Any
+    receivedOctets: int
+    sentOctets: int
+
+    def doRead(self) -> None:
+        """See `IReadDescriptor.doRead`."""
+        try:
+            accepted, address = self.socket.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            tcp.Port.doRead(self)
+            return
+        try:
+            self._take(accepted, address)
+        except Exception:  # the port goes on
+            _log.failure("a connection could not be taken")
+
+    def _take(self, accepted: socket.socket, address: Any) -> None:
+        if len(address) == 4 and address[3]:  # a link-local address is told with its link
+            numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+            address = (socket.getnameinfo(address, numeric)[0], *address[1:])
+        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
+        if protocol is None:
+            accepted.close()
+            return
+        number = self.sessionno
+        self.sessionno = number + 1
+        protocol.makeConnection(EagerServer(accepted, protocol, address, self, number, self.reactor))
+
+
 def makeEager(port: Any) -> None:
     """Let a listening port accept eager connections, if it is one of plain TCP; UNIX ports are a kind of TCP ports."""
-    if isinstance(port, tcp.Port) and port.transport is tcp.Server:
-        counting: Any = port
-        counting.transport = EagerServer
-        counting.receivedOctets = counting.sentOctets = 0
+    if type(port) is tcp.Port and port.transport is tcp.Server:
+        eager: Any = port
+        eager.__class__ = EagerPort
+        eager.transport = EagerServer  # what Twisted's own way makes
+        eager.receivedOctets = eager.sentOctets = 0

@@ -165,7 +165,9 @@ def _split(table: str, changed: _Changed) -> tuple[str, list[tuple[bytes, bytes]
         return (table, [], [key]) if value is None else (table, [(key, value)], [])
     puts = [(key, value) for key, value in changed.items() if value is not None]
     puts.sort()
-    deletes = [] if len(puts) == len(changed) else sorted(key for key, value in changed.items() if value is None)
+    deletes = (
+        [] if len(puts) == len(changed) else sorted(key for key, value in changed.items() if value is None)
+    )
     return table, puts, deletes
 
 

@@ -191,3 +191,24 @@ class EagerTests(TestCase):
         for _ in range(3):
             speakers[0].transport.write(b"is anybody there?")
         await speakers[0].ended
+
+    async def test_aConnectionThatIsRefusedOrFailsHarmsNoOther(self) -> None:
+        answers = [None, ZeroDivisionError(), Speaker(lambda transport: transport.loseConnection())]
+
+        class Choosy(Factory):
+            def buildProtocol(self, addr: object) -> Protocol | None:  # type: ignore[override]
+                answer = answers.pop(0)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Choosy())
+        self.addCleanup(port.stopListening)
+        makeEager(port)
+        client = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        listeners = [await connectProtocol(client, Listener()) for _ in range(3)]
+        await listeners[0].ended
+        await listeners[2].ended
+        listeners[1].transport.abortConnection()
+        assert not answers
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
