@@ -282,8 +282,12 @@ class IMailbox(Interface):
     def summaryOf(row: Any) -> Any:
         """The `SummaryRecord` of a row."""
 
-    def octets(row: Any, start: int = 0, stop: int | None = None) -> Any:
-        """Octets [start, stop) of the message as clients see it (with its prefix); at most 1 MiB a call."""
+    def octets(row: Any, start: int = 0, stop: int | None = None, isPiece: bool = False) -> Any:
+        """
+        Octets [start, stop) of the message as clients see it (with its prefix); at most 1 MiB a call.
+
+        A body that is read whole is verified; `isPiece` says that these octets are one piece of a body that is read so.
+        """
 
     def storeFlags(uids: Any, action: int, flags: Any, unchangedSince: Any = None) -> Any:
         """`outcomes.FlagsStored`; action is `entries.REPLACE`, `ADD` or `REMOVE`; flags are names (`\\Seen`, keywords)."""

@@ -20,6 +20,7 @@ from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
 from jindimail.cluster.reading import Reading
+from jindimail.cluster.verified import Verified
 from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup
@@ -51,6 +52,7 @@ class Buckets:
         elsewhere: Elsewhere | None = None,
         delivering: Delivering | None = None,
         reading: Reading | None = None,
+        verified: Verified | None = None,
         isOver: Callable[[int, int], bool] = lambda node, incarnation: False,
         followers: Followers | None = None,
         level: Callable[[], int] = lambda: 1,
@@ -58,6 +60,7 @@ class Buckets:
         """
         @param level: of the entries that all nodes know.
         @param elsewhere, delivering, reading: how other nodes are asked; without them there are none.
+        @param verified: which of this node's bodies are sound; without it, only those that are read whole are looked at.
         @param followers: who wants to hear of what; given where others tell of what happens, too (`Subscriptions`).
         @param isOver: whether an incarnation of another node is known to have ended.
         """
@@ -69,6 +72,7 @@ class Buckets:
         self._elsewhere = elsewhere
         self._delivering = delivering
         self._reading = reading
+        self._verified = verified
         self._isOver = isOver
         self._level = level
         self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
@@ -135,6 +139,8 @@ class Buckets:
         return Deferred.fromCoroutine(self._queryBehind(bucket, query, fresh))
 
     def _answered(self, bucket: int | None, query: Any) -> Deferred[Any]:
+        if self._verified is not None and self._elsewhere is not None and self._elsewhere.wire.isPiece(query):
+            return Deferred.fromCoroutine(self._answerPiece(bucket, query))
         try:
             return succeed(self._answer(bucket, query))
         except Corrupt as problem:
@@ -175,7 +181,21 @@ class Buckets:
             return _refused(problem)
         return Deferred.fromCoroutine(self._readOctets(bucket, query))
 
-    async def _readOctets(self, bucket: int | None, query: Any) -> bytes:
+    async def _answerPiece(self, bucket: int | None, query: Any) -> bytes:
+        """A piece of a body that is sound as a whole: this node's, or another keeper's."""
+        assert self._elsewhere is not None and self._verified is not None and bucket is not None
+        find = self._elsewhere.wire.bodyQuery(query)
+        found = self._answer(bucket, find)
+        try:
+            if found is None:
+                raise Corrupt("body or prefix unknown")
+            await self._verified.require(bucket, find.bodyId, found.size, found.digest)
+            octets: bytes = self._answer(bucket, query)
+        except Corrupt:
+            return await self._readOctets(bucket, query, isDamagedHere=True)
+        return octets
+
+    async def _readOctets(self, bucket: int | None, query: Any, *, isDamagedHere: bool = False) -> bytes:
         assert self._elsewhere is not None and self._reading is not None and bucket is not None
         wire = self._elsewhere.wire
         find = wire.bodyQuery(query)
@@ -183,9 +203,11 @@ class Buckets:
         if found is None:
             raise Corrupt("body or prefix unknown")
         ahead, low, high = wire.portionOf(query, found)
-        octets = await self._reading.read(
-            bucket, find.bodyId, found.size, found.digest, found.keepers, low, high
-        )
+        keepers = found.keepers
+        if isDamagedHere and self.node in keepers:
+            self._reading.tellDamaged(bucket, find.bodyId, self.node)
+            keepers = tuple(node for node in keepers if node != self.node)
+        octets = await self._reading.read(bucket, find.bodyId, found.size, found.digest, keepers, low, high)
         return bytes(ahead + octets)
 
     # --- following

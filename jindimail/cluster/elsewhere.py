@@ -43,6 +43,7 @@ class IWire(Protocol):
     def decodeOutcome(self, octets: bytes) -> Any:
         """An outcome."""
 
+    def isPiece(self, query: Any) -> bool: ...
     def repeatable(self, entry: Any, requestId: bytes) -> bytes:
         """An entry's octets, in a form that may be proposed twice."""
 

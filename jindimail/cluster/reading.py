@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -135,10 +136,11 @@ class Reading:
         node, links, copies = self._links.node, self._links, self._copies
         return sorted(keepers, key=lambda each: (each != node, copies.isSlow(each) or not links.isUp(each)))
 
-    def _damagedAt(self, key: Key) -> Callable[[int], Any]:
-        def damaged(node: int) -> None:
-            self._counters.damaged += 1
-            for listener in self.damaged:
-                listener(*key, node)
+    def tellDamaged(self, bucket: int, bodyId: bytes, node: int) -> None:
+        """A node's copy was found damaged or missing."""
+        self._counters.damaged += 1
+        for listener in self.damaged:
+            listener(bucket, bodyId, node)
 
-        return damaged
+    def _damagedAt(self, key: Key) -> Callable[[int], Any]:
+        return partial(self.tellDamaged, *key)

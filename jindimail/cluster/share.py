@@ -33,6 +33,7 @@ from jindimail.cluster.spill import candidates, spreadOf
 from jindimail.cluster.streams import Streams
 from jindimail.cluster.subscriptions import Subscriptions
 from jindimail.cluster.usermap import UserMap
+from jindimail.cluster.verified import Verified
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import BUCKET_COUNT
 from jindimail.replication.copies import Copies
@@ -269,6 +270,7 @@ class Share:
             elsewhere=elsewhere,
             delivering=delivering,
             reading=self.reading,
+            verified=Verified(clock=clock, store=store),
             isOver=self._isOver,
             followers=followers,
             level=lambda: self.userMap.level,

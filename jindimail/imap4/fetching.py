@@ -231,8 +231,9 @@ class Fetch:
             start += len(piece)
         return b"".join(pieces)
 
-    async def _piece(self, row: MessageRow, start: int, stop: int) -> bytes:
-        octets: bytes = await self._selection.mailbox.octets(row, start, min(stop, start + PIECE_OCTETS))
+    async def _piece(self, row: MessageRow, start: int, stop: int, isPiece: bool = False) -> bytes:
+        mailbox, end = self._selection.mailbox, min(stop, start + PIECE_OCTETS)
+        octets: bytes = await mailbox.octets(row, start, end, isPiece=isPiece)
         if not octets:
             raise Corrupt("body is short")
         return octets
@@ -252,7 +253,7 @@ class Fetch:
     async def _stream(self, row: MessageRow, start: int, stop: int) -> None:
         try:
             while start < stop:
-                piece = await self._session.patiently(partial(self._piece, row, start, stop))
+                piece = await self._session.patiently(partial(self._piece, row, start, stop, isPiece=True))
                 self._session.send(piece)
                 start += len(piece)
                 await self._session.room()

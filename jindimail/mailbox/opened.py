@@ -115,11 +115,15 @@ class OpenMailbox:
             raise Corrupt("summary missing")
         return found
 
-    def octets(self, row: MessageRow, start: int = 0, stop: int | None = None) -> Any:
+    def octets(self, row: MessageRow, start: int = 0, stop: int | None = None, isPiece: bool = False) -> Any:
         """See `IMailbox`."""
         return self._query(
             ReadOctets(
-                bodyId=row.bodyId, prefix=row.prefix, start=start, stop=row.size if stop is None else stop
+                bodyId=row.bodyId,
+                prefix=row.prefix,
+                start=start,
+                stop=row.size if stop is None else stop,
+                isPiece=isPiece,
             )
         )
 

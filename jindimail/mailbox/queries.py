@@ -103,12 +103,17 @@ class ReadSummary(Query, frozen=True, kw_only=True, tag=23):
 
 
 class ReadOctets(Query, frozen=True, kw_only=True, tag=24):
-    """Octets [start, stop) of a message as clients see it (prefix first); answer `bytes`. At most 1 MiB."""
+    """
+    Octets [start, stop) of a message as clients see it (prefix first); answer `bytes`. At most 1 MiB.
+
+    A body that is read whole is verified; with `isPiece`, also one that is read in pieces.
+    """
 
     bodyId: bytes
     prefix: int
     start: int
     stop: int
+    isPiece: bool = False
 
 
 class FindBody(Query, frozen=True, kw_only=True, tag=27):

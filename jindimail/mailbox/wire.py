@@ -96,6 +96,11 @@ def bodyQuery(query: queries.AnyQuery) -> queries.FindBody | None:
     return None
 
 
+def isPiece(query: queries.AnyQuery) -> bool:
+    """Whether a query asks for a piece of a body that must be sound as a whole."""
+    return type(query) is queries.ReadOctets and query.isPiece
+
+
 def encodeOutcome(outcome: Outcome | ArrayOutcome) -> bytes:
     """An outcome's octets."""
     return _encode(outcome)

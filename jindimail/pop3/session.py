@@ -128,7 +128,9 @@ class Pop3(Authorization):
         row = await self._row(argument)
         limits = self.limits
         isWhole = row.size <= limits.wholeOctetsMax
-        octets = await self._firstOctets(row, row.size if isWhole else limits.pieceOctets)
+        octets = await self._firstOctets(
+            row, row.size if isWhole else limits.pieceOctets, isPiece=not isWhole
+        )
         head = b"+OK %d octets\r\n" % row.size
         if len(octets) >= row.size:
             self.send(head, stuffed(octets))
@@ -142,8 +144,8 @@ class Pop3(Authorization):
         self.successResponse(b"top of message follows")
         await self._sendPieces(row, octets, excerpt)
 
-    async def _firstOctets(self, row: MessageRow, octetsMax: int) -> bytes:
-        octets: bytes = await self.mailbox.octets(row, 0, min(octetsMax, row.size))
+    async def _firstOctets(self, row: MessageRow, octetsMax: int, isPiece: bool = False) -> bytes:
+        octets: bytes = await self.mailbox.octets(row, 0, min(octetsMax, row.size), isPiece=isPiece)
         if not octets and row.size:
             raise NoSuchMessage
         return octets
@@ -160,7 +162,8 @@ class Pop3(Authorization):
                     break
                 await self.room()
                 stop = min(sent + step, row.size)
-                octets = await self.patiently(partial(self.mailbox.octets, row, sent, stop))
+                read = partial(self.mailbox.octets, row, sent, stop, isPiece=excerpt is None)
+                octets = await self.patiently(read)
                 if not octets:
                     raise NoSuchMessage
         except BaseException:

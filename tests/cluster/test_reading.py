@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jindimail.cluster.reading import WHOLE_OCTETS_MAX
+from jindimail.cluster.verified import REMEMBERED_SECONDS
 from jindimail.errors import Corrupt, Unavailable
 from jindimail.mailbox.queries import ReadOctets
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
@@ -94,3 +95,29 @@ def test_aGiantIsReadByChunkAndALostChunkFromTheNextKeeper(node: int) -> None:
     world.rows[1].delete(BODY, chunkKey(BUCKET, bodyName(1), 5))
     assert world.read(node, 1, len(GIANT)) == GIANT
     assert world.shares[node].counters.damaged >= 1
+
+
+@pytest.mark.parametrize("octets", [OCTETS, GIANT], ids=["large", "giant"])
+def test_aBodyReadInPiecesIsVerifiedAsAWholeBeforeTheFirst(octets: bytes) -> None:
+    world = delivered(octets)
+    last = chunkKey(BUCKET, bodyName(1), len(octets) // CHUNK_OCTETS - 1)
+    world.rows[1].put(BODY, last, bytes(CHUNK_OCTETS))
+    told: list[tuple[int, bytes, int]] = []
+    world.shares[1].reading.damaged.append(lambda *words: told.append(words))
+    read = b""
+    for start in range(0, len(octets), 1 << 18):
+        stop = min(len(octets), start + (1 << 18))
+        query = ReadOctets(bodyId=bodyName(1), prefix=0, start=start, stop=stop, isPiece=True)
+        read += world.query(1, query)
+        assert (BUCKET, bodyName(1), 1) in told
+    assert read == octets
+
+
+def test_aSoundBodyIsVerifiedOnceForAllItsPieces() -> None:
+    world = delivered()
+    world.query(1, ReadOctets(bodyId=bodyName(1), prefix=0, start=0, stop=1000, isPiece=True))
+    world.rows[1].put(BODY, KEY, bytes(CHUNK_OCTETS))
+    query = ReadOctets(bodyId=bodyName(1), prefix=0, start=1000, stop=2000, isPiece=True)
+    assert world.query(1, query) == bytes(1000)  # it was sound a moment ago
+    world.run(REMEMBERED_SECONDS)
+    assert world.query(1, query) == OCTETS[1000:2000]

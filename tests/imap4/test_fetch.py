@@ -144,7 +144,9 @@ def test_aDamagedMessageHarmsNoOther() -> None:
     mailbox = protocol.selection.mailbox
     octets, summaryOf = mailbox.octets, mailbox.summaryOf
 
-    async def damagedOctets(row: object, start: int = 0, stop: int | None = None) -> object:
+    async def damagedOctets(
+        row: object, start: int = 0, stop: int | None = None, isPiece: bool = False
+    ) -> object:
         if row.uid == 2:  # type: ignore[attr-defined]
             raise Corrupt
         return await octets(row, start, stop)
@@ -175,7 +177,7 @@ def test_aLiteralThatCannotBeFinishedEndsTheConnection() -> None:
     protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\na SELECT INBOX\r\n')
     octets = protocol.selection.mailbox.octets
 
-    async def damaged(row: object, start: int = 0, stop: int | None = None) -> object:
+    async def damaged(row: object, start: int = 0, stop: int | None = None, isPiece: bool = False) -> object:
         if start > 1_000_000:
             raise Corrupt
         return await octets(row, start, stop)

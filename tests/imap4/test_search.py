@@ -147,7 +147,7 @@ class _Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mailbox, name)
 
-    async def octets(self, row: Any, start: int = 0, stop: int | None = None) -> bytes:
+    async def octets(self, row: Any, start: int = 0, stop: int | None = None, isPiece: bool = False) -> bytes:
         octets: bytes = await self._mailbox.octets(row, start, stop)
         self.octetsRead += len(octets)
         return octets

@@ -125,7 +125,9 @@ class FakeMailbox:
             ]
         )
 
-    def octets(self, row: MessageRow, start: int = 0, stop: int | None = None) -> Deferred[Any]:
+    def octets(
+        self, row: MessageRow, start: int = 0, stop: int | None = None, isPiece: bool = False
+    ) -> Deferred[Any]:
         """See `IMailbox`."""
 
         def read() -> bytes:
