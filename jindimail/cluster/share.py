@@ -37,7 +37,7 @@ from jindimail.cluster.verified import Verified
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import BUCKET_COUNT
 from jindimail.replication.copies import Copies
-from jindimail.replication.driver import Groups, placeInMemory
+from jindimail.replication.driver import Groups
 from jindimail.replication.nodemessages import (
     AskBody,
     BodyPut,
@@ -47,7 +47,7 @@ from jindimail.replication.nodemessages import (
 )
 from jindimail.replication.outputs import Settings
 from jindimail.replication.repair import IBodyEntries
-from jindimail.replication.transfers import SnapshotPlace
+from jindimail.replication.transfers import SnapshotPlace, placeInMemory
 
 
 class IOwnEntries(IBodyEntries, Protocol):

@@ -7,11 +7,9 @@ The driver of all groups of a node: the shell around the Raft machines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from io import BytesIO
-from itertools import count
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,41 +17,29 @@ from zope.interface import implementer
 
 from jindimail.counts import Histogram
 from jindimail.errors import JindimailError, LimitReached, OutcomeUnknown, StorageFull, Unavailable
-from jindimail.interfaces import IGroups, INodeLink, IReadRows, IStateMachine, IStore
-from jindimail.replication.configuration import Configuration, decodeConfiguration
+from jindimail.interfaces import IGroups, INodeLink, IStateMachine, IStore
+from jindimail.replication.configuration import Configuration
 from jindimail.replication.conversation import Conversation
-from jindimail.replication.durable import (
-    HardRecord,
-    Loaded,
-    blankReplica,
-    hardRecord,
-    hardRecords,
-    loadReplica,
-)
-from jindimail.replication.entries import CONFIGURATION, Entry, Snapshot
+from jindimail.replication.entries import Snapshot
+from jindimail.replication.loading import Loading
 from jindimail.replication.messages import Install, Message
-from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours
+from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours, NoLink
 from jindimail.replication.nodemessages import NodeMessage, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
-from jindimail.replication.raft import NotLeader, NotPossible, Raft, TooManyProposals
+from jindimail.replication.raft import NotLeader, NotPossible, TooManyProposals
 from jindimail.replication.refounding import refound
-from jindimail.replication.replica import Asked, Replica, Waiter
+from jindimail.replication.replica import Replica
 from jindimail.replication.restoring import RETRY_SECONDS, Restoring
+from jindimail.replication.roster import Roster
 from jindimail.replication.status import (
-    GroupStatus,
     SnapshotInstalled,
-    Standing,
     caughtUp,
-    standingOf,
-    statusOf,
 )
-from jindimail.replication.storedlog import StoredLog
-from jindimail.replication.transfers import SnapshotPlace, Transfers
+from jindimail.replication.transfers import SnapshotPlace, Transfers, placeInMemory
 from jindimail.replication.turn import Applied, Before, Superseded, Work
 from jindimail.replication.turns import Turns
-from jindimail.store.keys import HARD, META, REJOINING_KEY, groupKey
+from jindimail.replication.waiting import Listener, Waiting
 
-Listener = Callable[[int, int, Any], None]
 Receiver = Callable[[int, Any], None]
 Change = Callable[[Configuration], Configuration]
 
@@ -62,37 +48,17 @@ ENTRY_OCTETS_MAX = 4 * 1024 * 1024  # what can still be sent to others
 BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
 FAILURES_MAX = 3  # in a row, before a replica is left alone
-PROPOSAL_SECONDS = 10.0  # then its outcome is unknown
-READ_SECONDS = 2.0
-REASK_SECONDS = 0.3  # a read index that does not come is asked for again
 SWEEP_TICKS = 3  # between looks at the deadlines
 STRANGER_TICKS = 50  # between looks for nodes that share no group any more
 
 
-@implementer(INodeLink)
-class NoLink:
-    """The link of a node that has no neighbours."""
-
-    def send(self, messages: list[bytes]) -> None:
-        """Everything is lost."""
-
-    sendBulk = send
-
-
-def placeInMemory(store: IStore) -> SnapshotPlace:
-    """Where snapshots are made at once and in memory."""
-    return SnapshotPlace(
-        read=store.read,
-        inThread=maybeDeferred,
-        newFile=BytesIO,
-    )
-
-
 @implementer(IGroups)
-class Groups:
-    """All replicas of this node."""
+class Groups(Roster):
+    """All replicas of this node, and all that is done with them."""
 
     _log = Logger()
+    _flushCall: IDelayedCall | None = None
+    _tickCall: IDelayedCall | None = None
 
     def __init__(
         self,
@@ -113,12 +79,12 @@ class Groups:
         @param link: the link to another node; without it this node has no neighbours.
         @param place: where snapshots are made; without it, at once and in memory.
         """
+        super().__init__()
         self._clock = clock
         self._store = store
-        self._draw = draw
         self._settings = settings or Settings()
         self._node = node
-        self._replicas: dict[int, Replica] = {}
+        self._loading = Loading(store=store, replicas=self._replicas, draw=draw, settings=self._settings)
         self._turns = Turns(clock=clock, store=store, machine=machine, told=self)
         self._neighbours = Neighbours(incarnation=incarnation, link=link or (lambda _: NoLink()), draw=draw)
         self._conversation = Conversation(
@@ -137,16 +103,10 @@ class Groups:
             replicas=self._replicas,
             arrived=self._restoring.arrived,
         )
-        self._proposals = 0
-        self._queuedBefores = 0
-        self._queuedOctets = 0
-        self._listeners: list[Listener] = []
+        self._waiting = Waiting(replicas=self._replicas, asked=self._asked)
+        self._queuedBefores = self._queuedOctets = self._ticks = 0
         self._receivers: dict[type[NodeMessage], Receiver] = {}
-        self._flushCall: IDelayedCall | None = None
-        self._contexts = count(1)
         self._running = False
-        self._tickCall: IDelayedCall | None = None
-        self._ticks = 0
 
     @property
     def failure(self) -> Failure | None:
@@ -166,7 +126,7 @@ class Groups:
     @property
     def proposals(self) -> int:
         """How many proposals made here are under way."""
-        return self._proposals
+        return self._waiting.proposals
 
     # --- life
 
@@ -175,13 +135,7 @@ class Groups:
         Load all replicas. Those that vote alone begin a term and apply what was committed, all in one transaction;
         the Deferred fires when that is durable.
         """
-        unfinished: list[tuple[int, HardRecord]] = []
-        with self._store.read() as rows:
-            for group, record in hardRecords(rows):
-                if record.installing:
-                    unfinished.append((group, record))
-                elif record.replicaId:
-                    self._load(rows, group, record)
+        unfinished = self._loading.all()
         self._running = True
         for group, record in unfinished:
             self._restoring.recover(group, record)
@@ -207,22 +161,6 @@ class Groups:
         self._transfers.stop()
         return self._turns.whenIdle().addCallback(lambda _: self._failWaiting(Unavailable("stopped")))
 
-    def _load(self, rows: IReadRows, group: int, record: HardRecord) -> Replica:
-        return self._adopt(loadReplica(rows, group, record, StoredLog(self._store, group)))
-
-    def _adopt(self, loaded: Loaded) -> Replica:
-        raft = Raft(
-            group=loaded.group,
-            replicaId=loaded.record.replicaId,
-            hard=loaded.hard,
-            log=loaded.log,
-            history=loaded.history,
-            draw=self._draw,
-            settings=self._settings,
-        )
-        replica = self._replicas[loaded.group] = Replica(loaded, raft)
-        return replica
-
     def _campaign(self, replica: Replica) -> None:
         """Have the sole voter of a group lead it, at the start or after a turn that was not written."""
         if self._replicas.get(replica.group) is replica and replica.raft.isSoleVoter and self._running:
@@ -238,7 +176,7 @@ class Groups:
         `before(rows)` runs ahead of the log row (and may be run again); if it raises, the proposal fails with that.
         """
         replica = self._replicas.get(group)
-        if replica is None or not self._running or self._proposals >= PROPOSALS_MAX:
+        if replica is None or not self._running or self._waiting.proposals >= PROPOSALS_MAX:
             return fail(Unavailable("no replica here, stopped, or too much under way"))
         if before is not None and not replica.raft.isSoleVoter:
             if replica.raft.leadership is None:
@@ -247,14 +185,11 @@ class Groups:
             return self._store.write(before).addCallback(lambda _: self.propose(group, entry))  # type: ignore[no-any-return]
         if len(entry) > ENTRY_OCTETS_MAX:
             return fail(LimitReached("no entry may be so large"))
-        raft = replica.raft
         try:
-            index = raft.propose(entry)
+            index = replica.raft.propose(entry)
         except (NotLeader, TooManyProposals) as problem:
             return fail(problem)
-        done: Deferred[Any] = Deferred()
-        replica.waiting[index] = Waiter(raft.term, done, self._clock.seconds() + PROPOSAL_SECONDS)
-        self._proposals += 1
+        done = self._waiting.proposed(replica, index, self._clock.seconds())
         self._queuedOctets += len(entry)
         if before is not None:
             replica.befores[index] = before
@@ -274,35 +209,16 @@ class Groups:
         raft = replica.raft
         if raft.isSoleVoter and raft.isReadable:
             return succeed(replica.applied)
-        asked = replica.reads.get(replica.open)
-        if asked is None:
-            try:
-                asked = self._ask(replica, self._clock.seconds() + READ_SECONDS)
-            except NotLeader as problem:
-                return fail(problem)
-        done: Deferred[int] = Deferred()
-        asked.dones.append(done)
-        return done
+        try:
+            return self._waiting.read(replica, self._clock.seconds())
+        except NotLeader as problem:
+            return fail(problem)
 
-    def _ask(self, replica: Replica, deadline: float) -> Asked:
-        context = next(self._contexts)
-        replica.raft.read(context)
-        replica.open = context
-        asked = replica.reads[context] = Asked(deadline)
+    def _asked(self, replica: Replica) -> None:
+        """A read index was asked for."""
         if replica.raft.leadership is not None:
             self._conversation.keepTicking(replica)
         self._turns.touch(replica)
-        return asked
-
-    def isAlone(self, group: int) -> bool:
-        """Whether this node's replica is the group's only voter."""
-        replica = self._replicas.get(group)
-        return replica is not None and replica.raft.isSoleVoter
-
-    def appliedIndex(self, group: int) -> int:
-        """Up to where this node's rows of a group are complete; 0: there are none, or a snapshot is taking their place."""
-        replica = self._replicas.get(group)
-        return 0 if replica is None or replica.installing else replica.applied
 
     def whenApplied(self, group: int, index: int) -> Deferred[int]:
         """A Deferred of the applied index, once it is at least this one; whoever waits cancels it when it has waited enough."""
@@ -318,7 +234,7 @@ class Groups:
 
     def listen(self, listener: Listener) -> None:
         """Call `listener(group, index, events)` on the reactor after every commit that had events."""
-        self._listeners.append(listener)
+        self._waiting.listeners.append(listener)
 
     # --- members and leaders
 
@@ -331,14 +247,11 @@ class Groups:
         replica = self._replicas.get(group)
         if replica is None or not self._running:
             return fail(Unavailable("no replica here, or stopped"))
-        raft = replica.raft
         try:
-            index = raft.proposeConfiguration(change(raft.configuration))
+            index = replica.raft.proposeConfiguration(change(replica.raft.configuration))
         except JindimailError as problem:
             return fail(problem)
-        done: Deferred[Configuration] = Deferred()
-        replica.waiting[index] = Waiter(raft.term, done, self._clock.seconds() + PROPOSAL_SECONDS)
-        self._proposals += 1
+        done = self._waiting.proposed(replica, index, self._clock.seconds())
         self._conversation.wake(replica)
         self._turns.touch(replica)
         return done
@@ -380,43 +293,6 @@ class Groups:
         if fresh is not None:
             self._campaign(fresh)
         return result
-
-    def leadingTerm(self, group: int) -> int:
-        """The term in which this node leads a group; 0: it does not."""
-        replica = self._replicas.get(group)
-        return replica.raft.term if replica is not None and replica.raft.leadership is not None else 0
-
-    def leading(self) -> dict[int, int]:
-        """All groups that this node leads, and in which term."""
-        return {
-            group: replica.raft.term
-            for group, replica in self._replicas.items()
-            if replica.raft.leadership is not None
-        }
-
-    def leaderOf(self, group: int) -> int | None:
-        """The node that leads a group, as far as is known here."""
-        replica = self._replicas.get(group)
-        if replica is None or not replica.raft.leader:
-            return None
-        return replica.nodeOf(replica.raft.leader)
-
-    def configurationOf(self, group: int) -> Configuration | None:
-        """The members of a group as its replica here has them, committed or not, if there is one."""
-        replica = self._replicas.get(group)
-        return None if replica is None else replica.raft.configuration
-
-    def standing(self, group: int) -> Standing | None:
-        """How far the replica here is, if there is one that is complete."""
-        replica = self._replicas.get(group)
-        if replica is None or replica.installing:
-            return None
-        return standingOf(replica.raft)
-
-    def isChanging(self, group: int) -> bool:
-        """Whether a change of members is not committed yet, as the replica here knows."""
-        replica = self._replicas.get(group)
-        return replica is not None and replica.raft.history.latestIndex > replica.raft.log.commit
 
     def caughtUp(self, group: int) -> frozenset[int]:
         """The replica ids that answer and lack little of the log, the leader's own among them; empty where another node leads."""
@@ -478,15 +354,7 @@ class Groups:
                     present
                 )  # its node came back under a new id, so that the old one was removed
             return None
-        with self._store.read() as rows:
-            row = rows.get(HARD, groupKey(group))
-            if row is None and rows.get(META, REJOINING_KEY) is not None:
-                return None  # this may be the id of a replica that was lost with an earlier store
-            if row is not None:
-                record = hardRecord(rows, group)
-                if record.replicaId or record.installing or replicaId <= record.tombstone:
-                    return None
-        return self._adopt(blankReplica(group, replicaId, row, StoredLog(self._store, group)))
+        return self._loading.blank(group, replicaId)
 
     def _tick(self) -> None:
         self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)
@@ -494,40 +362,11 @@ class Groups:
         self._conversation.tick(now, BEAT_SECONDS)
         self._ticks += 1
         if self._ticks % SWEEP_TICKS == 0:
-            self._sweep(now)
+            self._waiting.sweep(now)
             self._transfers.tick(now)
         if self._ticks % STRANGER_TICKS == 0:
             self._conversation.forgetStrangers(now)
         self.flush()
-
-    def _sweep(self, now: float) -> None:
-        """End what has waited for too long; ask again for reads that do not come."""
-        for replica in list(self._replicas.values()):
-            while replica.waiting:
-                index = next(iter(replica.waiting))
-                if replica.waiting[index].deadline > now:
-                    break
-                self._proposals -= 1
-                replica.waiting.pop(index).done.errback(OutcomeUnknown("not committed in time"))
-            if replica.reads:
-                self._reask(replica, now)
-
-    def _reask(self, replica: Replica, now: float) -> None:
-        reads, replica.reads, replica.open = replica.reads, {}, 0
-        for context, asked in reads.items():
-            if asked.deadline - READ_SECONDS + REASK_SECONDS > now:
-                replica.reads[context] = asked
-                continue
-            try:
-                if asked.deadline > now:
-                    again = self._ask(replica, asked.deadline)
-                    again.dones.extend(asked.dones)
-                    continue
-            except NotLeader:
-                replica.reads[context] = asked
-                continue
-            for done in asked.dones:
-                done.errback(Unavailable("no majority confirmed the read"))
 
     # --- what became of turns
 
@@ -549,9 +388,9 @@ class Groups:
             self._conversation.send(replica, outputs.after, self._clock.seconds())
         if outputs.apply:
             replica.applied = outputs.apply[-1].index
-        self._tell(replica, applied, outputs.apply)
+        self._waiting.applied(replica, applied, outputs.apply)
         if outputs.reads or replica.readable:
-            self._answerReads(replica, outputs.reads)
+            self._waiting.confirmed(replica, outputs.reads)
         if outputs.install is not None:
             self._restoring.install(replica, outputs.install)
         elif raft.isBuried:
@@ -574,15 +413,9 @@ class Groups:
         self.abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
 
     def _reload(self, replica: Replica) -> None:
-        group = replica.group
-        with self._store.read() as rows:
-            if rows.get(HARD, groupKey(group)) is None:
-                return  # it had never been written
-            record = hardRecord(rows, group)
-            if not record.replicaId:
-                return
-            fresh = self._load(rows, group, record)
-        fresh.failures = replica.failures
+        fresh = self._loading.again(replica)
+        if fresh is None:
+            return
         self._conversation.admit(fresh)
         self._clock.callLater(RETRY_SECONDS, self._campaign, fresh)
 
@@ -596,50 +429,6 @@ class Groups:
     def flush(self) -> None:
         """See `ITurned`."""
         self._neighbours.flush(self._clock.seconds())
-
-    # --- telling
-
-    def _tell(self, replica: Replica, applied: list[Applied], entries: list[Entry]) -> None:
-        """Tell listeners and proposers what has been applied, in the order of the log."""
-        for index, term, outcome, events in applied:
-            if events:
-                for listener in self._listeners:
-                    self._call(listener, replica.group, index, events)
-            self._fire(replica, index, term, outcome)
-        if len(applied) != len(entries) and replica.waiting:
-            for entry in entries:
-                if entry.kind == CONFIGURATION:
-                    self._fire(replica, entry.index, entry.term, decodeConfiguration(entry.data))
-                else:
-                    self._fire(replica, entry.index, entry.term, Unavailable("another entry took the place"))
-
-    def _fire(self, replica: Replica, index: int, term: int, outcome: Any) -> None:
-        waiter = replica.waiting.pop(index, None)
-        if waiter is None:
-            return
-        self._proposals -= 1
-        if isinstance(outcome, Exception):
-            waiter.done.errback(outcome)
-        elif term != waiter.term:
-            waiter.done.errback(Unavailable("another leader's entry took the place"))
-        else:
-            waiter.done.callback(outcome)
-
-    def _call(self, listener: Listener, group: int, index: int, events: Any) -> None:
-        try:
-            listener(group, index, events)
-        except Exception:
-            self._log.failure("a listener of group {group} failed at index {index}", group=group, index=index)
-
-    def _answerReads(self, replica: Replica, reads: list[tuple[int, int]]) -> None:
-        for context, index in reads:
-            asked = replica.reads.pop(context, None)
-            if asked is not None:
-                replica.readable.extend((index, done) for done in asked.dones)
-        ready = [done for index, done in replica.readable if index <= replica.applied]
-        replica.readable = [(index, done) for index, done in replica.readable if index > replica.applied]
-        for done in ready:
-            done.callback(replica.applied)
 
     # --- ends
 
@@ -655,15 +444,13 @@ class Groups:
     def installed(self, replica: Replica, snapshot: Snapshot) -> None:
         """See `IRestored`."""
         self._turns.touch(replica)
-        for listener in self._listeners:
-            self._call(listener, replica.group, snapshot.index, (SnapshotInstalled(replica.group),))
+        self._waiting.tell(replica.group, snapshot.index, (SnapshotInstalled(replica.group),))
 
     def recovered(self, group: int) -> None:
         """See `IRestored`."""
-        with self._store.read() as rows:
-            record = hardRecord(rows, group)
-            if record.replicaId and group not in self._replicas:
-                self._conversation.admit(self._load(rows, group, record))
+        replica = self._loading.recovered(group)
+        if replica is not None:
+            self._conversation.admit(replica)
 
     def forget(self, replica: Replica) -> None:
         """See `IRestored`."""
@@ -684,30 +471,4 @@ class Groups:
 
     def abandon(self, replica: Replica, problem: Exception) -> None:
         """See `IRestored`."""
-        waiting, replica.waiting = replica.waiting, {}
-        reads, replica.reads = replica.reads, {}
-        readable, replica.readable = replica.readable, []
-        self._proposals -= len(waiting)
-        for waiter in waiting.values():
-            waiter.done.errback(problem)
-        dones = [done for asked in reads.values() for done in asked.dones]
-        for done in [*dones, *(done for _, done in readable)]:
-            done.errback(Unavailable("the replica stopped"))
-
-    # --- for administrators
-
-    def status(self, group: int) -> GroupStatus | None:
-        """What there is to say of a group's replica here, if there is one."""
-        replica = self._replicas.get(group)
-        if replica is None:
-            return None
-        return statusOf(
-            replica.raft,
-            applied=replica.applied,
-            waiting=len(replica.waiting),
-            quiet=replica.quiet is not None,
-        )
-
-    def groups(self) -> list[int]:
-        """The groups that have a replica here."""
-        return sorted(self._replicas)
+        self._waiting.abandon(replica, problem)

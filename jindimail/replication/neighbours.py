@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import inf
 
+from zope.interface import implementer
+
 from jindimail.errors import Corrupt
 from jindimail.interfaces import INodeLink
 from jindimail.replication.frames import Unpacker, packFrames
@@ -132,6 +134,16 @@ class Neighbour:
         """Whether it has been silent for long enough, or cannot finish its commits."""
         silence = max(self.silenceSeconds, LAGS_IN_A_SILENCE * lagSeconds)
         return now - self.heardAt > silence or self.commitAgeSeconds > COMMIT_AGE_SECONDS_MAX
+
+
+@implementer(INodeLink)
+class NoLink:
+    """The link of a node that has no neighbours."""
+
+    def send(self, messages: list[bytes]) -> None:
+        """Everything is lost."""
+
+    sendBulk = send
 
 
 class Neighbours:

@@ -12,16 +12,17 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from io import BytesIO
 from itertools import count
 from typing import Any, BinaryIO
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jindimail.errors import Corrupt
-from jindimail.interfaces import IReadRows
+from jindimail.interfaces import IReadRows, IStore
 from jindimail.replication.entries import Snapshot
 from jindimail.replication.messages import Install, decodeMessage, encodeMessage
 from jindimail.replication.neighbours import Neighbours
@@ -44,6 +45,15 @@ class SnapshotPlace(msgspec.Struct, frozen=True, kw_only=True):
     read: Callable[[], AbstractContextManager[IReadRows]]  # one long read, to be used in the thread
     inThread: Callable[[Callable[[], Any]], Deferred[Any]]
     newFile: Callable[[], BinaryIO]  # a temporary file that goes when it is closed
+
+
+def placeInMemory(store: IStore) -> SnapshotPlace:
+    """Where snapshots are made at once and in memory."""
+    return SnapshotPlace(
+        read=store.read,
+        inThread=maybeDeferred,
+        newFile=BytesIO,
+    )
 
 
 class Outgoing:

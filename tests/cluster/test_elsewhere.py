@@ -108,7 +108,7 @@ def test_aNodeWithABlankReplicaDoesNotAnswerFromIt() -> None:
     world = grown((1, 2), (3,))
     world.propose(1, account())
     share = world.shares[3]
-    share.groups._adopt(blankReplica(GROUP, 9, None, StoredLog(MemoryStore(), GROUP)))
+    share.groups._loading.adopt(blankReplica(GROUP, 9, None, StoredLog(MemoryStore(), GROUP)))
     assert share.groups.appliedIndex(GROUP) == 0
     assert world.result(share.buckets.query(BUCKET, FindAccount(accountId=1))) is not None
 

@@ -135,7 +135,7 @@ def test_aSnapshotInThePlaceOfEverythingIsToldToAllWhoFollow(listener: int) -> N
     world, session = following(listener)
     calls = session.calls
     share = world.shares[1]
-    for told in share.groups._listeners:
+    for told in share.groups._waiting.listeners:
         told(GROUP, share.groups.appliedIndex(GROUP), (SnapshotInstalled(GROUP),))
     world.until(lambda: session.calls > calls, 0.2)
 

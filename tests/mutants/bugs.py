@@ -26,6 +26,8 @@ ELECTION = "replication/election.py"
 LOG = "replication/log.py"
 LEADERSHIP = "replication/leadership.py"
 DRIVER = "replication/driver.py"
+LOADING = "replication/loading.py"
+WAITING = "replication/waiting.py"
 CONVERSATION = "replication/conversation.py"
 TURN = "replication/turn.py"
 COPIES = "replication/copies.py"
@@ -267,7 +269,7 @@ BUGS = (
     Bug(
         "readIsNotWaitedFor",
         "design §8: a read waits until its index is applied",
-        DRIVER,
+        WAITING,
         "replica.readable.extend((index, done) for done in asked.dones)",
         "replica.readable.extend((0, done) for done in asked.dones)",
         checks=(
@@ -357,7 +359,7 @@ BUGS = (
     Bug(
         "tombstoneIsForgotten",
         "design §5: a removed id stays as a tombstone",
-        DRIVER,
+        LOADING,
         "if record.replicaId or record.installing or replicaId <= record.tombstone:",
         "if record.replicaId or record.installing:",
         checks=(
@@ -473,7 +475,7 @@ BUGS = (
     Bug(
         "lateOutcomeOfAnotherTerm",
         "design §5: an entry is known by index and term",
-        DRIVER,
+        WAITING,
         "elif term != waiter.term:",
         "elif term < 0:",
         checks=("seeds 0-30",),
@@ -821,7 +823,7 @@ BUGS = (
     Bug(
         "nodeWithoutItsStoreTakesAnyReplica",
         "design §4: it rejoins under new replica ids, after the old ids have been removed",
-        DRIVER,
+        LOADING,
         "if row is None and rows.get(META, REJOINING_KEY) is not None:",
         "if row is None and rows.get(META, REJOINING_KEY) is group:",
         checks=("tests/cluster/test_rejoining.py::test_nothingIsTakenInUnderAnIdOfThePast",),
