@@ -183,10 +183,10 @@ def test_anyNodeShowsAllAndWhichOfThemDoesNotAnswer(
     browser.until("document.querySelector('#nodesFigure .value').textContent === '3 of 3'")
     assert cells(browser, 0) == ["node1", "node2", "node3"]
     assert cells(browser, 1) == ["serving"] * 3
-    leaders = browser.value(
-        "[...new Set([...document.querySelectorAll('#buckets td')].map(cell => cell.textContent))]"
+    # A bucket whose leadership moves just now shows none for a moment.
+    browser.until(
+        "[...new Set([...document.querySelectorAll('#buckets td')].map(cell => cell.textContent))].sort().join() === '1,2,3'"
     )
-    assert sorted(leaders) == ["1", "2", "3"]
     keep(browser, tmp_path, "array")
     nodes[1].kill()
     browser.until("document.querySelector('#alerts').textContent.includes('node2 does not answer')")
