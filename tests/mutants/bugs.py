@@ -45,6 +45,39 @@ SCENES = "tests/simulation/test_scenarios.py::"
 FOUND = "tests/simulation/test_found.py::FoundBySeeds::"
 
 BUGS = (
+    # --- the array tends itself
+    Bug(
+        "replicaOfALostStore",
+        "design §4: a node that comes back without its store takes nothing under an old id",
+        DRIVER,
+        "            if row is None and rows.get(META, REJOINING_KEY) is not None:\n",
+        "            if row is None and rows.get(META, REJOINING_KEY) == b'no':\n",
+        checks=("tests/cluster/test_rejoining.py::test_nothingIsTakenInUnderAnIdOfThePast",),
+    ),
+    Bug(
+        "neededVoteRemoved",
+        "design §5: never below a live majority",
+        "cluster/steps.py",
+        "        if not member.voter or _canAgree(configuration.without(member.replicaId), caughtUp):\n",
+        "        if not member.voter or _canAgree(configuration, caughtUp) or True:\n",
+        checks=("tests/cluster/test_steps.py::test_nobodyGoesWhoseVoteTheRestWouldNeed",),
+    ),
+    Bug(
+        "keeperForgottenTooEarly",
+        "design §6: a keeper goes only by the entry that names its fsynced replacement",
+        REPAIR,
+        "        new += tuple(old[: max(0, wanted.copies - len(new))])",
+        "        new += tuple(old[:0])",
+        checks=(COPY_TESTS + "CopiesTests::test_nobodyIsForgottenBeforeThereAreEnoughOthers",),
+    ),
+    Bug(
+        "pausedLeaderDeclaresAllDown",
+        "design §5: a node that slept knows nothing of others",
+        "cluster/liveness.py",
+        "if self._begunAt is None or now - self._lookedAt > PAUSE_SECONDS or now < self._lookedAt:",
+        "if self._begunAt is None:",
+        checks=("tests/cluster/test_liveness.py::test_aLeaderThatWasPausedSaysNothingAboutOthers",),
+    ),
     # --- elections (figure 2: RequestVote)
     Bug(
         "voteTwice",

@@ -310,6 +310,21 @@ class CopiesTests(SynchronousTestCase):
             self.repair(lambda node: node == 2, (3, 4))
         self.assertEqual(self.keepers(bodyId), (1, 2))
 
+    def test_nobodyIsForgottenBeforeThereAreEnoughOthers(self) -> None:
+        bodyId = self.deliver(1, b"octets", (1, 4))
+        self.repair(lambda node: node in (1, 4), (3,))
+        self.assertEqual(self.keepers(bodyId), (3, 1))
+
+    def test_aDamagedCopyIsPutAgainFromAnother(self) -> None:
+        bodyId = self.deliver(1, b"octets", (1, 2))
+        repair = self.repair(lambda node: False)
+        self.assertFalse(self.wait(repair.replace(BUCKET, bodyId, 2)))
+        self.assertFalse(self.wait(repair.replace(BUCKET, bodyId, 3)), "it is no keeper")
+        self.array.rows[2].put(BODY, chunkKey(BUCKET, bodyId, 0), b"rotten")
+        self.assertTrue(self.wait(repair.replace(BUCKET, bodyId, 2)))
+        self.assertEqual(self.kept(2, bodyId, 6), b"octets")
+        self.assertEqual(self.keepers(bodyId), (1, 2))
+
     def test_drainedKeeperServesAsTheSource(self) -> None:
         bodyId = self.deliver(1, b"octets", (4,))
         self.repair(lambda node: node == 4, (3,), 1)
