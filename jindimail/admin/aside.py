@@ -12,7 +12,9 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from jindimail.replication.durable import HardRecord, hardRecords
+from jindimail.errors import Corrupt
+from jindimail.interfaces import IReadRows
+from jindimail.replication.durable import HardRecord, hardRecords, loadReplica
 from jindimail.replication.quorum import majority
 from jindimail.store.environment import SUSPECT, Environment, makeStore, makingPath, publish, storePath
 from jindimail.store.keys import REJOINING_KEY
@@ -32,7 +34,7 @@ def setAsideIfSuspect(directory: Path) -> Path | None:
     try:
         meta = environment.meta
         with environment.snapshot() as rows:
-            canGo = all(_isElsewhere(record, meta.node) for _, record in hardRecords(rows))
+            canGo = all(_isElsewhere(rows, group, record, meta.node) for group, record in hardRecords(rows))
     finally:
         environment.close()
     if not canGo:
@@ -55,8 +57,16 @@ def finishReplacing(directory: Path) -> None:
         publish(making, storePath(directory))
 
 
-def _isElsewhere(record: HardRecord, node: int) -> bool:
-    """Whether a group has its majority without this node's replica, so that it can be removed there."""
-    voters = [member for member in record.configuration.members if member.voter]
-    others = sum(member.node != node for member in voters)
-    return not record.replicaId or others >= majority(len(voters))
+def _isElsewhere(rows: IReadRows, group: int, record: HardRecord, node: int) -> bool:
+    """
+    Whether a group has its majority without this node's replica, so that it can be removed there: by the latest configuration in its
+    log, since what is applied lags behind. Where the log cannot be read, the one that was applied has to do.
+    """
+    if not record.replicaId:
+        return True
+    try:
+        configuration = loadReplica(rows, group, record, None).history.latest
+    except Corrupt:
+        configuration = record.configuration
+    voters = [member for member in configuration.members if member.voter]
+    return sum(member.node != node for member in voters) >= majority(len(voters))

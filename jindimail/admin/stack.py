@@ -17,7 +17,7 @@ from time import process_time
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -319,8 +319,9 @@ class Stack:
         return True
 
     async def _introduce(self) -> None:
-        """Tell the array of this node; again and again until it is done."""
+        """Tell the array of this node, as soon as what it knows of it can be read here; again and again until it is done."""
         try:
+            await self.groups.readIndex(ARRAY_GROUP)
             await introduce(
                 self._configuration,
                 buckets=self.buckets,
@@ -405,10 +406,10 @@ class Stack:
             return
         down = SetNode(seconds=int(self._seconds()), node=self.meta.node, state=DOWN)
         told: Deferred[Any] = self.buckets.propose(None, down)
-        try:
-            await told.addTimeout(GOODBYE_SECONDS, self._reactor)
-        except (JindimailError, TimeoutError):
-            self._log.info("the array was not told that this node stops")
+        told.addErrback(lambda _: self._log.info("the array was not told that this node stops"))
+        late = deferLater(self._reactor, GOODBYE_SECONDS, lambda: None)
+        await DeferredList([told, late], fireOnOneCallback=True)  # what is cancelled would be tried again
+        late.addErrback(lambda _: None).cancel()
 
     async def _handOver(self) -> None:
         until = self._reactor.seconds() + HAND_OVER_SECONDS

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ Told = dict[str, Any]
 class MakeArray:
     """One `make array` in a directory."""
 
-    def __init__(self, directory: Path, nodes: int) -> None:
+    def __init__(self, directory: Path, nodes: int, levels: str) -> None:
         self.directory = directory
         self.log = directory / f"make{nodes}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jindimail.admin.quickarray", str(directory / "run"), str(nodes)],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=os.environ | {"PYTHONPATH": str(ROOT), "JINDIMAIL_TEST_LEVELS": levels},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -63,12 +64,12 @@ class MakeArray:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[[int], MakeArray]]:
-    """Runs `make array`; whatever is left at the end is stopped."""
+def make(tmp_path: Path) -> Iterator[Callable[..., MakeArray]]:
+    """Runs `make array`, its nodes as if of a version that speaks these levels; whatever is left at the end is stopped."""
     made: list[MakeArray] = []
 
-    def start(nodes: int) -> MakeArray:
-        made.append(MakeArray(tmp_path, nodes))
+    def start(nodes: int, levels: str = "") -> MakeArray:
+        made.append(MakeArray(tmp_path, nodes, levels))
         return made[-1]
 
     yield start
@@ -116,7 +117,7 @@ def ask(told: Told, at: int, verb: str, **arguments: Any) -> Any:
         client.close()
 
 
-def test_anArrayOfThreeSurvivesOneAndGrowsToFour(make: Callable[[int], MakeArray]) -> None:
+def test_anArrayOfThreeSurvivesOneAndGrowsToFourOfTwoLevels(make: Callable[..., MakeArray]) -> None:
     array = make(3)
     told = array.awaitServing()
     deliver(told, 0, "one")
@@ -134,16 +135,18 @@ def test_anArrayOfThreeSurvivesOneAndGrowsToFour(make: Callable[[int], MakeArray
 
     data = Path(told["nodes"][2]["data"])
     (data / "store" / "suspect").touch()  # as if its last commit had failed
-    grown = make(4).awaitServing()
+    grown = make(4, levels="1-2").awaitServing()
     assert len(list(data.glob("store.aside-*"))) == 1
     assert [node["pid"] for node in grown["nodes"][:2]] == [node["pid"] for node in told["nodes"][:2]]
     assert len(grown["nodes"]) == 4 and grown["accounts"] == told["accounts"]
     assert all(subjectsByImap(grown, at) == expected for at in range(4))
+    rows = partial(ask, grown, 0, "cluster nodes")
+    array.until(lambda: [row["level"] for row in rows()["rows"]] == [1, 1, 2, 2])
     ask(grown, 3, "user add", address="ada@example.org", password="only-for-tests")
     assert "ada@example.org" in json.dumps(ask(grown, 2, "user list"))
 
 
-def test_aSecondRunKeepsEverything(make: Callable[[int], MakeArray]) -> None:
+def test_aSecondRunKeepsEverything(make: Callable[..., MakeArray]) -> None:
     array = make(2)
     told = array.awaitServing()
     deliver(told, 0, "one")

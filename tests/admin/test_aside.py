@@ -8,10 +8,16 @@ import msgspec
 import pytest
 
 from jindimail.admin.aside import finishReplacing, setAsideIfSuspect
-from jindimail.replication.configuration import Configuration, Member, foundingConfiguration
-from jindimail.replication.durable import HardRecord, encodeHard, hardRecords
+from jindimail.replication.configuration import (
+    Configuration,
+    Member,
+    encodeConfiguration,
+    foundingConfiguration,
+)
+from jindimail.replication.durable import HardRecord, encodeHard, hardRecords, packLogRow
+from jindimail.replication.entries import CONFIGURATION, Entry
 from jindimail.store.environment import Environment, found, makeStore, storePath
-from jindimail.store.keys import HARD, META, REJOINING_KEY, groupKey
+from jindimail.store.keys import HARD, LOG, META, REJOINING_KEY, groupKey, logKey
 
 ARRAY_ID = b"a" * 16
 
@@ -30,7 +36,7 @@ def stored(directory: Path, *groups: Configuration, isSuspect: bool = True) -> N
     for _ in range(3):
         environment.begin()
     rows = [
-        (groupKey(group), encodeHard(HardRecord(1, 1, 0, 5, 0, 0, 0, each)))
+        (groupKey(group), encodeHard(HardRecord(1, 1, 0, 5, 5, 1, 0, each)))
         for group, each in enumerate(groups)
     ]
     environment.commit([(HARD, rows, [])])
@@ -60,6 +66,15 @@ def test_whereAllGroupsCanDoWithoutItTheStoreIsSetAside(tmp_path: Path) -> None:
     assert (aside / "data.mdb").exists()
     assert groupsIn(tmp_path) == 0
     assert setAsideIfSuspect(tmp_path) is None, "only once"
+
+
+def test_theLogsLatestConfigurationCountsAppliedOrNot(tmp_path: Path) -> None:
+    stored(tmp_path, configuration(1, 2))
+    environment = Environment(tmp_path)
+    entry = Entry(6, 1, CONFIGURATION, encodeConfiguration(configuration(1, 2, 3)))
+    environment.commit([(LOG, [(logKey(0, 6), packLogRow(entry))], [])])
+    environment.close()
+    assert setAsideIfSuspect(tmp_path) is not None
 
 
 @pytest.mark.parametrize("needed", [configuration(1), configuration(1, 2)])
