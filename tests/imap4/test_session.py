@@ -141,3 +141,17 @@ C: a2 STORE 1 +FLAGS (another)
 S: a2 NO [LIMIT] limit reached
 """
     )
+
+
+def test_aUserWithTooManySessionsIsToldToComeLater() -> None:
+    node = Node()
+    node.world.sessions.bound(100, 100, 1)
+    login = b'a LOGIN anna@example.org "se\\"cret\\\\"\r\n'
+    (first, firstWire), (second, secondWire) = node.connect(), node.connect()
+    first.dataReceived(login)
+    assert b"\r\na OK " in firstWire.value()
+    second.dataReceived(login)
+    assert secondWire.value().endswith(b"a NO [LIMIT] too many sessions of this user, try later\r\n")
+    first.connectionLost()
+    second.dataReceived(login)
+    assert b"\r\na OK " in secondWire.value()

@@ -119,6 +119,16 @@ def test_tooManyFailedLoginsEndTheConnection() -> None:
     assert wire.disconnecting
 
 
+def test_aUserWithTooManySessionsIsToldToComeLater() -> None:
+    bed = Bed()
+    bed.sessions.bound(100, 100, 1)
+    first = said(bed, b"USER anna\r\nPASS  a  secret\r\n")
+    assert first.endswith(b" messages\r\n")
+    second = said(bed, b"USER anna\r\nPASS  a  secret\r\n")
+    assert second.endswith(b"-ERR [SYS/TEMP] too many sessions of this user, try later\r\n")
+    assert bed.store.logouts == 1
+
+
 def test_anUnavailableRealmIsNoWrongPassword() -> None:
     bed = Bed()
     bed.store.fail()

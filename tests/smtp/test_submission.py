@@ -35,6 +35,15 @@ def loggedIn(bed: Bed) -> Wire:
     return wire
 
 
+def test_aUserWithTooManySessionsIsToldToComeLater(bed: Bed) -> None:
+    bed.sessions.bound(100, 100, 1)
+    loggedIn(bed)
+    wire = encrypted(bed)
+    assert codes(wire.login()) == ["454 4.7.0"]
+    assert codes(wire.ask(b"MAIL FROM:<joe@example.org>")) == ["530 5.7.0"]
+    assert bed.portal.logouts == 1
+
+
 def test_beforeTlsAuthIsNeitherOfferedNorTaken(bed: Bed) -> None:
     wire = bed.connect()
     assert b"AUTH" not in wire.ask(b"EHLO a")
