@@ -23,14 +23,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jindimail.delivery.spool import Spool, Spooled
-from jindimail.errors import Corrupt, JindimailError, OverQuota, Refusal, Unavailable
+from jindimail.errors import Corrupt, JindimailError, OverQuota, Unavailable
 from jindimail.interfaces import IBuckets, IDelivery
 from jindimail.mailbox.entries import Dequeue, Filing, Requeue
 from jindimail.mailbox.filing import deliverEntry
 from jindimail.mailbox.outcomes import REFUSALS, Filed, Refused
 from jindimail.mailbox.queries import ListQueue, Queued, ReadOctets, ReadSummary
-from jindimail.model import BUCKET_COUNT, Body, Envelope
-from jindimail.queue.bounce import bounce, bounceId
+from jindimail.model import BUCKET_COUNT, Body
+from jindimail.queue.notices import Notices, Reasons
 from jindimail.store.records import SummaryRecord, WaitingRecord, encode
 
 KEPT_SECONDS: Final = 5 * 86400  # outcomes are kept for 7 days
@@ -41,8 +41,6 @@ LATER_SECONDS: Final = 900
 TARGETS_AT_ONCE: Final = 64
 ROWS_AT_ONCE: Final = 100
 _PIECE_OCTETS: Final = 1 << 19
-
-Reasons = dict[str, str]
 
 
 class Target:
@@ -81,7 +79,7 @@ class QueueRunner:
         self._spool = spool
         self._clock = clock
         self._seconds = seconds
-        self._hostName = hostName
+        self._notices = Notices(delivery=delivery, fetch=self._fetched, seconds=seconds, hostName=hostName)
         self._stirred: set[int] = set(range(BUCKET_COUNT))
         self._lookedSeconds = clock.seconds()
         self._places: dict[int, bytes] = {}  # by bucket: the row that the last round ended with
@@ -210,7 +208,7 @@ class QueueRunner:
         self.filed += 1
         if full:
             if lost:
-                await self._tell(bucket, row, lost)
+                await self._notices.tell(bucket, row, lost)
             await self._wait(bucket, row, full, LATER_SECONDS, OverQuota.smtpText)
         elif lost:
             await self._giveUp(bucket, row, lost)
@@ -263,48 +261,8 @@ class QueueRunner:
         await self._buckets.propose(bucket, entry)
 
     async def _giveUp(self, bucket: int, row: Queued, reasons: Reasons) -> None:
-        await self._tell(bucket, row, reasons)
+        await self._notices.tell(bucket, row, reasons)
         await self._dequeue(bucket, row)
-
-    async def _tell(self, bucket: int, row: Queued, reasons: Reasons) -> None:
-        """Tell the sender, if it is one of ours, else the postmaster; with nobody to tell, the log."""
-        self.log.error(
-            "message {delivery} from <{sender}>: {count} recipients of bucket {target} did not get it: {reasons}",
-            delivery=row.bodyId.hex(),
-            sender=row.record.sender,
-            count=len(reasons),
-            target=row.target,
-            reasons=sorted(set(reasons.values())),
-        )
-        for to in (row.record.sender, "postmaster"):
-            if to and await self._sendNotice(bucket, row, reasons, to):
-                return
-        self.log.critical("message {delivery}: nobody could be told", delivery=row.bodyId.hex())
-
-    async def _sendNotice(self, bucket: int, row: Queued, reasons: Reasons, to: str) -> bool:
-        try:
-            recipient = await self._delivery.resolve(to)
-        except Refusal:
-            return False
-        noticeId = bounceId(row.record.deliveryId, row.target, row.record.sinceSeconds)
-        spooled = await self._fetched(bucket, row)
-        try:
-            original = b"".join(spooled.finish().source.pieces(_PIECE_OCTETS))
-        finally:
-            spooled.discard()
-        octets = bounce(
-            noticeId=noticeId,
-            hostName=self._hostName,
-            to=recipient.targets[0].address,
-            reasons=reasons,
-            original=original,
-            seconds=int(self._seconds()),
-        )
-        envelope = Envelope(deliveryId=noticeId, sender="", recipients=(recipient,))
-        (error,) = await self._delivery.deliver(envelope, Body.ofOctets(noticeId, octets))
-        if isinstance(error, Unavailable):
-            raise error
-        return error is None
 
 
 def _isPassing(refused: str) -> bool:

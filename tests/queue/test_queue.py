@@ -19,7 +19,7 @@ from jindimail.mailbox.queries import ListQueue
 from jindimail.model import BUCKET_COUNT, Body, Envelope, bucketOf
 from jindimail.queue.runner import KEPT_SECONDS, LATER_SECONDS, LONGEST_PAUSE_SECONDS, QueueRunner
 from jindimail.store.check import check
-from jindimail.store.keys import BODY, BODYREF, QUEUE
+from jindimail.store.keys import BODY, BODYREF, QUEUE, chunkKey
 from jindimail.store.records import WaitingRecord
 from tests.support.world import World, now
 
@@ -256,6 +256,25 @@ def test_whatWaitedForTooLongIsToldToThePostmasterWhereTheSenderIsElsewhere(bed:
     assert b"Status: 5.4.7\r\n" in notice
     assert not bed.waiting()
     assert not bed.world.rows.snapshot()[QUEUE]
+
+
+def test_aDamagedMessageKeepsNoOtherWaitingAndIsToldOfInTheEnd(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    bed.deliver(BOB, octets=OCTETS + b"sound\r\n")
+    (first, _) = sorted(bed.waiting(), key=lambda row: row.size)
+    bucket = int.from_bytes(first.key[:2], "big")
+    bed.world.rows.put(BODY, chunkKey(bucket, first.bodyId, 0), b"rot")
+    bed.cut.silent.clear()
+    bed.run()
+    assert [octets.endswith(b"sound\r\n") for octets in bed.inbox(BOB)] == [True]
+    assert [row.bodyId for row in bed.waiting()] == [first.bodyId]
+    bed.world.clock.advance(KEPT_SECONDS)
+    bed.run()
+    assert not bed.waiting()
+    (notice,) = bed.inbox(ALICE)
+    assert b"The message itself is damaged." in notice
 
 
 def test_rowsOfADeadBucketDoNotHideThoseOfOthers(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
