@@ -161,8 +161,8 @@ class IBuckets(Interface):
         """
         Awaitable answer of a query (mailbox/queries.py).
 
-        With `fresh` the answer reflects everything acknowledged anywhere before the call (read index); without, this
-        node's applied state, which includes all that this node has acknowledged.
+        With `fresh` the answer reflects everything acknowledged anywhere before the call (read index); without, it may be a
+        moment old, but never older than any outcome, answer or event of the bucket that this node has had before.
         """
 
     def follow(bucket: int, mailboxId: int, listener: Any) -> Any:

@@ -101,7 +101,7 @@ class Delivering:
             raise Unavailable("another node leads")
         return _Incoming(self, errand, decodeCall(errand.words, Delivery))
 
-    async def arrived(self, errand: Errand, delivery: Delivery, source: Source, bodyId: bytes) -> bytes:
+    async def arrived(self, errand: Errand, delivery: Delivery, source: Source) -> bytes:
         """A streamed body is durable here: place it, or send it on to the leader."""
         leader = self._groups.leaderOf(errand.group)
         if leader == self.node:
@@ -244,7 +244,7 @@ class _Incoming:
         await gatherResults(ahead, consumeErrors=True)
         delivering, bucket = self._delivering, self._errand.group - 1
         source = ofStore(delivering.store, bucket, self._bodyId, self._size)
-        return await delivering.arrived(self._errand, self._delivery, source, self._bodyId)
+        return await delivering.arrived(self._errand, self._delivery, source)
 
     def lost(self) -> None:
         """See `IsReceiver`."""
