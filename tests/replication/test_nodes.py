@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import fail, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from jindimail.errors import Corrupt, LimitReached, OutcomeUnknown, Unavailable
+from jindimail.errors import Corrupt, LimitReached, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.replication.durable import HardRecord
 from jindimail.replication.frames import Unpacker, packFrames
 from jindimail.replication.messages import (
     Append,
     Appended,
+    AskRead,
     Ballot,
     Beat,
     Campaign,
@@ -555,6 +556,51 @@ class Durability(SynchronousTestCase):
         self.array.run(0.1)
         self.assertGreaterEqual(read[0], index)
         self.assertEqual(self.array.state(3), b"a;b;")
+
+    def test_appliedIsWhatItsRowsSay(self) -> None:
+        """However far the log is committed meanwhile: turns become durable one by one."""
+        commit, store = self.stick(3), self.array.stores[3]
+        for data in (b"a", b"b", b"c"):
+            self.array.result(self.array.nodes[1].propose(1, data))
+            self.array.run(0.05)
+        self.assertGreater(len(store._waiting), 2)
+        while store._waiting:
+            behind, store._waiting = store._waiting[1:], store._waiting[:1]
+            commit()
+            store._waiting = behind + store._waiting
+            row = self.array.rows[3].get(HARD, groupKey(1))
+            assert row is not None
+            self.assertEqual(self.array.nodes[3].appliedIndex(1), decode(row, HardRecord).applied)
+
+    def test_followerWhoseTurnWasRefusedStandsForElectionAgain(self) -> None:
+        store, refused = self.array.stores[3], list[Any]()
+
+        def write(job: Any, octets: int = 0) -> Any:
+            refused.append(job)
+            return fail(StorageFull())
+
+        store.write = write  # type: ignore[method-assign]
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(0.05)
+        del store.write
+        self.assertTrue(refused)
+        self.watch(3)
+        self.array.isolate(3)
+        self.array.run(3)
+        self.assertTrue(self.kinds(Campaign))
+
+    def test_readWhoseQuestionWasLostIsAskedAgain(self) -> None:
+        lost: list[AskRead] = []
+
+        def alter(sender: int, recipient: int, message: Any) -> Any:
+            if isinstance(message, AskRead) and not lost:
+                lost.append(message)
+                return None
+            return message
+
+        self.array.alter = alter
+        self.array.result(self.array.nodes[3].readIndex(1), 1.0)
+        self.assertEqual(len(lost), 1)
 
     def test_readIndexThatIsAheadOfTheReplicaWaits(self) -> None:
         replica = self.array.nodes[3]._replicas[1]

@@ -7,8 +7,13 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Corrupt
-from jindimail.replication.configuration import ChangeRefused, Configuration, Member
-from jindimail.replication.entries import NORMAL, Entry, Snapshot
+from jindimail.replication.configuration import (
+    ChangeRefused,
+    Configuration,
+    Member,
+    encodeConfiguration,
+)
+from jindimail.replication.entries import CONFIGURATION, NORMAL, Entry, Snapshot
 from jindimail.replication.messages import (
     Append,
     Appended,
@@ -127,6 +132,28 @@ class Elections(SynchronousTestCase):
         self.assertEqual((outputs.hard, outputs.now), (HardState(1, 1), []))
         self.assertEqual(len(outputs.after), 2)
         self.assertEqual(network.queue, [])
+
+    def test_candidateDoesNotCountItselfBeforeItsOwnVoteIsDurable(self) -> None:
+        raft = Network(3)[1]
+        raft.campaign(pre=False)
+        mark = raft.outputs().mark
+        raft.step(Ballot(GROUP, 2, 1, 1, False, True))
+        self.assertIs(raft.role, Role.CANDIDATE)
+        raft.persisted(mark)
+        self.assertIs(raft.role, Role.LEADER)
+
+    def test_candidateFollowsNobodyAndVotesForAnother(self) -> None:
+        network = Network(3)
+        network.elect(1)
+        network.settle()
+        raft = network[2]
+        for _ in range(raft._electionTimeout):
+            raft.tick()
+        self.assertEqual((raft.role, raft.leader), (Role.PRECANDIDATE, 0))
+        last = raft.log.lastIndex, raft.log.lastTerm
+        raft.outputs()
+        raft.step(Campaign(GROUP, 3, 2, raft.term + 1, *last, False, False))
+        self.assertEqual(raft.vote, 3)
 
     def test_ballotOfAnEarlierTermDoesNotCount(self) -> None:
         network = Network(5)
@@ -736,6 +763,16 @@ class Members(SynchronousTestCase):
         self.assertEqual(network[1].configuration.nextId, 4)
         self.assertEqual(network.state(1), (b"a",))
 
+    def test_changeInThePlaceOfAnotherEntryIsInForce(self) -> None:
+        """Where a tail is cut, what takes its place counts, though the log had been so long already."""
+        raft = Network(3)[2]
+        raft.step(Append(GROUP, 1, 2, 1, 0, 0, 0, [entry(1, 1), entry(2, 1), entry(3, 1)], False))
+        grown = raft.configuration.withLearner(40)
+        change = Entry(2, 2, CONFIGURATION, encodeConfiguration(grown))
+        raft.step(Append(GROUP, 3, 2, 2, 1, 1, 0, [change], False))
+        self.assertEqual(raft.configuration, grown)
+        self.assertEqual(raft.history.latestIndex, 2)
+
     def test_removedLeaderCommitsItsRemovalAndStepsDown(self) -> None:
         network = Network(3)
         network.elect(1)
@@ -934,6 +971,16 @@ class Snapshots(SynchronousTestCase):
         outputs = raft.outputs()
         self.assertIsNone(outputs.install)
         self.assertEqual((raft.log.commit, raft.log.lastIndex), (2, 3))
+
+    def test_membersOfASnapshotAreInForceOnceItIsInstalled(self) -> None:
+        raft = Network(3)[3]
+        grown = raft.configuration.withLearner(40)
+        snapshot = Snapshot(5, 1, 4, grown)
+        raft.step(Install(GROUP, 1, 3, 1, snapshot, False))
+        self.assertEqual(raft.outputs().install, snapshot)
+        raft.installed(snapshot)
+        self.assertEqual(raft.configuration, grown)
+        self.assertEqual((raft.log.lastIndex, raft.applying), (5, 5))
 
     def test_nothingIsDoneWhileASnapshotIsInstalled(self) -> None:
         network = Network(3)
