@@ -15,7 +15,7 @@ from jindimail.admin.certificates import replacePrivately
 from jindimail.admin.nodefiles import AUTHORITY_KEY, readCredentials, writeCredentials
 from jindimail.cluster.arrayentries import AdmitNode, SetAuthority, SetNode
 from jindimail.cluster.arrayrecords import NodeRecord, readAuthority, readNodes
-from jindimail.cluster.authority import Authority, Credentials, Identity, foundAuthority, newRequest
+from jindimail.cluster.authority import Authority, Credentials, Identity, foundAuthority, isDue, newRequest
 from jindimail.config import Configuration
 from jindimail.errors import ConfigError
 from jindimail.interfaces import IBuckets, IReadRows, IStore
@@ -28,12 +28,13 @@ FIRST_NODE = 1
 
 def credentialsFor(directory: Path, meta: MetaRecord, rows: IReadRows, now: datetime) -> Credentials:
     """
-    What this node speaks with: what it has, else what the array's authority gives it, else, on the first node, a new authority's.
+    What this node speaks with: what it has, else what the array's authority gives it, else, on the first node, a new authority's. What
+    is due for renewal (or over: the node was off for months) is renewed from the authority in its own rows, if that is there.
 
     @raise ConfigError: this node has none, and nobody here can give it any.
     """
     credentials = readCredentials(directory)
-    if credentials is None:
+    if credentials is None or (isDue(credentials.certificate, now) and readAuthority(rows) is not None):
         authority = _authority(directory, meta, rows, now)
         request, key = newRequest(meta.name)
         identity = Identity(arrayId=meta.arrayId, node=meta.node, name=meta.name)

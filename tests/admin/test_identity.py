@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,20 @@ def test_aNodeThatLostItsCredentialsGetsNewOnesFromTheAuthorityInItsRows(tmp_pat
     assert found.authority == first.authority
     assert identityOf(loadCertificate(found.certificate)).node == 7
     assert not (other / AUTHORITY_KEY).exists()
+
+
+def test_whatIsOverIsRenewedAtTheStart(tmp_path: Path) -> None:
+    world = World()
+    first = credentialsFor(tmp_path, metaOf(), foundedRows(), NOW)
+    key = (tmp_path / AUTHORITY_KEY).read_bytes()
+    later = NOW + timedelta(days=365)
+    with world.store.read() as rows:
+        assert credentialsFor(tmp_path, metaOf(), rows, later) == first, "there is no authority here to ask"
+    now(world.buckets.propose(None, SetAuthority(seconds=1, certificate=first.authority, key=key)))
+    with world.store.read() as rows:
+        assert credentialsFor(tmp_path, metaOf(), rows, NOW) == first
+        renewed = credentialsFor(tmp_path, metaOf(), rows, later)
+    assert verifyNode(loadCertificate(renewed.certificate), loadCertificate(first.authority), later).node == 1
 
 
 @pytest.mark.parametrize(("node", "rows"), [(2, foundedRows()), (1, MemoryRows())])

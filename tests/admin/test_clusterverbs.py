@@ -1,0 +1,163 @@
+"""The verbs about the array: what they ask of it, and of other nodes."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+
+from jindimail.admin.asking import METHOD, serveVerbs
+from jindimail.admin.verb import VerbRefused
+from jindimail.admin.verbs import VERBS
+from jindimail.cluster.answerers import Answerers
+from jindimail.cluster.arrayentries import AddInvite, AdmitNode
+from jindimail.cluster.arrayrecords import readNodes
+from jindimail.cluster.events import Events
+from jindimail.cluster.operations import Loss
+from jindimail.cluster.usermap import UserMap
+from jindimail.errors import NotAllowed, Unavailable
+from tests.admin.live import Asker
+from tests.support.world import World, now
+
+SECONDS = 1_800_000_000
+
+
+class Links:
+    """Node 2 answers as node 1 does; node 3 does not."""
+
+    def __init__(self) -> None:
+        self._answerers = Answerers()
+        self.serve = self._answerers.serve
+
+    def isUp(self, node: int) -> bool:
+        return node == 2
+
+    def call(self, node: int, method: str, payload: bytes, seconds: float) -> Deferred[bytes]:
+        return (
+            fail(Unavailable("away")) if node == 3 else self._answerers.answer(node, method, payload, seconds)
+        )
+
+
+class Operations:
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        async def ask(*arguments: Any) -> Any:
+            self.asked.append((name, *arguments))
+            if name in ("foreseen", "recover"):
+                return Loss(groups={7: 99}, hopeless=(8,), nodes=arguments[0])
+            return "token" if name == "invite" else None
+
+        return ask
+
+
+@pytest.fixture
+def ask() -> Asker:
+    """A node of an array of three."""
+    world = World()
+    for number in (1, 2, 3):
+        hashed = bytes((number,)) * 32
+        now(
+            world.buckets.propose(
+                None, AddInvite(seconds=SECONDS, secretHash=hashed, expiresSeconds=SECONDS + 9)
+            )
+        )
+        admit = AdmitNode(
+            seconds=SECONDS,
+            secretHash=hashed,
+            name=f"node{number}",
+            addresses=("h:1",),
+            host="h",
+            weight=100,
+            level=1,
+        )
+        now(world.buckets.propose(None, admit))
+    asker = Asker(world)
+    node = asker.node
+    node.links = Links()
+    userMap = UserMap(1)
+    userMap.update(dict(readNodes(world.rows)), {})
+    node.share = SimpleNamespace(
+        operations=Operations(),
+        userMap=userMap,
+        events=Events(node=1, seconds=lambda: SECONDS),
+        progress=lambda: SimpleNamespace(owed=0, moved=0),
+        gossip=SimpleNamespace(fresh=dict),
+    )
+    serveVerbs(node, VERBS)
+    return asker
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "asked"),
+    [
+        ("cluster drain", {"name": "node3"}, ("drain", 3)),
+        ("cluster undrain", {"name": "3"}, ("undrain", 3)),
+        ("cluster remove", {"name": "node2"}, ("remove", 2)),
+        ("cluster weight", {"name": "node2", "weight": 50}, ("setWeight", 2, 50)),
+        ("cluster set", {"setting": "copies", "value": 3}, ("setSetting", "copies", 3)),
+        ("cluster invite", {"hours": 2}, ("invite", 7200)),
+        ("cluster recover", {"lost": ["node2", "3"]}, ("recover", (2, 3))),
+        ("cluster loss", {"lost": ["node2"]}, ("foreseen", (2,))),
+    ],
+)
+def test_whatIsAskedOfTheArray(ask: Asker, words: str, given: dict[str, Any], asked: Any) -> None:
+    ask(words, **given)
+    assert ask.node.share.operations.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("cluster drain", {"name": "node9"}),
+        ("cluster set", {"setting": "colour", "value": 3}),
+        ("cluster set", {"setting": "copies", "value": 300}),
+        ("cluster invite", {"hours": 0}),
+    ],
+)
+def test_whatMakesNoSenseIsRefusedBeforeTheArrayIsAsked(
+    ask: Asker, words: str, given: dict[str, Any]
+) -> None:
+    with pytest.raises(VerbRefused):
+        ask(words, **given)
+    assert ask.node.share.operations.asked == []
+
+
+def test_aForcedRecoveryShowsFirstWhatItWillLose() -> None:
+    verb = VERBS["cluster recover"]
+    assert verb.confirm and VERBS[verb.foreseen].arguments == verb.arguments
+
+
+def test_statusCountsTheNodesThatDoNotAnswer(ask: Asker) -> None:
+    told = ask("cluster status")
+    assert [(row["name"], row["state"]) for row in told["nodes"]] == [
+        ("node1", "serving"),
+        ("node2", "serving"),
+        ("node3", None),
+    ]
+    assert not told["isWhole"]
+    assert told["groups"]["withoutLeader"] == 256, "the fake node leads group 0 alone"
+
+
+def test_sessionsOfAllNodesAreOneList(ask: Asker) -> None:
+    assert ask("sessions list", all=True) == {"rows": [], "after": None}
+
+
+def test_eventsOfAllNodesAreInTheirOrder(ask: Asker) -> None:
+    ask.node.share.events.add("nodeUp", node=2)
+    rows = ask("cluster events")["rows"]
+    assert [row["kind"] for row in rows] == ["nodeUp", "nodeUp"], "one from each node that answers"
+
+
+def test_otherNodesMayAskOnlyWhatIsMeantForThem(ask: Asker) -> None:
+    payload = json.dumps({"verb": "user remove", "arguments": {"address": "a@b.test"}}).encode()
+    with pytest.raises(NotAllowed):
+        now(ask.node.links.call(2, METHOD, payload, 1.0))
+    status = json.dumps({"verb": "status", "arguments": {}}).encode()
+    assert json.loads(now(ask.node.links.call(2, METHOD, status, 1.0)))["node"] == "one"
