@@ -26,8 +26,8 @@ from tests.chaos.array import RealArray
 from tests.chaos.network import Namespaces
 from tests.support.node import HOST
 
-ACCOUNTS = 12
-PAUSE_SECONDS = 0.04
+ACCOUNTS = 9
+PAUSE_SECONDS = 0.1
 WARM_SECONDS = 0.6
 WATCH_SECONDS = 2.0
 PATIENCE_SECONDS = 20.0
