@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.events import Events
@@ -30,9 +30,9 @@ from jindimail.replication.durable import buriedRecord, encodeHard
 from jindimail.store.keys import HARD, META, REJOINING_KEY, groupKey
 
 RENOUNCE = "replica.renounce"
-ASK_SECONDS = 5.0
-LOOK_SECONDS = 0.5
-GROUPS_AT_ONCE = 16
+ASK_SECONDS = 3.0
+LOOK_SECONDS = 0.1
+GROUPS_AT_ONCE = 32
 ROUNDS_MAX = 3  # of removals at the leader, if a replica is added meanwhile
 
 
@@ -89,6 +89,7 @@ class Rejoining:
         self._renounced = renounced
         self._finished = finished
         self._hints: dict[int, int] = {}
+        self._asking: set[int] = set()
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         self.isUnderWay = False
         links.serve(RENOUNCE, self._answer)
@@ -119,10 +120,15 @@ class Rejoining:
             self._pulse.stop()
             self._finished()
             return
-        asking = [Deferred.fromCoroutine(self._renounce(group)) for group in missing[:GROUPS_AT_ONCE]]
-        await DeferredList(asking, consumeErrors=True)
-        if len(missing) > GROUPS_AT_ONCE:
-            self._pulse.soon()
+        for group in missing:
+            if group not in self._asking and len(self._asking) < GROUPS_AT_ONCE:
+                self._asking.add(group)
+                asking = Deferred.fromCoroutine(self._renounce(group))
+                asking.addErrback(lambda failure: failure.trap(JindimailError) and None)
+                asking.addBoth(self._asked, group)
+
+    def _asked(self, _: object, group: int) -> None:
+        self._asking.discard(group)
 
     async def _renounce(self, group: int) -> None:
         """Have the group's leader remove what this node had of it, and remember up to which id."""

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from jindimail.counts import Histogram
-from jindimail.replication.messages import Append, AskRead, Install, Message
+from jindimail.replication.messages import Append, AskRead, Beat, Install, Message
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
     AllQuiet,
     AskQuiet,
     NodeBeat,
     NodeMessage,
+    NoReplica,
     Quiet,
     QuietGroup,
     Wake,
@@ -83,6 +84,8 @@ class Conversation:
         for message in self._neighbours.heard(neighbour, frames, now, bulk=bulk):
             if isinstance(message, Message):
                 self._stepSafely(node, message)
+                if isinstance(message, Append | Beat) and not self._hasReplica(message):
+                    neighbour.send(NoReplica(message.group, message.recipient))
             elif isinstance(message, NodeBeat):
                 self._heardBeat(neighbour, message, now)
             elif isinstance(message, Quiet):
@@ -91,6 +94,8 @@ class Conversation:
                 neighbour.send(AllQuiet(list(neighbour.led)))
             elif isinstance(message, AllQuiet):
                 self._settleDispute(neighbour, message.groups)
+            elif isinstance(message, NoReplica):
+                self._lacks(node, message)
             elif isinstance(message, Wake):
                 for group in message.groups:
                     self.wake(self._replicas.get(group))
@@ -125,10 +130,23 @@ class Conversation:
         if replica.installing or (known is not None and known.node != node):
             return
         replica.routes[message.sender] = node
+        replica.missing.discard(message.sender)
         replica.raft.step(message)
         if isinstance(message, AskRead):
             self._ticking[replica.group] = replica  # until it is answered: the beat that asks may be lost
         self.stepped(replica)
+
+    def _hasReplica(self, message: Message) -> bool:
+        replica = self._replicas.get(message.group)
+        return replica is not None and replica.raft.replicaId == message.recipient
+
+    def _lacks(self, node: int, message: NoReplica) -> None:
+        """A node has no such replica: the group may be quiet without it. Whether it comes to have one is seen by its messages."""
+        replica = self._replicas.get(message.group)
+        if replica is not None and replica.raft.leadership is not None:
+            member = replica.raft.configuration.member(message.replicaId)
+            if member is not None and member.node == node:
+                replica.missing.add(message.replicaId)
 
     def stepped(self, replica: Replica) -> None:
         """Something happened to a replica: it may have outputs, and be quiet no longer."""
@@ -166,9 +184,10 @@ class Conversation:
         quiet = QuietGroup(replica.group, raft.replicaId, raft.term, raft.log.commit)
         self.forget(replica)
         replica.quiet, replica.voucher = quiet, 0
-        for node in replica.nodes(self._node):
-            if not self._neighbours.isSilent(node):
-                self._neighbours.at(node, now).quieten(quiet)
+        absent = self._absent(replica)
+        for member in raft.configuration.members:
+            if member.node != self._node and member.replicaId not in absent:
+                self._neighbours.at(member.node, now).quieten(quiet)
 
     def _vouched(self, neighbour: Neighbour, groups: list[QuietGroup]) -> None:
         disputed = [quiet.group for quiet in groups if not self._accept(neighbour, quiet)]
@@ -299,7 +318,11 @@ class Conversation:
                 self._quieten(replica, now)
 
     def forgetStrangers(self, now: float) -> None:
-        """Nodes that share no group any more, and are silent, get no more beats."""
+        """Nodes that share no group any more, and are silent, get no more beats; and those without their replicas are asked again."""
+        for replica in list(self._replicas.values()):
+            if replica.missing:
+                replica.missing.clear()
+                self.wake(replica)
         nodes = {
             member.node
             for replica in self._replicas.values()
@@ -311,7 +334,7 @@ class Conversation:
         return frozenset(
             member.replicaId
             for member in replica.raft.configuration.members
-            if self._neighbours.isSilent(member.node)
+            if self._neighbours.isSilent(member.node) or member.replicaId in replica.missing
         )
 
     def _slept(self, now: float) -> None:

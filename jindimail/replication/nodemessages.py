@@ -60,6 +60,13 @@ class Wake(NodeMessage, frozen=True, tag=44, gc=False):
     groups: list[int]
 
 
+class NoReplica(NodeMessage, frozen=True, tag=45, gc=False):
+    """The sender has no replica of this group under this id: it is not to be waited for. Only a hint."""
+
+    group: int
+    replicaId: int
+
+
 class SnapshotPiece(NodeMessage, frozen=True, tag=50, gc=False):
     """
     A piece of a snapshot on its way to a replica, in order.
@@ -165,6 +172,7 @@ Traffic = (
     | AskQuiet
     | AllQuiet
     | Wake
+    | NoReplica
     | SnapshotPiece
     | SnapshotTaken
     | PutBody

@@ -56,6 +56,7 @@ class Replica:
     @ivar readable: confirmed reads that wait for their index to be applied.
     @ivar routes: the nodes of replicas that spoke, for those that the configuration does not name (yet).
     @ivar quiet: where the group is quiet, if it is; `voucher` is the node that says so, 0: this node leads.
+    @ivar missing: replica ids whose nodes say that they have no such replica: nobody waits for them.
     @ivar inFlight: its turns that are handed to the store and not durable.
     """
 
@@ -71,6 +72,7 @@ class Replica:
         "group",
         "inFlight",
         "installing",
+        "missing",
         "open",
         "quiet",
         "raft",
@@ -99,6 +101,7 @@ class Replica:
         self.inFlight = 0
         self.failures = 0
         self.installing = False
+        self.missing: set[int] = set()
         self.tombstone = loaded.record.tombstone
         self._hard = loaded.row
         self._base = loaded.log.baseIndex

@@ -88,3 +88,18 @@ def test_theHighestIdCountsAlsoWhereTheNodeHadNoReplica() -> None:
     world.until(lambda: not fourth.rejoining.isUnderWay, 30)
     world.settle()
     world.until(lambda: len(fourth.groups.groups()) >= len(FEW) / 2, 60)
+
+
+def test_groupsAreQuietWithoutAMemberThatHasNoReplica() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.kill(2)
+    world.run(3)
+    world.setAside(2)
+    world.start(2).rejoining.stop()
+    world.run(4)
+    for node in (1, 3):
+        statuses = [world.shares[node].groups.status(group) for group in world.shares[node].groups.leading()]
+        assert statuses and all(status is not None and status.quiet for status in statuses)
+    world.shares[2].rejoining.start()
+    world.settle()
