@@ -6,6 +6,7 @@
 # make bench  this node beside Postfix + Dovecot
 # make simulate SEEDS=500 FROM=0, or SEED=7 TRACE=1   arrays in trouble; WHOLE=1: of whole nodes (docs/simulation.md)
 # make chaos ROUNDS=5 SEED=7 NODES=3   real arrays in trouble (docs/chaos.md); ONLY=kill,pause chooses
+# make soak     20,000 seeds into ./soak, resumable: SEEDS, FROM, WHOLE as above
 # make mutants  the planted bugs, and what finds each
 # Needed: Python 3.11 or newer with venv (Debian: python3 python3-venv). `make test` installs Debian packages, as root.
 
@@ -17,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.cfg pyproject.toml $(shell find jindimail twisted -name '*.py')
 
-.PHONY: run array test check docs bench simulate chaos mutants clean
+.PHONY: run array test check docs bench simulate soak chaos mutants clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -62,6 +63,9 @@ simulate: $(VENV)/installed-test
 chaos: $(VENV)/installed-test
 	@tests/support/packages.sh fault
 	@exec $(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),5) --nodes $(or $(NODES),3) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
+soak: $(VENV)/installed-test
+	@exec $(BIN)/python -m tests.simulation.soak soak $(if $(WHOLE),--whole) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
 
 mutants: $(VENV)/installed-test
 	@exec $(BIN)/python -m tests.mutants.run $(MUTANTS)
