@@ -49,7 +49,7 @@ BUGS = (
     Bug(
         "replicaOfALostStore",
         "design §4: a node that comes back without its store takes nothing under an old id",
-        DRIVER,
+        LOADING,
         "            if row is None and rows.get(META, REJOINING_KEY) is not None:\n",
         "            if row is None and rows.get(META, REJOINING_KEY) == b'no':\n",
         checks=("tests/cluster/test_rejoining.py::test_nothingIsTakenInUnderAnIdOfThePast",),
