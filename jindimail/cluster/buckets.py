@@ -128,15 +128,26 @@ class Buckets:
         """See `IBuckets`."""
         group = groupOf(bucket)
         applied = self._groups.appliedIndex(group)
-        if self._elsewhere is None or (applied and applied >= self._seen.get(group, 1)):
+        seen = self._seen.get(group, 1)
+        if self._elsewhere is None or (applied and (fresh or applied >= seen)):
             if not fresh:
                 return self._answered(bucket, query)
-            confirmed: Deferred[int] = self._groups.readIndex(group)
-            confirmed.addCallback(lambda _: self._answer(bucket, query))
+            reader = self._groups if self._elsewhere is None else self._elsewhere
+            confirmed: Deferred[int] = reader.readIndex(group)
+            confirmed.addCallback(self._confirmed, bucket, query, seen)
             if self._elsewhere is not None:
                 confirmed.addErrback(self._notConfirmed, group, query)
             return confirmed
         return Deferred.fromCoroutine(self._queryBehind(bucket, query, fresh))
+
+    def _confirmed(self, index: int, bucket: int | None, query: Any, seen: int) -> Any:
+        """
+        A majority confirmed this index. What was seen before cannot be above it, unless the group was founded anew by force from
+        what survived: then it is forgotten.
+        """
+        if index < seen and self._elsewhere is not None:
+            self._seen[groupOf(bucket)] = index
+        return self._answer(bucket, query)
 
     def _answered(self, bucket: int | None, query: Any) -> Deferred[Any]:
         if self._verified is not None and self._elsewhere is not None and self._elsewhere.wire.isPiece(query):

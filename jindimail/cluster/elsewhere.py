@@ -10,7 +10,8 @@ from itertools import count
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from jindimail.cluster.calls import QueryAnswer, QueryCall, Report
 from jindimail.cluster.router import Router
@@ -19,6 +20,7 @@ from jindimail.interfaces import IGroups, IStateMachine, IStore
 
 PROPOSE = "propose"
 LAG_SECONDS = 0.15  # a query waits so long for this node's own replica
+CONFIRM_SECONDS = 1.0
 MEMBER_LAG_SECONDS = 0.5  # another node's so long for the one that is asked
 
 
@@ -113,6 +115,14 @@ class Elsewhere:
         octets = await self.router.query(group, self.wire.encodeQuery(query), fresh=fresh)
         return self.wire.decodeAnswer(query, octets)
 
+    def readIndex(self, group: int) -> Deferred[int]:
+        """This node's replica's, as `IGroups` has it, within a second: a replica that is far behind is no place to wait at."""
+        waiting: Deferred[int] = self._groups.readIndex(group)
+        if not waiting.called:
+            call = self._clock.callLater(CONFIRM_SECONDS, waiting.cancel)
+            waiting.addBoth(_stopped, call)
+        return waiting
+
     async def caughtUp(self, group: int, index: int = 0, seconds: float = LAG_SECONDS) -> bool:
         """Whether this node's replica comes to have applied an index, or what was seen of the group, soon."""
         wanted = max(1, index, self.router.seen.get(group, 0))
@@ -142,9 +152,9 @@ class Elsewhere:
         """
         group = call.group
         if call.fresh:
-            await self._groups.readIndex(group)
+            await self.readIndex(group)
         applied = self._groups.appliedIndex(group)
-        if not applied or applied < call.minIndex:
+        if not applied or (applied < call.minIndex and not call.fresh):
             patience = min(seconds / 2, MEMBER_LAG_SECONDS)
             if not applied or not await self.caughtUp(group, call.minIndex, patience):
                 raise Unavailable("no replica here, or one that is behind")
@@ -153,3 +163,11 @@ class Elsewhere:
         with self._store.read() as rows:
             answer = self._machine.answer(rows, group, query)
         return QueryAnswer(index, self.wire.encodeAnswer(answer))
+
+
+def _stopped(result: Any, call: IDelayedCall) -> Any:
+    if call.active():
+        call.cancel()
+    if isinstance(result, Failure) and result.check(CancelledError):
+        raise Unavailable("not confirmed in time")
+    return result

@@ -194,7 +194,8 @@ class Router:
 
         @raise Unavailable: nobody answered in time.
         """
-        payload = encodeCall(QueryCall(group, query, fresh, self.seen.get(group, 0)))
+        seen = self.seen.get(group, 0)
+        payload = encodeCall(QueryCall(group, query, fresh, seen))
         problem: JindimailError = Unavailable("no member")
         deadline = self._clock.seconds() + DEADLINE_SECONDS
         while (left := deadline - self._clock.seconds()) > 0:
@@ -209,6 +210,8 @@ class Router:
                 except Unavailable as away:
                     problem = away
                 else:
+                    if fresh and answer.index < seen:
+                        self.seen[group] = answer.index  # the group was founded anew, by force
                     self.saw(group, answer.index)
                     return answer.answer
             await self.pause()

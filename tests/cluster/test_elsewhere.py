@@ -121,3 +121,26 @@ def test_whatIsTheSameTwiceCostsNoRowOfItsOwn() -> None:
     assert len(world.rows[1].snapshot()[REQUEST]) == before
     world.propose(2, StoreFlags(seconds=NOW, mailboxId=1, ranges=((1, 1),), action=ADD, flags=()))
     assert len(world.rows[1].snapshot()[REQUEST]) == before + 1
+
+
+@pytest.mark.parametrize("node", [1, 2, 4])
+def test_whatWasSeenOfALostPastIsForgottenByTheNextFreshRead(node: int) -> None:
+    """A group that was founded anew, by force, from what survived begins behind what some node has seen."""
+    world = grown()
+    world.propose(1, account())
+    world.shares[node].router.seen[GROUP] = 1_000_000
+    assert world.names(node, fresh=True) == ["INBOX"]
+    before = world.heap.now
+    assert world.names(node) == ["INBOX"]
+    assert world.heap.now - before < 0.1
+
+
+def test_aFreshReadDoesNotWaitForAReplicaThatIsFarBehind() -> None:
+    world = grown(others=())
+    world.propose(1, account())
+    share = world.shares[3]
+    share.groups._turns.touch = lambda replica: None  # type: ignore[method-assign]  # it applies nothing any more
+    world.propose(2, mailbox("a"))
+    before = world.heap.now
+    assert world.names(3, fresh=True) == ["INBOX", "a"]
+    assert world.heap.now - before < 1.6
