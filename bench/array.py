@@ -29,6 +29,7 @@ from bench.target import HOST, Account, ITarget, freePorts
 from tests.chaos.array import Member, RealArray
 from tests.chaos.network import Loopback
 
+_NODES_MIN = 3
 _PEERS = (("array", "node"), ("pair", "array"), ("pair", "node"))
 
 
@@ -162,6 +163,8 @@ def told(cell: Cell, scores: Mapping[str, Score]) -> str:
 def main(argv: list[str]) -> int:
     """Check the accounting, start the targets, print each cell as it comes, leave the JSON."""
     options = arguments(argv)
+    if options.nodes < _NODES_MIN:
+        sys.exit("bench: two nodes need a witness, which this bench cannot found yet: --nodes 3 or more")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops the servers on the way out
     try:
         account = verify()
