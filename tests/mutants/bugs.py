@@ -888,6 +888,48 @@ BUGS = (
         "                if asked.deadline < now:\n                    again",
         checks=(NODE_TESTS + "Durability::test_readWhoseQuestionWasLostIsAskedAgain",),
     ),
+    Bug(
+        "namedMeanwhileAndSwept",
+        "design §6: the keeper deletes if it is not a named keeper",
+        SWEEP,
+        "            return -1  # named meanwhile\n",
+        "            pass\n",
+        checks=(COPY_TESTS + "CopiesTests::test_keeperThatWasNamedMeanwhileDeletesNothing",),
+    ),
+    Bug(
+        "lostEndIsLoaded",
+        "design §4: a voter that forgot its log would break the quorum",
+        "replication/durable.py",
+        "if expected <= max(record.applied, record.lastIndex):",
+        "if expected <= record.applied:",
+        checks=("tests/replication/test_durable.py::Loading::test_logWithoutItsEndIsCorrupt",),
+    ),
+    Bug(
+        "blankReplicaForgetsTheTombstone",
+        "design §5: a removed id stays as a tombstone",
+        "replication/durable.py",
+        "    tombstone = decode(row, HardRecord).tombstone if row is not None else 0\n",
+        "    tombstone = 0\n",
+        checks=(
+            "tests/replication/test_durable.py::Loading::test_blankReplicaRemembersTheTombstoneInItsPlace",
+        ),
+    ),
+    Bug(
+        "oneChunkIsEnough",
+        "design §6: keepers have fsynced the whole body before the entry exists",
+        COPIES,
+        "            await _all(window)",
+        "            await window[0]",
+        checks=(COPY_TESTS + "CopiesTests::test_keeperThatLacksOneChunkIsNone",),
+    ),
+    Bug(
+        "earlyRefusalIsTakenForACopy",
+        "design §6: an entry names only keepers whose copy is fsynced",
+        COPIES,
+        'return fail(Unavailable("refused")) if early.refused else succeed(early)',
+        "return succeed(early)",
+        checks=(COPY_TESTS + "CopiesTests::test_refusalThatCameAheadOfItsQuestionIsOne",),
+    ),
     # --- whole nodes
     Bug(
         "outcomeIsRepeatedWithoutItsBody",

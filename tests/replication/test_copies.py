@@ -11,7 +11,7 @@ from zope.interface import implementer
 from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IStateMachine
 from jindimail.model import digestOf
-from jindimail.replication.copies import Copies
+from jindimail.replication.copies import ARRIVAL, Copies
 from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
 from jindimail.replication.putting import NoKeepers
 from jindimail.replication.repair import Repair, bodyref
@@ -125,6 +125,21 @@ class CopiesTests(SynchronousTestCase):
         keepers = self.wait(self.copies[1].put(BUCKET, name(1), octets, (1, 2, 3), 2))
         self.assertEqual(keepers, (1, 2))
         self.assertEqual([self.kept(node, name(1), len(octets)) for node in (1, 2)], [octets, octets])
+
+    def test_keeperThatLacksOneChunkIsNone(self) -> None:
+        """Whichever it is: the last is durable, and one before it was lost."""
+        octets = bytes(range(256)) * 1000
+        self.array.alter = lambda sender, recipient, message: (
+            None if recipient == 2 and isinstance(message, PutBody) and message.number == 1 else message
+        )
+        keepers = self.wait(self.copies[1].put(BUCKET, name(1), octets, (1, 2, 3), 2))
+        self.assertEqual(keepers, (1, 3))
+
+    def test_refusalThatCameAheadOfItsQuestionIsOne(self) -> None:
+        self.copies[1].received(2, BodyPut(BUCKET, name(1), ARRIVAL, True, 7))
+        self.failureResultOf(self.copies[1].arrival(2, BUCKET, name(1), 7), Unavailable)
+        self.copies[1].received(2, BodyPut(BUCKET, name(1), ARRIVAL, False, 8))
+        self.successResultOf(self.copies[1].arrival(2, BUCKET, name(1), 8))
 
     def test_keeperDoesNotAcknowledgeBeforeItsCommit(self) -> None:
         sent: list[Any] = []
@@ -248,6 +263,15 @@ class CopiesTests(SynchronousTestCase):
         self.copies[1].placing.add((BUCKET, name(1)))
         self.ask(4)
         self.assertEqual(self.kept(4, name(1), 6), b"octets")
+
+    def test_keeperThatWasNamedMeanwhileDeletesNothing(self) -> None:
+        """The leader's word is of a moment before the entry that names it was applied."""
+        octets = b"octets"
+        bodyId = self.deliver(1, octets, (1, 2))
+        self.copies[2].suspect(BUCKET, bodyId)
+        self.sweeps[2].received(1, TellKept(BUCKET, [bodyId]))
+        self.array.run(0.1)
+        self.assertEqual(self.kept(2, bodyId, len(octets)), octets)
 
     def test_unaskedPermissionIsIgnored(self) -> None:
         self.deliver(1, b"octets", (1, 4))
