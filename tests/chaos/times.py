@@ -28,7 +28,7 @@ from tests.support.node import HOST
 
 ACCOUNTS = 9
 PAUSE_SECONDS = 0.1
-WARM_SECONDS = 0.6
+WARM_MESSAGES = 4
 WATCH_SECONDS = 2.0
 PATIENCE_SECONDS = 20.0
 _MESSAGE = b"Subject: how long\r\n\r\n" + b"nothing but a line of text to keep\r\n" * 20
@@ -42,6 +42,7 @@ class Prober:
         self._stopping = threading.Event()
         self.acknowledged: list[tuple[float, float]] = []
         self.refused = 0
+        self.lost: list[str] = []  # sessions
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
@@ -73,7 +74,8 @@ class Prober:
                 with client:
                     while not self._stopping.is_set():
                         self._send(client)
-            except (OSError, WireError):
+            except (OSError, WireError) as error:
+                self.lost.append(f"{self._name}: {error}")
                 self._stopping.wait(PAUSE_SECONDS)
 
     def _send(self, client: SmtpClient) -> None:
@@ -131,7 +133,11 @@ class Stopwatch:
             account.address: Prober(self.array, self._chance.choice(others), account)
             for account in self.accounts
         }
-        time.sleep(WARM_SECONDS)
+        warm = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < warm and any(
+            len(each.acknowledged) < WARM_MESSAGES for each in probers.values()
+        ):
+            time.sleep(0.05)
         since = time.monotonic()
         fail()
         until = since + WATCH_SECONDS
@@ -146,6 +152,8 @@ class Stopwatch:
         times.count += 1
         for address, prober in probers.items():
             times.refused += prober.refused
+            for lost in prober.lost:
+                print(f"a session at {lost}", file=sys.stderr)
             if bucketGroup(bucketOf(address)) in groups:
                 times.affected.append(prober.gap(since, until))
             else:
