@@ -25,7 +25,7 @@ _MACROS = {
     b"FULL": (b"FLAGS", b"INTERNALDATE", b"RFC822.SIZE", b"ENVELOPE", b"BODY"),
 }
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9.]*")
-_PATH = re.compile(rb"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})*+")
+_PATH = re.compile(rb"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})*")
 _KIND = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
 _PARTIAL = re.compile(rb"<(\d{1,19})\.([1-9]\d{0,18})>")
 _FIELD_NAME = re.compile(rb"[!-9;-~]+\Z")

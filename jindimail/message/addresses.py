@@ -33,7 +33,7 @@ _PLAIN = re.compile(
     rb")[ \t]*+(?:,|\Z)"
 )
 _TOKEN = re.compile(
-    rb'[ \t\r\n]++|"((?:[^"\\]++|\\.)*+)"?|(\[[^\]]*+\]?)|([^\s"()<>\[\],;:@.\\]++)|([^\s])', re.DOTALL
+    rb'[ \t\r\n]++|"((?:[^"\\]++|\\.)*)"?|(\[[^\]]*+\]?)|([^\s"()<>\[\],;:@.\\]++)|([^\s])', re.DOTALL
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)

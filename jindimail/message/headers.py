@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 from jindimail.message import bounds
 
+# A possessive group must not fail once it has taken something: Python before 3.11.5 goes on from there (gh-106052). These cannot.
 _FIELD = re.compile(
     rb"(?!\r?\n|\Z)(?:([!-9;-~\x80-\xff]++)[ \t]*+:)?[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+"
 )
 _WHOLE_FIELD = re.compile(b"(" + _FIELD.pattern + b")")
 
 
-_LINES_OF_FIELDS = re.compile(
-    rb"(?:[!-9;-~\x80-\xff]++[ \t]*+:[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+)*+",
-)
+_FIELD_ALONE = re.compile(rb"[!-9;-~\x80-\xff]++[ \t]*+:[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+")
 
 
 class Field(NamedTuple):
@@ -49,8 +48,9 @@ def headerEnd(octets: bytes, start: int, end: int) -> int:
 
 def _endOfFields(octets: bytes, start: int, end: int) -> int:
     limit = min(end, start + bounds.headerOctetsMax)
-    match = _LINES_OF_FIELDS.match(octets, start, limit)
-    stop = match.end() if match else start
+    stop = start
+    while stop < limit and (match := _FIELD_ALONE.match(octets, stop, limit)):
+        stop = match.end()
     return stop if stop < limit else end
 
 

@@ -19,7 +19,7 @@ _NIL: Final = b"NIL"
 _QUOTABLE = re.compile(rb"[ !#-\[\]-~\t]*+")
 _UNSAFE = re.compile(rb"[\r\n\x00]+")
 _SPECIAL = re.compile(rb'["\\]')
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\{([0-9]+)\}\r\n|[^ ()"{]++|[ ()]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*"|\{([0-9]+)\}\r\n|[^ ()"{]++|[ ()]', re.DOTALL)
 
 
 def string(value: bytes | None) -> bytes:

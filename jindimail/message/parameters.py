@@ -8,8 +8,8 @@ from jindimail.message import bounds, charsets, words
 Parameters = tuple[tuple[bytes, bytes], ...]
 """Pairs of lower-case name and unquoted value, in their order, continuations joined."""
 
-_PARAMETER = re.compile(rb';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;"]*+))', re.DOTALL)
-_COMMENT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(?<=[\s;])(\([^()]*+\)?)', re.DOTALL)
+_PARAMETER = re.compile(rb';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*)"?|([^;"]*+))', re.DOTALL)
+_COMMENT = re.compile(rb'"(?:[^"\\]++|\\.)*"?|(?<=[\s;])(\([^()]*+\)?)', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SEGMENT = re.compile(rb"([^*]+)\*(?:(\d{1,3})(\*?))?")
 

@@ -81,8 +81,8 @@ class Chunk:
 
 _BEYOND = "\u00a1-\U0010ffff"  # RFC 6531 §3.3, without C1 controls and the no-break space
 _ATEXT = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_BEYOND}-]"
-_DOTTED = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
-_QUOTED = rf'"(?:[ !#-\[\]-~{_BEYOND}]|\\[ -~])++"'
+_DOTTED = rf"{_ATEXT}++(?:\.{_ATEXT}++)*"
+_QUOTED = rf'"(?:[ !#-\[\]-~{_BEYOND}]|\\[ -~])+"'
 _LABEL = rf"[A-Za-z0-9_{_BEYOND}](?:[A-Za-z0-9_{_BEYOND}-]{{0,61}}[A-Za-z0-9_{_BEYOND}])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _LITERAL = r"\[[!-Z^-~]{1,100}\]"
