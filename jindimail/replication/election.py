@@ -282,7 +282,7 @@ class Elector:
             term=self.term,
             log=self.log,
             settings=self._settings,
-            configuration=self.configuration,
+            history=self.history,
         )
         self._append(Entry(self.log.lastIndex + 1, self.term, EMPTY, b""))
 
@@ -325,7 +325,7 @@ class Elector:
         self._isSole = self._voters == (self.replicaId,)
         self._memoryOctets = self._settings.memoryOctetsMax if len(configuration.members) > 1 else 0
         if self.leadership is not None:
-            self.leadership.configure(configuration)
+            self.leadership.configure(self.history)
 
     def _drawTimeout(self) -> None:
         ticks = self._settings.electionTicks

@@ -7,8 +7,8 @@ Appends are not made when entries are proposed but once a turn, by `messages`: t
 
 from __future__ import annotations
 
-from jindimail.replication.configuration import Configuration
 from jindimail.replication.entries import Entry
+from jindimail.replication.history import ConfigurationHistory
 from jindimail.replication.log import Log
 from jindimail.replication.messages import Append, Appended, Beat, Message, TransferNow
 from jindimail.replication.outputs import Settings
@@ -34,14 +34,14 @@ class Leadership:
         term: int,
         log: Log,
         settings: Settings,
-        configuration: Configuration,
+        history: ConfigurationHistory,
     ) -> None:
         self._group = group
         self._replicaId = replicaId
         self._term = term
         self._log = log
         self._settings = settings
-        self._configuration = configuration
+        self._configuration = history.latest
         self._ticksToQuorum = 0
         self._ticksToBeat = 0
         self._ticksToAbort = 0
@@ -52,17 +52,25 @@ class Leadership:
         self.reads = Reads()
         self.transferee = 0
         self.snapshotsWanted: list[int] = []
-        self.configure(configuration)
+        self.configure(history)
 
-    def configure(self, configuration: Configuration) -> None:
-        """Another configuration is in force."""
-        self._configuration = configuration
+    def configure(self, history: ConfigurationHistory) -> None:
+        """
+        Another configuration is in force.
+
+        A learner hears nothing before the entry that adds it is committed: its first message makes a replica, under an id that
+        would be given again, perhaps at another node, if that entry were cut off.
+        """
+        configuration = self._configuration = history.latest
         self.voters = configuration.voters()
-        present = {member.replicaId for member in configuration.members} - {self._replicaId}
-        for replicaId in present - self.progress.keys():
-            self.progress[replicaId] = Progress(self._log.lastIndex + 1)
+        committed = history.at(self._log.commit)[1]
+        present = {member.replicaId: member for member in configuration.members}
+        present.pop(self._replicaId, None)
+        for replicaId in present.keys() - self.progress.keys():
+            isSure = present[replicaId].voter or committed.member(replicaId) is not None
+            self.progress[replicaId] = Progress(self._log.lastIndex + 1, 0 if isSure else history.latestIndex)
             self.progress[replicaId].recentlyActive = True  # a new member is not counted as silent at once
-        for replicaId in self.progress.keys() - present:
+        for replicaId in self.progress.keys() - present.keys():
             del self.progress[replicaId]
         if self.transferee not in self.voters:
             self.transferee = 0
@@ -171,7 +179,7 @@ class Leadership:
         for replicaId, progress in self.progress.items():
             if self._wants(progress):
                 self._append(replicaId, progress, sent)
-            if self._beatDue:
+            if self._beatDue and progress.since <= self._log.commit:
                 commit = min(progress.match, self._log.commit)
                 sent.append(
                     Beat(self._group, self._replicaId, replicaId, self._term, commit, self.reads.round)
@@ -198,6 +206,8 @@ class Leadership:
         )
 
     def _wants(self, progress: Progress) -> bool:
+        if progress.since > self._log.commit:
+            return False
         if progress.pace is Pace.REPLICATE and progress.commitSent < self._log.commit:
             return True
         if progress.pace is Pace.REPLICATE and progress.next > self._log.lastIndex:

@@ -33,6 +33,7 @@ class Progress:
     @ivar commitSent: the commit index it was told last.
     @ivar isRepeated: the last probe was not answered; the next carries no entries, since nobody may be there.
     @ivar recentlyActive: it answered since the last check of the quorum.
+    @ivar since: nothing is sent before this index is committed.
     """
 
     __slots__ = (
@@ -45,9 +46,11 @@ class Progress:
         "pace",
         "probeSent",
         "recentlyActive",
+        "since",
     )
 
-    def __init__(self, nextIndex: int) -> None:
+    def __init__(self, nextIndex: int, since: int = 0) -> None:
+        self.since = since
         self.match = 0
         self.next = nextIndex
         self.pace = Pace.PROBE

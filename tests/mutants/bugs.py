@@ -55,6 +55,14 @@ BUGS = (
         checks=("tests/cluster/test_rejoining.py::test_nothingIsTakenInUnderAnIdOfThePast",),
     ),
     Bug(
+        "learnerMadeBeforeItIsCommitted",
+        "design §5: a replica's id is never reused",
+        LEADERSHIP,
+        "0 if isSure else history.latestIndex",
+        "0",
+        checks=(RAFT_TESTS + "Members::test_learnerIsMadeOnlyWhenItIsCommittedThatItIsOne",),
+    ),
+    Bug(
         "neededVoteRemoved",
         "design §5: never below a live majority",
         "cluster/steps.py",

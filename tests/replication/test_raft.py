@@ -700,6 +700,20 @@ class Members(SynchronousTestCase):
         self.assertEqual(network.leaders(), [1])
         self.assertEqual(network[2].configuration.voters(), (1, 2))
 
+    def test_learnerIsMadeOnlyWhenItIsCommittedThatItIsOne(self) -> None:
+        """An id that is cut off is given again, perhaps to a replica at another node: nobody may have it by then."""
+        network = Network(3)
+        network.elect(1)
+        network.isolate(2, 3)
+        self.change(network, 1, network[1].configuration.withLearner(40))
+        network.tick(2, 1)
+        self.assertNotIn(4, network.replicas)
+        network.replicas[1].crash()
+        network.heal()
+        network.elect(2)
+        self.change(network, 2, network[2].configuration.withLearner(50))
+        self.assertEqual(network[4].configuration.member(4), Member(4, 50, voter=False))
+
     def test_learnerThatNeverAnsweredIsNotPromoted(self) -> None:
         network = Network(1)
         network.elect(1)
