@@ -63,7 +63,7 @@ class Sweeping:
         self._pulse.stop()
 
     def _look(self) -> None:
-        if self._clock.seconds() < self._nextAt:
+        if self._clock.seconds() < self._nextAt or not self._groups.isRunning:
             return
         group = bucketGroup(self._bucket)
         leader = self._groups.leaderOf(group) or self._userMap.membersOf(group)[0]
