@@ -24,7 +24,7 @@ from jindimail.store.environment import storePath
 from jindimail.store.keys import BODY
 from tests.chaos.array import RealArray
 from tests.chaos.imap import Imap, ImapRefused
-from tests.chaos.network import Namespaces, mayMakeNamespaces
+from tests.chaos.network import Namespaces
 from tests.chaos.promises import INBOX, Promises
 from tests.chaos.workload import TROUBLE
 from tests.faults.shim import Sync
@@ -35,8 +35,6 @@ NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
 PATIENCE_SECONDS = 90.0
 _TIMEOUT_SECONDS = 40.0
-
-pytestmark = pytest.mark.skipif(not mayMakeNamespaces(), reason="needs root and nftables")
 
 
 class Scene:

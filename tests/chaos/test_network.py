@@ -10,12 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.network import Namespaces, mayMakeNamespaces
+from tests.chaos.network import Namespaces
 
 PORT = 2525
 _PATIENCE_SECONDS = 0.3
-
-pytestmark = pytest.mark.skipif(not mayMakeNamespaces(), reason="needs root and nftables")
 
 
 @pytest.fixture
