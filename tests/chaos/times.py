@@ -93,14 +93,16 @@ class Times:
     """What was measured of one kind of failure, in seconds."""
 
     affected: list[float] = field(default_factory=list)
+    affectedLatest: list[float] = field(default_factory=list)  # of the affected buckets' messages
     others: list[float] = field(default_factory=list)
-    latest: list[float] = field(default_factory=list)  # of the others' messages
+    othersLatest: list[float] = field(default_factory=list)
     count: int = 0
     refused: int = 0
 
     def line(self, what: str) -> str:
         """A row of the table."""
-        return f"| {what} | {self.count} | {_quantiles(self.affected)} | {_quantiles(self.others)} | {_quantiles(self.latest)} | {self.refused} |"
+        measured = (self.affected, self.affectedLatest, self.others, self.othersLatest)
+        return f"| {what} | {self.count} | {' | '.join(_quantiles(each) for each in measured)} | {self.refused} |"
 
 
 class Stopwatch:
@@ -156,9 +158,10 @@ class Stopwatch:
                 print(f"a session at {lost}", file=sys.stderr)
             if bucketGroup(bucketOf(address)) in groups:
                 times.affected.append(prober.gap(since, until))
+                times.affectedLatest.append(prober.latest(since, until))
             else:
                 times.others.append(prober.gap(since, until))
-                times.latest.append(prober.latest(since, until))
+                times.othersLatest.append(prober.latest(since, until))
 
     # --- kinds of failure ----------------------------------------------------------------------------------
 
@@ -194,6 +197,11 @@ class Stopwatch:
         self.array.awaitSettled()
 
 
+_COLUMNS = " | ".join(
+    f"{whose}: p50 | p99 | most"
+    for whose in ("affected buckets' gap", "their latest answer", "others' gap", "their latest answer")
+)
+HEAD = f"| failure | times | {_COLUMNS} | refused |\n|{'---|' * 15}"  # ms
 KINDS = {
     "nothing": Stopwatch.nothing,
     "killed": Stopwatch.killed,
@@ -224,10 +232,7 @@ def main(arguments: list[str]) -> int:
     try:
         stopwatch = Stopwatch(array, options.seed)
         stopwatch.prepare(names)
-        print(
-            "| failure | times | affected: p50 ms | p99 | most | others: p50 ms | p99 | most | latest answer: p50 ms | p99 | most | refused |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+        print(HEAD, flush=True)
         for kind in options.kinds.split(","):
             times = Times()
             with contextlib.suppress(KeyboardInterrupt):
