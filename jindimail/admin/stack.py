@@ -8,6 +8,7 @@ so that these come into being by proposals like everything else.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,10 @@ LOOK_SECONDS = 0.1  # between looks at a group that does not answer yet
 PATIENCE_SECONDS = 15.0  # for groups without a leader; then the node serves what it can
 INTRODUCE_SECONDS = 5.0  # between attempts
 CONNECT_SECONDS = 5.0
-HAND_OVER_SECONDS = 1.0
+HAND_OVER_SECONDS = 3.0
+HAND_OVERS_AT_ONCE = 8  # their elections are held together: the fewer, the shorter does each group wait
+SUCCESSION_LOOK_SECONDS = 0.005
+SUCCESSION_SECONDS = 0.5  # for one group's successor; then the next has its turn
 GOODBYE_SECONDS = 0.5
 UNKNOWN_SECONDS = 10.0  # to all other nodes; then this node has been removed
 _ACCOUNT_ID_BITS = 63
@@ -413,10 +417,17 @@ class Stack:
 
     async def _handOver(self) -> None:
         until = self._reactor.seconds() + HAND_OVER_SECONDS
-        leading = [group for group in self.groups.groups() if self._askToLead(group)]
-        while leading and self._reactor.seconds() < until:
-            await deferLater(self._reactor, PAUSE_SECONDS)
-            leading = [group for group in leading if self.groups.leadingTerm(group)]
+        waiting = deque(self.groups.groups())
+        asked: dict[int, float] = {}  # groups, and when
+        while (waiting or asked) and (now := self._reactor.seconds()) < until:
+            for group, since in list(asked.items()):
+                if not self.groups.leadingTerm(group) or now - since > SUCCESSION_SECONDS:
+                    del asked[group]
+            while waiting and len(asked) < HAND_OVERS_AT_ONCE:
+                group = waiting.popleft()
+                if self._askToLead(group):
+                    asked[group] = now
+            await deferLater(self._reactor, SUCCESSION_LOOK_SECONDS)
 
     def _askToLead(self, group: int) -> bool:
         """Whether another node was asked to lead a group that this one leads."""
