@@ -19,8 +19,9 @@ HOURS_MAX = 24 * 14
 _NODE = Argument(name="name", doc="the node's name or number")
 
 
-def _numberOf(node: LiveNode, given: str) -> int:
+async def _numberOf(node: LiveNode, given: str) -> int:
     """The number of a node given by name or number."""
+    await node.share.catchUp()
     with node.store.read() as rows:
         for number, record in readNodes(rows):
             if given in (record.name, str(number)):
@@ -31,6 +32,7 @@ def _numberOf(node: LiveNode, given: str) -> int:
 @verb("cluster status", examples=("jindictl cluster status", "jindictl --json cluster status"))
 async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
     """How the array is: its nodes with what they hold and lead, what is missing, and whether all is as it should be."""
+    await node.share.catchUp()
     statuses = await askAll(node, "status")
     groups = await askAll(node, "buckets")
     with node.store.read() as rows:
@@ -58,6 +60,7 @@ async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
 )
 async def nodes(node: LiveNode, report: Report) -> dict[str, Any]:
     """All nodes that there ever were, as this node knows them, and whether this node has links to them."""
+    await node.share.catchUp()
     with node.store.read() as rows:
         found = dict(readNodes(rows))
     return {
@@ -95,7 +98,7 @@ async def invite(node: LiveNode, report: Report, *, hours: int) -> dict[str, Any
 @verb("cluster drain", _NODE, examples=("jindictl cluster drain node3",))
 async def drain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
     """Empty a node: what it has moves to others, and then it is gone. Until then `cluster undrain` takes it back."""
-    number = _numberOf(node, name)
+    number = await _numberOf(node, name)
     await node.share.operations.drain(number)
     return {"draining": number}
 
@@ -103,7 +106,7 @@ async def drain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
 @verb("cluster undrain", _NODE, examples=("jindictl cluster undrain node3",))
 async def undrain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
     """A node that was to be emptied stays."""
-    number = _numberOf(node, name)
+    number = await _numberOf(node, name)
     await node.share.operations.undrain(number)
     return {"stays": number}
 
@@ -116,7 +119,7 @@ async def undrain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any
 )
 async def remove(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
     """Give up a node that is dead for good: what it had is restored elsewhere at once, and it may never come back."""
-    number = _numberOf(node, name)
+    number = await _numberOf(node, name)
     await node.share.operations.remove(number)
     return {"removed": number}
 
@@ -131,7 +134,7 @@ async def remove(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]
 )
 async def setWeight(node: LiveNode, report: Report, *, name: str, weight: int) -> dict[str, Any]:
     """Set how much a node shall bear, beside the others."""
-    number = _numberOf(node, name)
+    number = await _numberOf(node, name)
     await node.share.operations.setWeight(number, weight)
     return {"node": number, "weight": weight}
 
@@ -156,6 +159,7 @@ async def setSetting(node: LiveNode, report: Report, *, setting: str, value: int
 @verb("cluster settings", examples=("jindictl cluster settings",))
 async def settings(node: LiveNode, report: Report) -> dict[str, Any]:
     """The settings of the whole array."""
+    await node.share.catchUp()
     with node.store.read() as rows:
         return asdict(readSettings(rows))
 
@@ -173,7 +177,7 @@ async def recover(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> d
     elect a leader any more. What only the lost nodes had is lost; mailboxes of these buckets get new UIDVALIDITYs. `cluster loss` says
     beforehand what would be lost.
     """
-    numbers = tuple(_numberOf(node, each) for each in lost)
+    numbers = tuple([await _numberOf(node, each) for each in lost])
     return _lossRow(await node.share.operations.recover(numbers))
 
 
@@ -184,7 +188,7 @@ async def recover(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> d
 )
 async def loss(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> dict[str, Any]:
     """What `cluster recover` would lose, if these nodes never came back. Nothing is changed."""
-    numbers = tuple(_numberOf(node, each) for each in lost)
+    numbers = tuple([await _numberOf(node, each) for each in lost])
     return _lossRow(await node.share.operations.foreseen(numbers))
 
 
@@ -205,6 +209,7 @@ def _lossRow(found: Loss) -> dict[str, Any]:
 )
 async def clusterMap(node: LiveNode, report: Report, *, bucket: int) -> dict[str, Any]:
     """The user map: which nodes have which bucket's replicas, who leads it, and what is wished for."""
+    await node.share.catchUp()
     leading = leaders(await askAll(node, "buckets"))
     with node.store.read() as rows:
         names = {number: record.name for number, record in readNodes(rows) if record.state != GONE}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import PAGE_ROWS, Argument, Report, VerbRefused, verb
+from jindimail.directory.everybucket import everyBucket
 from jindimail.errors import Unavailable
 from jindimail.mailbox.entries import Dequeue, Requeue
 from jindimail.mailbox.queries import ListQueue, Queued
@@ -80,20 +81,22 @@ async def removeQueued(node: LiveNode, report: Report, *, message: str) -> dict[
 
 
 async def _all(node: LiveNode, silent: list[int], after: str = "") -> AsyncIterator[tuple[int, Queued]]:
-    """Everything that waits, bucket by bucket; those that do not answer are named."""
+    """What waits, bucket by bucket, of each bucket as much as a page and one; those that do not answer are named."""
     first, place = _place(after) if after else (0, b"")
-    for bucket in range(first, BUCKET_COUNT):
-        start, page = place if bucket == first else b"", PAGE_ROWS
-        while page == PAGE_ROWS:
-            try:
-                found = await node.buckets.query(bucket, ListQueue(after=start, limit=PAGE_ROWS))
-            except Unavailable:
-                silent.append(bucket)
-                break
-            page = len(found)
-            for row in found:
-                start = row.key
-                yield bucket, row
+
+    async def ask(bucket: int) -> Sequence[Queued] | None:
+        query = ListQueue(after=place if bucket == first else b"", limit=PAGE_ROWS + 1)
+        try:
+            found: Sequence[Queued] = await node.buckets.query(bucket, query, fresh=True)
+        except Unavailable:
+            return None
+        return found
+
+    async for bucket, found in everyBucket(ask, first):
+        if found is None:
+            silent.append(bucket)
+        for row in found or ():
+            yield bucket, row
 
 
 async def _find(node: LiveNode, message: str) -> tuple[int, Queued]:

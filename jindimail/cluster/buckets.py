@@ -132,13 +132,18 @@ class Buckets:
         if self._elsewhere is None or (applied and (fresh or applied >= seen)):
             if not fresh:
                 return self._answered(bucket, query)
-            reader = self._groups if self._elsewhere is None else self._elsewhere
-            confirmed: Deferred[int] = reader.readIndex(group)
+            confirmed = self.confirm(group)
             confirmed.addCallback(self._confirmed, bucket, query, seen)
             if self._elsewhere is not None:
                 confirmed.addErrback(self._notConfirmed, group, query)
             return confirmed
         return Deferred.fromCoroutine(self._queryBehind(bucket, query, fresh))
+
+    def confirm(self, group: int) -> Deferred[int]:
+        """Fires when this node's replica has applied all that a majority had committed before the call: with its applied index."""
+        reader = self._groups if self._elsewhere is None else self._elsewhere
+        confirmed: Deferred[int] = reader.readIndex(group)
+        return confirmed
 
     def _confirmed(self, index: int, bucket: int | None, query: Any, seen: int) -> Any:
         """

@@ -8,6 +8,7 @@ and chance.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,8 +35,9 @@ from jindimail.cluster.streams import Streams
 from jindimail.cluster.subscriptions import Subscriptions
 from jindimail.cluster.usermap import UserMap
 from jindimail.cluster.verified import Verified
+from jindimail.errors import Unavailable
 from jindimail.interfaces import ILinks, IStateMachine, IStore
-from jindimail.model import BUCKET_COUNT
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 from jindimail.replication.copies import Copies
 from jindimail.replication.driver import Groups
 from jindimail.replication.nodemessages import (
@@ -289,6 +291,14 @@ class Share:
         weights = {node: record.weight for node, record in self.userMap.nodes.items()}
         spread = spreadOf(bucket, others, self.userMap.settings.spread)
         return candidates(home, spread, self.gossip.fresh(), weights, self._draw)
+
+    async def catchUp(self) -> None:
+        """
+        Wait until this node's rows of the array's own group hold all that was acknowledged anywhere before; at most a second: where no
+        majority can be asked, they stay what they are.
+        """
+        with suppress(Unavailable):
+            await self.buckets.confirm(ARRAY_GROUP)
 
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""

@@ -1,16 +1,18 @@
 """
 The directory's use-cases, which `jindictl` and the manhole call: domains, users, aliases, passwords, quotas.
 
-An address's record stands in the bucket it hashes to; an account stays in the bucket where it was made.
+An address's record stands in the bucket it hashes to; an account stays in the bucket where it was made. Everything that is read here is
+confirmed by a majority: what one administrator was told is done, the next one sees, at whatever node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
+from jindimail.directory.everybucket import everyBucket
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import POSTMASTER_SETTING, Resolver
 from jindimail.errors import (
@@ -34,7 +36,7 @@ from jindimail.mailbox.entries import (
 )
 from jindimail.mailbox.outcomes import Refused
 from jindimail.mailbox.queries import Account, ListAccounts, ListAddresses, ReadSetting
-from jindimail.model import BUCKET_COUNT, DEFAULT_MAILBOXES, bucketOf
+from jindimail.model import DEFAULT_MAILBOXES, bucketOf
 from jindimail.store.records import AddressRecord, DomainRecord
 
 PAGE = 500
@@ -104,13 +106,13 @@ class Directory:
 
     async def domains(self) -> list[Domain]:
         """All domains by name."""
-        found = await self._resolver.domains()
+        found = await self._resolver.domains(fresh=True)
         return [_domain(name, record) for name, record in sorted(found.items())]
 
     async def domain(self, name: str) -> Domain:
         """One domain."""
         name = canonicalDomain(name)
-        record = (await self._resolver.domains()).get(name)
+        record = (await self._resolver.domains(fresh=True)).get(name)
         if record is None:
             raise NoSuchDomain(name)
         return _domain(name, record)
@@ -166,7 +168,7 @@ class Directory:
 
     async def postmaster(self) -> str:
         """The array's postmaster, or ""."""
-        found: str = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING))
+        found: str = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING), fresh=True)
         return found
 
     # --- users ---
@@ -206,18 +208,23 @@ class Directory:
     async def users(self, domain: str | None = None) -> list[User]:
         """All accounts (of a domain), by address."""
         wanted = None if domain is None else canonicalDomain(domain)
-        found: list[User] = []
-        for bucket in range(BUCKET_COUNT):
-            afterId, page = 0, PAGE
-            while page == PAGE:
-                accounts: Sequence[Account] = await self._buckets.query(
-                    bucket, ListAccounts(afterId=afterId, limit=PAGE)
-                )
-                page = len(accounts)
-                afterId = accounts[-1].accountId if accounts else afterId
-                found.extend(_user(bucket, account) for account in accounts)
-        kept = [user for user in found if wanted is None or domainOf(user.address) == wanted]
-        return sorted(kept, key=lambda user: user.address)
+        found = [
+            _user(bucket, account)
+            async for bucket, accounts in everyBucket(self._accountsOf)
+            for account in accounts
+            if wanted is None or domainOf(account.record.addresses[0]) == wanted
+        ]
+        return sorted(found, key=lambda user: user.address)
+
+    async def _accountsOf(self, bucket: int) -> list[Account]:
+        found: list[Account] = []
+        page = PAGE
+        while page == PAGE:
+            query = ListAccounts(afterId=found[-1].accountId if found else 0, limit=PAGE)
+            rows: Sequence[Account] = await self._buckets.query(bucket, query, fresh=True)
+            page = len(rows)
+            found.extend(rows)
+        return found
 
     async def setUser(
         self,
@@ -244,12 +251,17 @@ class Directory:
         return await self.user(address)
 
     async def administrator(self, address: str) -> str | None:
-        """The credential of an account that may administer now, to see whether it is still the same; None for others."""
+        """
+        The credential of an account that may administer now, to see whether it is still the same; None for others. As this node knows
+        it: the status page is looked at when the array is in trouble, too.
+        """
         try:
-            _, account = await self._find(address)
-        except (NoSuchUser, BadAddress):
+            found = await self._resolver.account(canonicalAddress(address))
+        except BadAddress:
             return None
-        record = account.record
+        if found is None:
+            return None
+        record = found[1].record
         return record.credential if record.enabled and record.mayAdminister else None
 
     async def setPassword(self, address: str, password: str) -> None:
@@ -300,7 +312,7 @@ class Directory:
     async def alias(self, address: str) -> Alias:
         """One alias."""
         address = canonicalAddress(address)
-        record = await self._resolver.find(address)
+        record = await self._resolver.find(address, fresh=True)
         if record is None or record.accountId:
             raise NoSuchAlias(address)
         return Alias(address=address, targets=record.targets)
@@ -343,12 +355,14 @@ class Directory:
     async def _own(self, address: str, newDomain: str = "") -> str:
         """The canonical form of an address in one of the array's domains, or in one that is about to be."""
         address = canonicalAddress(address)
-        if domainOf(address) != newDomain and domainOf(address) not in await self._resolver.domains():
+        if domainOf(address) != newDomain and domainOf(address) not in await self._resolver.domains(
+            fresh=True
+        ):
             raise NoSuchDomain(domainOf(address))
         return address
 
     async def _find(self, address: str) -> tuple[int, Account]:
-        found = await self._resolver.account(canonicalAddress(address))
+        found = await self._resolver.account(canonicalAddress(address), fresh=True)
         if found is None:
             raise NoSuchUser(address)
         return found
@@ -358,17 +372,20 @@ class Directory:
             raise NotAllowed(f"a password has at least {PASSWORD_CHARACTERS_MIN} characters")
         return await self._passwords.hash(password.encode())
 
-    async def _allAddresses(self) -> Any:
-        for bucket in range(BUCKET_COUNT):
-            after, page = "", PAGE
-            while page == PAGE:
-                found: Sequence[tuple[str, AddressRecord]] = await self._buckets.query(
-                    bucket, ListAddresses(after=after, limit=PAGE)
-                )
-                page = len(found)
-                for address, record in found:
-                    after = address
-                    yield address, record
+    async def _allAddresses(self) -> AsyncIterator[tuple[str, AddressRecord]]:
+        async for _, found in everyBucket(self._addressesOf):
+            for address, record in found:
+                yield address, record
+
+    async def _addressesOf(self, bucket: int) -> list[tuple[str, AddressRecord]]:
+        found: list[tuple[str, AddressRecord]] = []
+        page = PAGE
+        while page == PAGE:
+            query = ListAddresses(after=found[-1][0] if found else "", limit=PAGE)
+            rows: Sequence[tuple[str, AddressRecord]] = await self._buckets.query(bucket, query, fresh=True)
+            page = len(rows)
+            found.extend(rows)
+        return found
 
     async def _propose(self, bucket: int | None, entry: Any, what: str) -> Any:
         outcome = await self._buckets.propose(bucket, entry)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 
 from jindimail.admin.asking import METHOD, serveVerbs
 from jindimail.admin.verb import VerbRefused
@@ -89,6 +89,7 @@ def ask() -> Asker:
         events=Events(node=1, seconds=lambda: SECONDS),
         progress=lambda: SimpleNamespace(owed=0, moved=0),
         gossip=SimpleNamespace(fresh=dict),
+        catchUp=lambda: succeed(None),
     )
     serveVerbs(node, VERBS)
     return asker

@@ -1,14 +1,17 @@
-"""A node whose replicas are a moment behind refuses nobody for that."""
+"""A node whose replicas are a moment behind refuses nobody for that, and shows administrators nothing that is over."""
 
 from __future__ import annotations
 
 import pytest
 
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import NoSuchUser, RelayDenied
+from jindimail.errors import NoSuchDomain, NoSuchUser, RelayDenied
 from jindimail.mailbox.entries import SetDomain
+from jindimail.mailbox.queries import ListDomains
 from jindimail.model import bucketOf
+from tests.cluster.edges import Edges
 from tests.cluster.mail import ADDRESS, BUCKET, GROUP, NOW, MailWorld, account
+from tests.cluster.world import ALL_GROUPS, World
 
 NOBODY = next(name for name in map("{}@example.org".format, range(10_000)) if bucketOf(name) == BUCKET)
 
@@ -38,3 +41,51 @@ def test_whoIsUnknownToAllIsRefused() -> None:
         world.result(resolver.resolve(NOBODY))
     with pytest.raises(RelayDenied):
         world.result(resolver.resolve("a@elsewhere.test"))
+
+
+def test_theArraysOwnRowsCatchUpAtANodeThatIsBehind() -> None:
+    world = MailWorld(hasAccount=False)
+    world.leader(GROUP)
+    world.fabric.isStalled = lambda source, target: (source, target) == (1, 3)
+    world.result(world.shares[2].buckets.propose(None, SetDomain(seconds=NOW, name="example.org")))
+    world.fabric.isStalled = lambda source, target: False
+    assert not world.result(world.shares[3].buckets.query(None, ListDomains()))
+    world.result(world.shares[3].catchUp())
+    assert world.result(world.shares[3].buckets.query(None, ListDomains()))
+
+
+def test_whereNobodyCanSayWhatIsNewTheArraysOwnRowsAreLeft() -> None:
+    world = MailWorld(hasAccount=False)
+    world.leader(GROUP)
+    world.kill(1)
+    world.kill(2)
+    before = world.heap.now
+    world.result(world.shares[3].catchUp())
+    assert world.heap.now < before + 1.5
+
+
+def test_whatOneAdministratorWasToldIsDoneTheNextOneSeesAtAnotherNode() -> None:
+    world = World()
+    world.found()
+    world.spread((1, 2, 3), ALL_GROUPS)
+    at = {node: Edges(world, node).directory for node in (1, 3)}
+    assert world.result(at[3].domains()) == world.result(at[3].users()) == []
+    world.fabric.isStalled = lambda source, target: (source, target) == (1, 3)
+    world.result(at[1].addDomain("example.org"))
+    world.result(at[1].addUser(ADDRESS))
+    world.result(at[1].addAlias("sales@example.org", [ADDRESS]))
+
+    assert [each.name for each in world.result(at[3].domains())] == ["example.org"]
+    assert [each.address for each in world.result(at[3].users())] == [ADDRESS]
+    assert [each.address for each in world.result(at[3].aliases())] == ["sales@example.org"]
+    assert world.result(at[3].user(ADDRESS)).address == ADDRESS
+    assert world.result(at[3].alias("sales@example.org")).targets == (ADDRESS,)
+
+    world.result(at[1].setUser(ADDRESS, quotaMessages=7))
+    assert world.result(at[3].user(ADDRESS)).quotaMessages == 7
+    world.result(at[1].removeAlias("sales@example.org"))
+    world.result(at[1].removeUser(ADDRESS))
+    world.result(at[1].removeDomain("example.org"))
+    assert world.result(at[3].users()) == world.result(at[3].aliases()) == []
+    with pytest.raises(NoSuchDomain):
+        world.result(at[3].addUser(ADDRESS))
