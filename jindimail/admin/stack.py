@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
 
 from jindimail.admin.aside import finishReplacing, setAsideIfSuspect
 from jindimail.admin.identity import credentialsFor, introduce
@@ -72,6 +73,7 @@ SUCCESSION_LOOK_SECONDS = 0.005
 SUCCESSION_SECONDS = 0.5  # for one group's successor; then the next has its turn
 GOODBYE_SECONDS = 0.5
 UNKNOWN_SECONDS = 10.0  # to all other nodes; then this node has been removed
+HASHING_THREADS_MAX = 4  # each keeps the memory of one hash, 19 MiB, for good
 _ACCOUNT_ID_BITS = 63
 
 
@@ -109,6 +111,16 @@ def endpointOf(reactor: Any, address: str) -> IStreamClientEndpoint:
         reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
     )
     return endpoint
+
+
+def hashingThreads() -> ThreadPool:
+    """
+    Where passwords are hashed: a thread for each core, since more would only keep more memory. Of their own, so that a storm of logins does
+    not keep snapshots and checks waiting.
+    """
+    pool = ThreadPool(0, min(HASHING_THREADS_MAX, len(os.sched_getaffinity(0))), "hashing")
+    pool.start()
+    return pool
 
 
 class Unhurried:
@@ -159,6 +171,7 @@ class Stack:
         self._levels = levels
         self._isOpen = True
         self._unknownSince: float | None = None
+        self._hashing = hashingThreads()
         setAsideIfSuspect(self._directory)
         self.store = openStore(self._directory, reactor=reactor)
         self.meta = self.store.environment.meta
@@ -235,7 +248,9 @@ class Stack:
     def _layAbove(self, chance: Random) -> None:
         seconds = self._seconds
         resolver = Resolver(self.buckets)
-        passwords = Passwords(inThread=self.inThread, key=os.urandom(32))
+        passwords = Passwords(
+            inThread=partial(deferToThreadPool, self._reactor, self._hashing), key=os.urandom(32)
+        )
         self.directory = Directory(
             buckets=self.buckets,
             resolver=resolver,
@@ -453,4 +468,5 @@ class Stack:
         self._renewal.stop()
         await self.share.stop()
         self.links.stop()
+        self._hashing.stop()
         await self.store.close()

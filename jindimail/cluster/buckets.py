@@ -20,7 +20,7 @@ from jindimail.cluster.delivering import Delivering
 from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
 from jindimail.cluster.reading import Reading
-from jindimail.cluster.verified import Verified
+from jindimail.cluster.verified import AskSound, Verified
 from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup
@@ -205,7 +205,7 @@ class Buckets:
         try:
             if found is None:
                 raise Corrupt("body or prefix unknown")
-            await self._verified.require(bucket, find.bodyId, found.size, found.digest)
+            await self._verified.require(self.node, AskSound(bucket, find.bodyId, found.size, found.digest))
             octets: bytes = self._answer(bucket, query)
         except Corrupt:
             return await self._readOctets(bucket, query, isDamagedHere=True)

@@ -2,7 +2,7 @@
 Reading bodies wherever they are kept: this node first, then keepers that answer, then the others (design §6).
 
 A body is verified against its digest as a whole, and remembered for a while, so that a client that reads it in pieces has it fetched once.
-Very large ones are read by chunk. A copy that is damaged or missing where its record says that it is counts as missing, and is told of.
+Of very large ones a keeper is asked first whether its copy is sound as a whole, and then for its chunks. A copy that is damaged or missing where its record says that it is counts as missing, and is told of.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from jindimail.cluster.counters import BucketCounters
-from jindimail.errors import Corrupt, JindimailError, Unavailable
+from jindimail.cluster.verified import AskSound, Verified
+from jindimail.errors import Corrupt, JindimailError
 from jindimail.interfaces import ILinks
-from jindimail.replication.copies import Copies, NotKept
+from jindimail.replication.copies import Copies
 from jindimail.store.bodies import chunkCount
 from jindimail.store.keys import CHUNK_OCTETS
 
@@ -35,11 +36,14 @@ class Reading:
     @ivar damaged: called with (bucket, body id, node) of a copy found damaged or missing.
     """
 
-    def __init__(self, *, links: ILinks, copies: Copies, counters: BucketCounters) -> None:
+    def __init__(
+        self, *, links: ILinks, copies: Copies, counters: BucketCounters, verified: Verified
+    ) -> None:
         self.damaged: list[Damaged] = []
         self._links = links
         self._copies = copies
         self._counters = counters
+        self._verified = verified
         self._remembered: OrderedDict[Key, bytes] = OrderedDict()
         self._octets = 0
         self._fetching: dict[Key, list[Deferred[bytes]]] = {}
@@ -63,7 +67,7 @@ class Reading:
         if low >= high:
             return b""
         if size > WHOLE_OCTETS_MAX:
-            return await self._readChunks(bucket, bodyId, keepers, low, high)
+            return await self._readChunks(AskSound(bucket, bodyId, size, digest), keepers, low, high)
         octets = await self._whole(bucket, bodyId, size, digest, keepers)
         return octets if high - low == size else octets[low:high]
 
@@ -104,27 +108,27 @@ class Reading:
             _, dropped = self._remembered.popitem(last=False)
             self._octets -= len(dropped)
 
-    async def _readChunks(
-        self, bucket: int, bodyId: bytes, keepers: Sequence[int], low: int, high: int
-    ) -> bytes:
+    async def _readChunks(self, body: AskSound, keepers: Sequence[int], low: int, high: int) -> bytes:
         first = low // CHUNK_OCTETS
-        chunks = [
-            await self._chunk((bucket, bodyId), number, keepers) for number in range(first, chunkCount(high))
-        ]
+        chunks = [await self._chunk(body, number, keepers) for number in range(first, chunkCount(high))]
         octets = b"".join(chunks)
         offset = first * CHUNK_OCTETS
         if len(octets) < high - offset:
             raise Corrupt("a body is shorter than it should be")
         return octets[low - offset : high - offset]
 
-    async def _chunk(self, key: Key, number: int, keepers: Sequence[int]) -> bytes:
+    async def _chunk(self, body: AskSound, number: int, keepers: Sequence[int]) -> bytes:
+        """A chunk, from a keeper whose copy is sound as a whole."""
+        key = body.bucket, body.bodyId
         problem: JindimailError = Corrupt("no keeper has the body")
         for node in self._inOrder(keepers):
             try:
+                await self._verified.require(node, body)
                 octets = await self._copies.chunk(node, *key, number)
-            except NotKept:
+            except Corrupt:
+                self._verified.doubt(node, *key)
                 self._damagedAt(key)(node)
-            except Unavailable as away:
+            except JindimailError as away:
                 problem = away
             else:
                 self._counters.fetched += node != self._links.node

@@ -262,7 +262,8 @@ class Share:
             send=groups.send,
         )
         groups.attend((TellTopics,), self.subscriptions.received)
-        self.reading = Reading(links=links, copies=self.copies, counters=self.counters)
+        verified = Verified(clock=clock, store=store, links=links)
+        self.reading = Reading(links=links, copies=self.copies, counters=self.counters, verified=verified)
         return Buckets(
             groups=groups,
             store=store,
@@ -272,7 +273,7 @@ class Share:
             elsewhere=elsewhere,
             delivering=delivering,
             reading=self.reading,
-            verified=Verified(clock=clock, store=store),
+            verified=verified,
             isOver=self._isOver,
             followers=followers,
             level=lambda: self.userMap.level,

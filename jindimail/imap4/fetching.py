@@ -30,6 +30,9 @@ BATCH_MESSAGES = 500
 BATCH_SUMMARIES = 100
 PIECE_OCTETS = 256 * 1024
 SMALL_OCTETS = 64 * 1024
+VERIFIED_OCTETS_MAX = (
+    1024 * 1024
+)  # a message that all of is read for the sake of a small part, so that damage is noticed
 AHEAD_OCTETS_MAX = 256 * 1024  # of one message's small sections, read before its response begins
 FIELDS_OCTETS_MAX = 2 * 1024 * 1024  # of a header that fields are chosen from
 
@@ -39,10 +42,6 @@ _FORMATS = {
     b"MODSEQ": b"MODSEQ (%d)",
     b"RFC822.SIZE": b"RFC822.SIZE %d",
 }
-
-
-class CutShort(Exception):
-    """Half a literal is on the wire and the rest cannot be had: the connection has been dropped."""
 
 
 class Fetch:
@@ -211,9 +210,16 @@ class Fetch:
         if wanted.count is not None:
             stop = min(stop, start + wanted.count)
         announcement = wanted.label + b" {%d}\r\n" % (stop - start)
-        if stop - start > SMALL_OCTETS or not readsAhead:
+        if readsAhead and stop - start <= SMALL_OCTETS:
+            isVerified = not wanted.isOfHeader and stop - start < row.size <= VERIFIED_OCTETS_MAX
+            return [announcement, await self._read(row, start, stop, isVerified)]
+        # The size of a literal is a promise (RFC 3501 §4.3): before it is made, some of it is read, for which all of it must be sound.
+        if not readsAhead:
+            if start < stop:
+                await self._piece(row, stop - 1, stop, isPiece=True)
             return [announcement, (start, stop)]
-        return [announcement, await self._read(row, start, stop) if start < stop else b""]
+        first = await self._piece(row, start, stop, isPiece=True)
+        return [announcement, first, (start + len(first), stop)]
 
     async def _readFields(self, row: MessageRow, start: int, stop: int, wanted: Section) -> bytes:
         """The fields that are wanted, of a header that is read up to a bound; whoever wants more reads all of it."""
@@ -223,10 +229,10 @@ class Fetch:
             header = header[: header.rfind(b"\n") + 1] + b"\r\n"
         return selectFields(header, wanted.fields, wanted.isNegated)
 
-    async def _read(self, row: MessageRow, start: int, stop: int) -> bytes:
+    async def _read(self, row: MessageRow, start: int, stop: int, isPiece: bool = False) -> bytes:
         pieces = []
         while start < stop:
-            piece = await self._piece(row, start, stop)
+            piece = await self._piece(row, start, stop, isPiece)
             pieces.append(piece)
             start += len(piece)
         return b"".join(pieces)

@@ -50,6 +50,11 @@ class Section:
         """Whether only some fields of the header are wanted."""
         return bool(self.fields)
 
+    @property
+    def isOfHeader(self) -> bool:
+        """Whether no content is wanted."""
+        return self.kind in ("HEADER", "MIME")
+
 
 Item = bytes | Section
 

@@ -10,7 +10,7 @@ from jindimail.errors import JindimailError, ProtocolError, Refusal
 from jindimail.model import Vanished
 from jindimail.pop3.authorization import Authorization
 from jindimail.pop3.maildrop import NoSuchMessage, number
-from jindimail.pop3.stuffing import Excerpt, Stuffer, stuffed
+from jindimail.pop3.stuffing import Excerpt, Stuffer, isWithin, stuffed
 from jindimail.store.records import MessageRow
 
 _EXCERPT_OCTETS: Final = 65_536
@@ -98,7 +98,7 @@ class Pop3(Authorization):
 
     def do_TOP(self, i: bytes, size: bytes) -> Coroutine[Any, Any, None]:
         """RFC 1939 §7."""
-        return self._excerpt(i, Excerpt(number(size)))
+        return self._excerpt(i, number(size))
 
     def do_DELE(self, i: bytes) -> None:
         """RFC 1939 §5."""
@@ -138,11 +138,15 @@ class Pop3(Authorization):
         self.send(head)
         await self._sendPieces(row, octets, None)
 
-    async def _excerpt(self, argument: bytes, excerpt: Excerpt) -> None:
+    async def _excerpt(self, argument: bytes, lines: int) -> None:
         row = await self._row(argument)
         octets = await self._firstOctets(row, _EXCERPT_OCTETS)
+        if len(octets) < row.size and not isWithin(octets, lines):
+            await self.mailbox.octets(
+                row, row.size - 1, isPiece=True
+            )  # sound as a whole, before it is promised
         self.successResponse(b"top of message follows")
-        await self._sendPieces(row, octets, excerpt)
+        await self._sendPieces(row, octets, Excerpt(lines))
 
     async def _firstOctets(self, row: MessageRow, octetsMax: int, isPiece: bool = False) -> bytes:
         octets: bytes = await self.mailbox.octets(row, 0, min(octetsMax, row.size), isPiece=isPiece)

@@ -79,3 +79,10 @@ class Excerpt:
             start = piece.index(b"\n", start) + 1
             self._lines -= 1
         return start
+
+
+def isWithin(octets: bytes, lines: int) -> bool:
+    """Whether an excerpt with so many lines lies within the first octets of its message."""
+    excerpt = Excerpt(lines)
+    excerpt.cut(octets)
+    return excerpt.isComplete

@@ -121,3 +121,25 @@ def test_aSoundBodyIsVerifiedOnceForAllItsPieces() -> None:
     assert world.query(1, query) == bytes(1000)  # it was sound a moment ago
     world.run(REMEMBERED_SECONDS)
     assert world.query(1, query) == OCTETS[1000:2000]
+
+
+@pytest.mark.parametrize("node", [3, 4])
+def test_aGiantIsReadOnlyFromKeepersWhoseCopyIsSoundAsAWhole(node: int) -> None:
+    world = delivered(GIANT)
+    last = chunkKey(BUCKET, bodyName(1), len(GIANT) // CHUNK_OCTETS - 1)
+    world.rows[1].put(BODY, last, bytes(CHUNK_OCTETS))
+    before = world.shares[node].counters.damaged
+    assert world.read(node, 1, len(GIANT)) == GIANT
+    assert world.shares[node].counters.damaged > before
+
+
+@pytest.mark.parametrize("node", [3, 4])
+def test_aGiantWhoseKeeperDiesIsReadOnFromAnother(node: int) -> None:
+    world = delivered(GIANT)
+    half = len(GIANT) // 2
+    read = world.read(node, 1, half)
+    world.kill(1)
+    while len(read) < len(GIANT):
+        query = ReadOctets(bodyId=bodyName(1), prefix=0, start=len(read), stop=len(GIANT), isPiece=True)
+        read += world.query(node, query)
+    assert read == GIANT
