@@ -167,10 +167,10 @@ class Copies:
             return Deferred.fromCoroutine(self._putChunks(node, bucket, bodyId, source, chunks))
         if not chunks:
             return succeed(None)
-        return self._putChunk(node, bucket, bodyId, 0, source.chunk(0), next(self._attempts))
+        return self._putChunk(node, bucket, bodyId, 0, source.chunk(0), self.newAttempt())
 
     async def _putChunks(self, node: int, bucket: int, bodyId: bytes, source: Source, chunks: int) -> None:
-        attempt = next(self._attempts)
+        attempt = self.newAttempt()
         for start in range(0, chunks, CHUNKS_AHEAD):
             window = [
                 self._putChunk(node, bucket, bodyId, number, source.chunk(number), attempt)
@@ -200,7 +200,7 @@ class Copies:
     # --- a body that another node keeps unasked
 
     def newAttempt(self) -> int:
-        """The number under which this node will `tell` another that it keeps a body."""
+        """The number of a putting of a body, or under which this node will `tell` another that it keeps one: never that of another."""
         return next(self._attempts)
 
     def tell(self, node: int, bucket: int, bodyId: bytes, attempt: int, *, refused: bool = False) -> None:

@@ -519,7 +519,7 @@ BUGS = (
         WAITING,
         "elif term != waiter.term:",
         "elif term < 0:",
-        checks=("seeds 0-30",),
+        checks=(SCENES + "Partitions::test_aProposalIsNotAnsweredByTheEntryThatTookItsPlace",),
     ),
     # --- snapshots
     Bug(
@@ -727,8 +727,8 @@ BUGS = (
         "lateAnswersCount",
         "design §6: an entry names only keepers whose copy is fsynced",
         COPIES,
-        "        attempt = next(self._attempts)\n",
-        "        attempt = 0\n",
+        "return next(self._attempts)",
+        "return 0",
         checks=(FOUND + "test_lateAnswerToAnEarlierPutDoesNotCount",),
     ),
     # --- quiet groups

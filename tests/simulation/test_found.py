@@ -102,6 +102,7 @@ class FoundBySeeds(SynchronousTestCase):
             heap.runUntil(heap.now + 6.0 * (not results))
         late = BodyPut(0, b"i" * 16, 0, False, sent[0].attempt)
         copies.received(2, late)
+        heap.runUntil(heap.now + 0.2)
         self.assertEqual(len(results), 1)
         copies.received(2, BodyPut(0, b"i" * 16, 0, False, sent[1].attempt))
         heap.runUntil(heap.now + 0.2)

@@ -232,6 +232,22 @@ class Partitions(SynchronousTestCase):
         scene.deliver(1)
         scene.finish()
 
+    def test_aProposalIsNotAnsweredByTheEntryThatTookItsPlace(self) -> None:
+        """The one was never committed, the other is somebody else's mail."""
+        scene = Scene()
+        scene.open()
+        old = scene.leader
+        scene.isolate(old)
+        answers: list[object] = []
+        for _ in range(2):  # the new leader's own empty entry takes the first place
+            old.driver.propose(GROUP, scene.delivery(scene.nextDeliveryId())).addBoth(answers.append)
+        scene.until(lambda: scene.leader is not old)
+        scene.deliver(3)
+        scene.network.heal()
+        scene.until(lambda: len(answers) == 2)
+        self.assertTrue(all(isinstance(answer, Failure) for answer in answers), answers)
+        scene.finish()
+
     def test_aPartitionedNodeDoesNotDisruptItsLeader(self) -> None:
         scene = Scene()
         scene.open()
