@@ -258,26 +258,39 @@ class NodeService(Service):
         self._upkeep.start(UPKEEP_SECONDS)
         _settleMemory()
         if stack.isWitness:
-            await self._serveNobody(WITNESS)
-            return
-        edges = edgeFactories(
-            stack, configuration, sessions, self.certificate, self._reactor, node.deliveries, time.time
+            self._serveNobody(WITNESS)
+        else:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Clients are welcome from now on."""
+        node, stack = self._node, self._stack
+        assert node is not None and stack is not None
+        self._accept(
+            edgeFactories(
+                stack,
+                self.configuration,
+                node.sessions,
+                self.certificate,
+                self._reactor,
+                node.deliveries,
+                time.time,
+            )
         )
-        self._accept(edges)
         node.state = SERVING
         self._log.info(
             "node {name} serves, incarnation {incarnation}: {services}",
-            name=configuration.node.name,
+            name=node.meta.name,
             incarnation=stack.meta.incarnation,
             services=", ".join(f"{service} {' '.join(at)}" for service, at in node.listening.items()),
         )
 
-    async def _serveNobody(self, why: str) -> None:
+    def _serveNobody(self, why: str) -> None:
         """From now on, as a node that clients have no business with; operators still have."""
         assert self._node is not None
         self._node.state = why
         self._log.critical("node {name} serves no clients: {why}", name=self._node.meta.name, why=why)
-        await self._listening.stop(MAIL_SERVICES)
+        self._listening.close(MAIL_SERVICES)
         self._node.listening = self._listening.addresses()
         for session in self._node.sessions:
             session.disconnect()
@@ -329,8 +342,13 @@ class NodeService(Service):
         failure = self._stack.groups.failure
         if failure is not None:
             self._fail("the groups of this node stopped", failure)
-        elif self._stack.isRemoved and self._node.state not in (REMOVED, STOPPING):
-            ensureDeferred(self._serveNobody(REMOVED)).addErrback(self._failed)
+        elif self._stack.isRemoved:
+            if self._node.state not in (REMOVED, STOPPING):
+                self._serveNobody(REMOVED)
+        elif self._node.state == SERVING and self._stack.isWitness:
+            self._serveNobody(WITNESS)
+        elif self._node.state == WITNESS and not self._stack.isWitness:
+            self._serve()
 
     def _keepUp(self) -> Deferred[None]:
         assert self._stack is not None

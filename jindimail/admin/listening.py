@@ -1,13 +1,15 @@
 """
 Listening: ports are bound early, while the process may still be root, and accept late, when the node is ready.
 
-Between the two the kernel queues the clients; none of them is greeted, or refused, by a node that cannot yet serve.
+Between the two the kernel queues the clients; none of them is greeted, or refused, by a node that cannot yet serve. A service that is closed
+refuses its clients, and keeps its ports: who opens it again need not be root.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
@@ -15,6 +17,9 @@ from twisted.logger import Logger
 
 from jindimail.admin.eager import makeEager
 from jindimail.admin.endpoints import removeStaleSocket
+
+
+BACKLOG: Final = 50  # as Twisted's own
 
 
 class Gate(Factory):
@@ -38,6 +43,7 @@ class Listening:
     def __init__(self) -> None:
         self._gates: dict[str, Gate] = {}
         self._ports: dict[str, list[Any]] = {}
+        self._closed: set[str] = set()
 
     async def bind(self, service: str, endpoint: IStreamServerEndpoint, string: str) -> None:
         """
@@ -60,13 +66,29 @@ class Listening:
         gate.inner = factory
         factory.doStart()
         for port in self._ports[service]:
+            if service in self._closed and _isInternet(port):
+                port.socket.listen(BACKLOG)
             port.startReading()
+        self._closed.discard(service)
+
+    def close(self, services: Collection[str]) -> None:
+        """Refuse these services' connections until they are accepted again."""
+        for service in set(services) & set(self._ports) - self._closed:
+            self._closed.add(service)
+            self._gates[service].inner = None
+            for port in self._ports[service]:
+                if _isInternet(port):
+                    port.stopReading()
+                    port.socket.shutdown(socket.SHUT_RD)  # bound as before, and refusing (Linux)
+                else:
+                    port.startReading()  # a UNIX socket could not be taken up again: it hangs up
 
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """Where each service listens, as an operator reads it."""
         return {
             service: tuple(addressText(port.getHost()) for port in ports)
             for service, ports in self._ports.items()
+            if service not in self._closed
         }
 
     def octets(self) -> dict[str, tuple[int, int]]:
@@ -79,14 +101,18 @@ class Listening:
             for service, ports in self._ports.items()
         }
 
-    async def stop(self, services: Collection[str] | None = None) -> None:
-        """Accept nothing more, of these services or of all, and give the ports back."""
-        ended = [service for service in self._ports if services is None or service in services]
-        ports: list[IListeningPort] = [port for service in ended for port in self._ports.pop(service)]
+    async def stop(self) -> None:
+        """Accept nothing more, and give the ports back."""
+        ports: list[IListeningPort] = [port for ports in self._ports.values() for port in ports]
+        self._ports.clear()
         for port in ports:
             stopped = port.stopListening()
             if stopped is not None:
                 await stopped
+
+
+def _isInternet(port: Any) -> bool:
+    return port.socket.family in (socket.AF_INET, socket.AF_INET6)
 
 
 def addressText(address: Any) -> str:
