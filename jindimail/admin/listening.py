@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from jindimail.admin.eager import makeEager
 from jindimail.admin.endpoints import removeStaleSocket
 
-
 BACKLOG: Final = 50  # as Twisted's own
 
 

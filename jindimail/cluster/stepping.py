@@ -19,7 +19,16 @@ from twisted.logger import Logger
 from jindimail.cluster.arrayrecords import UP, WishRecord
 from jindimail.cluster.events import Events
 from jindimail.cluster.pulse import Pulse
-from jindimail.cluster.steps import AddLearner, Demote, HandOver, MemberStep, Promote, Remove, nextStep
+from jindimail.cluster.steps import (
+    AddLearner,
+    Demote,
+    HandOver,
+    MemberStep,
+    Promote,
+    Relabel,
+    Remove,
+    nextStep,
+)
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import JindimailError
 from jindimail.model import ARRAY_GROUP
@@ -45,12 +54,13 @@ class _Led:
     @ivar handAt: not before this is its leadership handed over.
     """
 
-    __slots__ = ("changing", "configuration", "handAt", "isFulfilled", "stepAt", "term", "wish")
+    __slots__ = ("changing", "configuration", "handAt", "isFulfilled", "stepAt", "term", "wish", "witnesses")
 
     def __init__(self, term: int, now: float, handAt: float) -> None:
         self.term = term
         self.configuration: Configuration | None = None
         self.wish: WishRecord | None = None
+        self.witnesses: frozenset[int] = frozenset()
         self.isFulfilled = False
         self.changing = False
         self.stepAt = now
@@ -77,6 +87,7 @@ class Stepping:
         self._tellAt = 0.0
         self._isFirst = True
         self._scanAt = 0.0
+        self._witnesses: frozenset[int] = frozenset()
         userMap.listen(self._changed)
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         self.missing = 0
@@ -113,6 +124,7 @@ class Stepping:
             return
         self._scanAt = now + SCAN_SECONDS
         self._seeLed(now)
+        self._witnesses = frozenset(node for node, record in self._userMap.nodes.items() if not record.weight)
         wanting = [group for group, led in self._led.items() if not self._isFulfilled(group, led)]
         self.missing = len(wanting)
         self._choose(wanting, now)
@@ -141,13 +153,15 @@ class Stepping:
     def _isFulfilled(self, group: int, led: _Led) -> bool:
         """Whether a group's members are those wished for; looked at anew only when either changed."""
         configuration, wish = self._groups.configurationOf(group), self._userMap.wish(group)
-        if configuration is led.configuration and wish is led.wish:
+        witnesses = self._witnesses
+        if configuration is led.configuration and wish is led.wish and witnesses == led.witnesses:
             return led.isFulfilled
-        led.configuration, led.wish = configuration, wish
+        led.configuration, led.wish, led.witnesses = configuration, wish, witnesses
         led.isFulfilled = wish is None or (
             configuration is not None
             and {member.node for member in configuration.members if member.voter} == set(wish.voters)
             and {member.node for member in configuration.members if not member.voter} == set(wish.learners)
+            and all(member.witness == (member.node in witnesses) for member in configuration.members)
         )
         return led.isFulfilled
 
@@ -180,7 +194,7 @@ class Stepping:
                 (member.replicaId for member in configuration.members if member.node == self._userMap.node), 0
             ),
             caughtUp=self._groups.caughtUp(group),
-            witnesses={node for node, record in self._userMap.nodes.items() if not record.weight},
+            witnesses=self._witnesses,
         )
         if isinstance(step, HandOver):
             if now >= led.handAt:
@@ -254,5 +268,7 @@ def _stepped(step: MemberStep, configuration: Configuration) -> Configuration:
         return configuration.withVoter(step.replicaId)
     if isinstance(step, Demote):
         return configuration.withoutVote(step.replicaId)
+    if isinstance(step, Relabel):
+        return configuration.asWitness(step.replicaId, step.witness)
     assert isinstance(step, Remove)
     return configuration.without(step.replicaId)

@@ -45,13 +45,21 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class Relabel:
+    """A member is a witness from now on, or a full member."""
+
+    replicaId: int
+    witness: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """The leader itself is to go: hand over to this node's replica first."""
 
     node: int
 
 
-MemberStep = AddLearner | Promote | Demote | Remove | HandOver
+MemberStep = AddLearner | Promote | Demote | Remove | Relabel | HandOver
 
 
 def nextStep(
@@ -73,9 +81,26 @@ def nextStep(
     for node in (*wish.voters, *wish.learners):
         if node not in members:
             return AddLearner(node, node in witnesses)
-    return _promotion(configuration, members, wish, caughtUp) or _removal(
-        configuration, members, wish, leader, caughtUp
+    return (
+        _promotion(configuration, members, wish, caughtUp)
+        or _removal(configuration, members, wish, leader, caughtUp, witnesses)
+        or _relabel(configuration, leader, witnesses)
     )
+
+
+def _relabel(configuration: Configuration, leader: int, witnesses: Set[int]) -> Relabel | None:
+    """A node's weight was changed to or from 0. A leader goes on until another leads; of the voters one stays full."""
+    for member in configuration.members:
+        isWitness = member.node in witnesses
+        if member.witness == isWitness or (isWitness and member.replicaId == leader):
+            continue
+        if not isWitness or _hasFullBesides(configuration, member):
+            return Relabel(member.replicaId, isWitness)
+    return None
+
+
+def _hasFullBesides(configuration: Configuration, member: Member) -> bool:
+    return any(each.voter and not each.witness and each is not member for each in configuration.members)
 
 
 def _promotion(
@@ -100,6 +125,7 @@ def _removal(
     wish: WishRecord,
     leader: int,
     caughtUp: Set[int],
+    witnesses: Set[int],
 ) -> Demote | Remove | HandOver | None:
     """
     Those that do not answer go first, and none whose vote the rest would need: what remains must be able to agree.
@@ -117,7 +143,9 @@ def _removal(
     if not isComplete or all(member.replicaId != leader for member in going):
         return None
     successors = (node for node in wish.voters if members[node].replicaId in caughtUp)
-    successor = next((node for node in successors if not members[node].witness), None)
+    successor = next(
+        (node for node in successors if not members[node].witness and node not in witnesses), None
+    )
     return None if successor is None else HandOver(successor)
 
 

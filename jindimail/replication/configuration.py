@@ -72,6 +72,15 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         self._requireVoterBesides(replicaId)
         return self._replaced(replicaId, (msgspec.structs.replace(member, voter=False),))
 
+    def asWitness(self, replicaId: int, isWitness: bool) -> Configuration:
+        """A member is a witness from now on, or a full one; of the voters one is full."""
+        member = self.member(replicaId)
+        if member is None or member.witness == isWitness:
+            raise ChangeRefused("no other member has this id")
+        if isWitness:
+            self._requireVoterBesides(replicaId)
+        return self._replaced(replicaId, (msgspec.structs.replace(member, witness=isWitness),))
+
     def without(self, replicaId: int) -> Configuration:
         """A replica is removed; its id becomes a tombstone. The last voter that is no witness stays."""
         if self.member(replicaId) is None:

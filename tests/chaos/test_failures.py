@@ -6,10 +6,7 @@ The tests of this file share the array and run in their order; the last one lose
 from __future__ import annotations
 
 import poplib
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,153 +15,31 @@ import lmdb
 import pytest
 
 from bench.target import Account
-from bench.wire import SmtpClient, WireError
-from jindimail.model import bucketGroup, bucketOf
+from bench.wire import WireError
 from jindimail.store.environment import storePath
 from jindimail.store.keys import BODY
-from tests.chaos.array import RealArray
-from tests.chaos.imap import Imap, ImapRefused
+from tests.chaos.imap import ImapRefused
 from tests.chaos.network import Namespaces
-from tests.chaos.promises import INBOX, Promises
-from tests.chaos.workload import TROUBLE
+from tests.chaos.promises import INBOX
+from tests.chaos.scene import TIMEOUT_SECONDS, Scene, sharedScene
 from tests.faults.shim import Sync
-from tests.support.ledger import letter
 from tests.support.node import HOST, NodeFailed
 
 NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
-PATIENCE_SECONDS = 90.0
-_TIMEOUT_SECONDS = 40.0
-
-
-class Scene:
-    """The array, its accounts, and what was promised to them."""
-
-    def __init__(self, array: RealArray) -> None:
-        self.array = array
-        self.promises = Promises()
-        self.accounts: list[Account] = []
-
-    def prepare(self) -> None:
-        """Found it, and file a message for every account."""
-        self.array.found(NAMES)
-        self.accounts = self.array.addAccounts(ACCOUNTS)
-        for account in self.accounts:
-            self.deliver("node1", account)
-
-    def leaders(self) -> dict[str, str]:
-        """The node that leads each account's bucket, by address; "" for nobody."""
-        terms: dict[int, tuple[int, str]] = {}
-        for name in self.array.alive:
-            for group, row in self.array.groups(name).items():
-                if row["role"] == "leader":
-                    terms[group] = max(terms.get(group, (0, "")), (row["term"], name))
-        groups = {account.address: bucketGroup(bucketOf(account.address)) for account in self.accounts}
-        return {address: terms.get(group, (0, ""))[1] for address, group in groups.items()}
-
-    def ledBy(self, name: str) -> list[Account]:
-        """The accounts whose buckets a node leads, once all have a leader."""
-        self.until(lambda: all(self.leaders().values()), "every bucket has a leader")
-        leaders = self.leaders()
-        return [account for account in self.accounts if leaders[account.address] == name]
-
-    def busiest(self) -> str:
-        """The node that leads most of the accounts' buckets."""
-        return max(self.array.alive, key=lambda name: len(self.ledBy(name)))
-
-    def others(self, name: str) -> list[str]:
-        """All nodes but this."""
-        return [each for each in self.array.names if each != name]
-
-    # --- clients -------------------------------------------------------------------------------------------
-
-    def send(self, name: str, account: Account) -> bytes:
-        """The answer to one message, sent over SMTP; the book knows what it means."""
-        number = self.promises.sent([account.address])
-        with self.array.inside(name):
-            client = SmtpClient(HOST, self.array.port(name, "smtp"), _TIMEOUT_SECONDS)
-        with client:
-            answer = client.transact(b"sender@elsewhere.test", account.address.encode(), letter(number))
-        if answer.startswith(b"250"):
-            self.promises.delivered(number, account.address)
-        return answer
-
-    def deliver(self, name: str, account: Account) -> None:
-        """Send until it is taken, as a mail server does."""
-        self.until(
-            lambda: self.send(name, account).startswith(b"250"), f"{name} takes mail for {account.address}"
-        )
-
-    def imap(self, name: str, account: Account) -> Imap:
-        """A logged-in session."""
-        with self.array.inside(name):
-            return Imap(
-                HOST, self.array.port(name, "imap"), account.login, account.password, _TIMEOUT_SECONDS
-            )
-
-    def read(self, name: str, account: Account) -> list[int | None]:
-        """The numbers of all messages in INBOX, held against the book."""
-        look = self.promises.look(account.address, INBOX, name)
-        with self.imap(name, account) as client:
-            reading = client.reading(INBOX, octets=True)
-        self.promises.saw(look, reading)
-        return [row.number for row in reading.rows]
-
-    def until(self, isSo: Callable[[], object], what: str) -> None:
-        """Try until it is so, within bounded time; what is refused or cut off is tried again."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        last = ""
-        while time.monotonic() < end:
-            try:
-                if isSo():
-                    return
-            except TROUBLE as error:
-                last = f"{type(error).__name__}: {error}"
-            time.sleep(0.1)
-        raise AssertionError(f"not in time: {what} {last}")
-
-    def requireWhole(self) -> None:
-        """Every account is read at every node, and shows what was promised."""
-        self.array.awaitSettled()
-        for name in self.array.alive:
-            for account in self.accounts:
-                self.until(
-                    lambda name=name, account=account: self.read(name, account) or True,
-                    f"{name} serves {account.address}",
-                )
-        assert self.promises.problems == []
 
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    directory = Path(tempfile.mkdtemp(prefix="jn-"))
-    network = Namespaces(NAMES)
-    array = RealArray(directory, network, hasSmallDisks=True)
-    made = Scene(array)
-    try:
-        made.prepare()
+    with sharedScene(NAMES, ACCOUNTS) as made:
         yield made
-    finally:
-        print(array.log())  # seen when a test failed
-        array.close()
-        network.close()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
 def whole(scene: Scene) -> Iterator[None]:
     """Each test begins with an array that is whole, and heals what it broke."""
     yield
-    scene.array.network.heal()
-    for name, member in scene.array.members.items():
-        member.shim.syncs(Sync.REAL)
-        if member.disk is not None:
-            with suppress(FileNotFoundError):
-                member.disk.relieve()
-        if member.process.isAlive:
-            scene.array.resume(name)
-        elif name in NAMES:
-            scene.array.start(name)
+    scene.heal()
 
 
 def test_aLeadersDeathIsNotNoticedByTheSessionsOfOtherNodes(scene: Scene) -> None:
@@ -228,7 +103,7 @@ def test_aMinorityAnswersLaterAndNeverShowsWhatIsStale(scene: Scene) -> None:
     with pytest.raises(ImapRefused, match=r"NO \[UNAVAILABLE\]"):
         session.choose(INBOX)
     with scene.array.inside(alone):
-        pop3 = poplib.POP3(HOST, scene.array.port(alone, "pop3"), _TIMEOUT_SECONDS)
+        pop3 = poplib.POP3(HOST, scene.array.port(alone, "pop3"), TIMEOUT_SECONDS)
     with pytest.raises(poplib.error_proto, match=r"-ERR \[SYS/TEMP\]"):
         pop3.user(account.login)
         pop3.pass_(account.password)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jindimail.cluster.arrayrecords import WishRecord
-from jindimail.cluster.steps import AddLearner, Demote, HandOver, Promote, Remove, nextStep
-from jindimail.replication.configuration import Configuration, foundingConfiguration
+from jindimail.cluster.steps import AddLearner, Demote, HandOver, Promote, Relabel, Remove, nextStep
+from jindimail.replication.configuration import ChangeRefused, Configuration, foundingConfiguration
 
 NODES = range(1, 8)
 WITNESS = 7
 
 
-def begun(nodes: list[int], voters: int) -> Configuration:
+def begun(nodes: list[int], voters: int, witness: int = WITNESS) -> Configuration:
     """A configuration grown from its first node, which is never a witness."""
     configuration = foundingConfiguration(nodes[0])
     for place, node in enumerate(nodes[1:], 1):
-        configuration = configuration.withLearner(node, witness=node == WITNESS)
+        configuration = configuration.withLearner(node, witness=node == witness)
         if place < voters:
             configuration = configuration.withVoter(configuration.members[-1].replicaId)
     return configuration
@@ -35,6 +36,9 @@ def taken(configuration: Configuration, step: object, leader: int) -> tuple[Conf
     if isinstance(step, Demote):
         assert step.replicaId != leader
         return configuration.withoutVote(step.replicaId), leader
+    if isinstance(step, Relabel):
+        assert step.replicaId != leader or not step.witness
+        return configuration.asWitness(step.replicaId, step.witness), leader
     assert isinstance(step, HandOver)
     successor = next(member for member in configuration.members if member.node == step.node)
     assert successor.voter
@@ -49,12 +53,12 @@ distinct = st.lists(st.sampled_from(NODES), min_size=1, max_size=6, unique=True)
     st.integers(1, 6),
     distinct,
     st.integers(0, 3),
-    st.data(),
+    st.sampled_from((WITNESS, WITNESS - 1, 0)),
 )
 def test_everyWishIsFulfilledStepByStep(
-    nodes: list[int], voters: int, wished: list[int], learners: int, data: st.DataObject
+    nodes: list[int], voters: int, wished: list[int], learners: int, wasWitness: int
 ) -> None:
-    configuration = begun(nodes, voters)
+    configuration = begun(nodes, voters, wasWitness)
     voting = [node for node in wished[learners:] if node != WITNESS][:1] + wished[learners:]
     voting = list(dict.fromkeys(voting))
     wish = WishRecord(
@@ -78,6 +82,24 @@ def test_everyWishIsFulfilledStepByStep(
         raise AssertionError("no end")
     assert {m.node for m in configuration.members if m.voter} == set(wish.voters)
     assert {m.node for m in configuration.members if not m.voter} == set(wish.learners)
+    assert all(member.witness == (member.node == WITNESS) for member in configuration.members)
+
+
+def test_aWeightChangedToOrFromNothingMakesAWitnessOrAFullMember() -> None:
+    wish = WishRecord(voters=(1, 2, WITNESS))
+    full, labelled = begun([1, 2, WITNESS], 3, witness=0), begun([1, 2, WITNESS], 3)
+    everybody = {1, 2, 3}
+    step = nextStep(full, wish, leader=1, caughtUp=everybody, witnesses={WITNESS})
+    assert step == Relabel(3, witness=True)
+    assert full.asWitness(3, True) == labelled
+    step = nextStep(labelled, wish, leader=1, caughtUp=everybody, witnesses=set())
+    assert step == Relabel(3, witness=False)
+    assert nextStep(full, wish, leader=3, caughtUp=everybody, witnesses={WITNESS}) is None, "it leads"
+    assert nextStep(labelled, wish, leader=1, caughtUp=everybody, witnesses={1, 2, WITNESS}) == Relabel(
+        2, True
+    )
+    with pytest.raises(ChangeRefused):
+        labelled.asWitness(2, True).asWitness(1, True)
 
 
 def test_nobodyIsMadeAVoterBeforeHeHasCaughtUp() -> None:
