@@ -98,18 +98,40 @@ class RealArray:
         """
         A node is drained, and taken away when it is gone.
 
-        @raise NodeFailed: not in time.
+        @raise NodeFailed: for so many seconds it did not come nearer to that.
         """
         asked = next(each for each in self.alive if each != name)
         self.ctl(asked, "cluster", "drain", name, "--json")
-        until = time.monotonic() + seconds
+        began = nearedAt = time.monotonic()
+        least = 1 << 62
         while self.stateOf(asked, name) != "gone":
-            if time.monotonic() > until:
+            now = time.monotonic()
+            replicas, copies = self._held(asked, name)
+            if replicas + copies < least:
+                least, nearedAt = replicas + copies, now
+            if now > min(nearedAt + seconds, began + PLAN_SECONDS):
                 raise NodeFailed(
-                    f"{name} is not drained within {seconds:g} s: {self.unsettled(self.alive, REPLICAS)}"
+                    f"{name} is not drained after {now - began:.0f} s: it has {replicas} replicas, {copies} copies are "
+                    f"owed; {self.unsettled(self.alive, REPLICAS)}; {self.events(asked)}"
                 )
-            time.sleep(0.3)
+            time.sleep(0.5)
         self.forget(name)
+
+    def _held(self, asked: str, name: str) -> tuple[int, int]:
+        """How many replicas of buckets a node has, as their leaders say, and how many copies of bodies the array owes."""
+        nodes = {row["name"]: row["node"] for row in self.ask(asked, "cluster nodes")["rows"]}
+        held = sum(
+            any(member[1] == nodes[name] for member in row["members"])
+            for each in self.alive
+            for group, row in self.groups(each).items()
+            if group and row["role"] == "leader"
+        )
+        return held, self.ask(asked, "cluster status")["copies"]["owed"]
+
+    def events(self, asked: str, limit: int = 40) -> str:
+        """What happened to the array lately, for people."""
+        rows = self.ask(asked, "cluster events", limit=limit)["rows"]
+        return "; ".join(f"{row['time'][-8:]} {row['node']} {row['event']}" for row in rows)
 
     def stateOf(self, asked: str, name: str) -> str:
         """The state of a node as another knows it."""
