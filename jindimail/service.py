@@ -238,7 +238,7 @@ class NodeService(Service):
         )
         serveVerbs(node, VERBS)
         await stack.start()
-        self._sight = sight = Sight(node, clock=self._reactor)
+        self._sight = node.sight = sight = Sight(node, clock=self._reactor)
         sight.start()
         self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")

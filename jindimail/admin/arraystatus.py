@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from jindimail.admin.webstatus import LedGroup, NodeStatus
 from jindimail.cluster.arrayrecords import GONE, UP, NodeRecord, WishRecord
+from jindimail.cluster.planner import membersOf, plan, plannedNodes
+from jindimail.cluster.settings import ArraySettings
 
 SHOWN_MAX = 20
-_OF_STATUS = ("state", "version", "incarnation", "uptimeSeconds", "load", "storage", "freeOctets")
+_OF_STATUS = ("state", "version", "incarnation", "uptimeSeconds", "load", "storage", "freeOctets", "replicas")
 
 
 def nodeRows(
-    nodes: Mapping[int, NodeRecord], statuses: Mapping[int, Any], leading: Mapping[int, int]
+    nodes: Mapping[int, NodeRecord], statuses: Mapping[int, NodeStatus], leading: Mapping[int, int]
 ) -> list[dict[str, Any]]:
     """A row for each node that is not gone: what the array says of it, and what it says of itself."""
     rows = []
@@ -20,7 +23,7 @@ def nodeRows(
         status = statuses.get(number)
         if record.state == GONE:
             continue
-        told = {name: status[name] for name in _OF_STATUS} if status else dict.fromkeys(_OF_STATUS)
+        told = {name: getattr(status, name) for name in _OF_STATUS} if status else dict.fromkeys(_OF_STATUS)
         rows.append(
             {
                 "node": number,
@@ -30,41 +33,28 @@ def nodeRows(
                 "weight": record.weight,
                 "host": record.host,
                 "level": record.level,
-                "replicas": status["groups"]["total"] if status else None,
                 "leading": leading.get(number, 0) if status else None,
-                "sessions": status["sessions"]["total"] if status else None,
+                "sessions": sum(status.sessions.values()) if status else None,
             }
         )
     return rows
 
 
-def leaders(groups: Mapping[int, Any]) -> dict[int, dict[str, Any]]:
-    """The leader's word on each group, with its `node`; where two think that they lead, the later term's."""
-    found: dict[int, dict[str, Any]] = {}
-    for node, answer in groups.items():
-        for row in answer["rows"]:
-            known = found.get(row["group"])
-            if row["role"] == "leader" and (known is None or known["term"] < row["term"]):
-                found[row["group"]] = {**row, "node": node}
-    return found
-
-
 def unsettled(
-    leading: Mapping[int, dict[str, Any]], wishes: Mapping[int, WishRecord], total: int
+    leading: Mapping[int, LedGroup], wishes: Mapping[int, WishRecord], groups: Collection[int]
 ) -> dict[str, Any]:
     """What the groups lack: leaders, replicas that are wished for; and replicas that are still to go."""
-    leaderless = [group for group in range(total) if group not in leading]
+    leaderless = [group for group in groups if group not in leading]
     missing = surplus = 0
-    for group, row in leading.items():
+    for group, led in leading.items():
         wish = wishes.get(group)
         if wish is None:
             continue
-        members = {node: isVoter for _, node, isVoter, _ in row["members"]}
-        missing += sum(not members.get(node) for node in wish.voters)
-        missing += sum(node not in members for node in wish.learners)
-        surplus += sum(node not in (*wish.voters, *wish.learners) for node in members)
+        members = {*led.voters, *led.learners}
+        missing += len(set(wish.voters) - set(led.voters)) + len(set(wish.learners) - members)
+        surplus += len(members - membersOf(wish))
     return {
-        "total": total,
+        "total": len(groups),
         "withoutLeader": len(leaderless),
         "leaderless": leaderless[:SHOWN_MAX],
         "replicasMissing": missing,
@@ -72,11 +62,46 @@ def unsettled(
     }
 
 
+def movesToCome(
+    nodes: Mapping[int, NodeRecord],
+    wishes: Mapping[int, WishRecord],
+    groups: Collection[int],
+    settings: ArraySettings,
+    seconds: float,
+) -> int:
+    """
+    How many groups are to get other members that nobody has wished for yet: the planner has not looked since a node came or went, or
+    moves the rest later, a few groups at a time.
+    """
+    planned = plan(
+        plannedNodes(nodes, seconds),
+        wishes,
+        groups,
+        replicas=settings.replicas,
+        repairSeconds=settings.repairSeconds,
+        movesMax=len(groups) * settings.replicas,
+    )
+    return sum(
+        group not in wishes or membersOf(wishes[group]) != membersOf(wish) for group, wish in planned.items()
+    )
+
+
 def isWhole(
-    nodes: Mapping[int, NodeRecord], answered: Mapping[int, Any], groups: dict[str, Any], copiesOwed: int
+    nodes: Mapping[int, NodeRecord],
+    answered: Collection[int],
+    groups: Mapping[str, Any],
+    copiesOwed: int | None,
 ) -> bool:
-    """Whether nothing is amiss: all nodes are up and answer, groups have leaders and all their replicas, bodies all their copies."""
+    """
+    Whether nothing is amiss: all nodes are up and answer, groups have leaders and all the replicas that they are to have, bodies all
+    their copies (`copiesOwed` None: a node does not know yet).
+    """
     living = {number for number, record in nodes.items() if record.state != GONE}
     areUp = all(nodes[number].state == UP for number in living)
-    lacks = groups["withoutLeader"] or groups["replicasMissing"] or groups["replicasSurplus"]
-    return areUp and living <= set(answered) and not lacks and not copiesOwed
+    lacks = (
+        groups["withoutLeader"]
+        or groups["replicasMissing"]
+        or groups["replicasSurplus"]
+        or groups["movesToCome"]
+    )
+    return areUp and living <= set(answered) and not lacks and copiesOwed == 0

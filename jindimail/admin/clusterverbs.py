@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from jindimail.admin.arraystatus import isWhole, leaders, nodeRows, unsettled
+from jindimail.admin.arraystatus import isWhole, movesToCome, nodeRows, unsettled
 from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import NUMBER, TEXTS, Argument, Report, VerbRefused, verb
+from jindimail.admin.webstatus import ArrayStatus, leaders
 from jindimail.cluster.arrayrecords import GONE, readNodes, readWishes
 from jindimail.cluster.recovery import Loss
 from jindimail.cluster.settings import BOUNDS, readSettings
@@ -33,23 +35,23 @@ async def _numberOf(node: LiveNode, given: str) -> int:
 async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
     """How the array is: its nodes with what they hold and lead, what is missing, and whether all is as it should be."""
     await node.share.catchUp()
-    statuses = await askAll(node, "status")
-    groups = await askAll(node, "buckets")
+    array: ArrayStatus = await node.sight.array()
     with node.store.read() as rows:
-        nodes, wishes = dict(readNodes(rows)), dict(readWishes(rows))
-    leading = leaders(groups)
-    counts: dict[int, int] = {}
-    for row in leading.values():
-        counts[row["node"]] = counts.get(row["node"], 0) + 1
-    progress = node.share.progress()
-    found = unsettled(leading, wishes, BUCKET_COUNT + 1)
+        nodes, wishes, settings = dict(readNodes(rows)), dict(readWishes(rows)), readSettings(rows)
+    statuses = {status.number: status for status in array.nodes}
+    leading = leaders(array)
+    groups = range(BUCKET_COUNT + 1)
+    found = unsettled({group: led for group, (_, led) in leading.items()}, wishes, groups)
+    found["movesToCome"] = movesToCome(nodes, wishes, groups, settings, node.seconds())
+    known = [status.copiesOwed for status in array.nodes if status.copiesOwed is not None]
+    owed = sum(known) if len(known) == len(array.nodes) else None
     return {
         "array": node.meta.arrayId.hex(),
         "askedAt": node.meta.name,
-        "isWhole": isWhole(nodes, groups, found, progress.owed),
+        "isWhole": isWhole(nodes, statuses, found, owed),
         "groups": found,
-        "copies": {"owed": progress.owed, "moved": progress.moved},
-        "nodes": nodeRows(nodes, statuses, counts),
+        "copies": {"owed": owed, "moved": sum(status.bodiesMoved for status in array.nodes)},
+        "nodes": nodeRows(nodes, statuses, Counter(status.number for status, _ in leading.values())),
     }
 
 
@@ -210,21 +212,20 @@ def _lossRow(found: Loss) -> dict[str, Any]:
 async def clusterMap(node: LiveNode, report: Report, *, bucket: int) -> dict[str, Any]:
     """The user map: which nodes have which bucket's replicas, who leads it, and what is wished for."""
     await node.share.catchUp()
-    leading = leaders(await askAll(node, "buckets"))
+    leading = leaders(await node.sight.array())
     with node.store.read() as rows:
         names = {number: record.name for number, record in readNodes(rows) if record.state != GONE}
         wishes = dict(readWishes(rows))
     buckets = range(BUCKET_COUNT) if bucket < 0 else (bucket,)
     found = []
     for each in buckets:
-        row, wish = leading.get(bucketGroup(each)), wishes.get(bucketGroup(each))
-        members = row["members"] if row else ()
+        known, wish = leading.get(bucketGroup(each)), wishes.get(bucketGroup(each))
         found.append(
             {
                 "bucket": each,
-                "leader": names.get(row["node"]) if row else None,
-                "voters": [names.get(at, at) for _, at, isVoter, _ in members if isVoter],
-                "learners": [names.get(at, at) for _, at, isVoter, _ in members if not isVoter],
+                "leader": known[0].node if known else None,
+                "voters": [names.get(at, at) for at in known[1].voters] if known else [],
+                "learners": [names.get(at, at) for at in known[1].learners] if known else [],
                 "wished": [names.get(at, at) for at in (*wish.voters, *wish.learners)] if wish else None,
             }
         )

@@ -31,6 +31,7 @@ class LiveNode:
     startedSeconds: int
     inThread: Callable[[Callable[[], Any]], Any]  # awaitable result of a job, run in the thread pool
     fromThread: Callable[..., Any]  # has the reactor call a function
+    sight: Any = None  # admin.websight.Sight: what this node and the others say of themselves
     checker: Any = None  # directory.checker.PasswordChecker
     deliveries: dict[str, CountedDelivery] = field(default_factory=dict)  # by kind: smtp, submission, lmtp
     octets: Callable[[], dict[str, tuple[int, int]]] = dict  # received and sent, by service

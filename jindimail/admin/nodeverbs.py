@@ -16,7 +16,7 @@ from jindimail.admin.verb import PAGE_ROWS, SWITCH, Argument, Report, VerbRefuse
 from jindimail.mailbox.sessions import Session
 
 
-@verb("status", examples=("jindictl status", "jindictl --json status"), isFar=True)
+@verb("status", examples=("jindictl status", "jindictl --json status"))
 async def status(node: LiveNode, report: Report) -> dict[str, Any]:
     """How the node is: its state, services, sessions, groups and free space."""
     counts: dict[str, int] = {}
@@ -149,7 +149,6 @@ async def kick(node: LiveNode, report: Report, *, session: str, all: bool = Fals
     Argument(name="after", doc="the page after this group", option=True, default=""),
     columns=("group", "role", "term", "lastIndex", "commit", "applied", "waiting"),
     examples=("jindictl buckets",),
-    isFar=True,
 )
 async def buckets(node: LiveNode, report: Report, *, after: str = "") -> dict[str, Any]:
     """The replicated groups of this node: 0 is the array's own, bucket b is group b + 1."""

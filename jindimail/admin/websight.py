@@ -1,5 +1,5 @@
 """
-What the status page shows, gathered: each node tells of itself, and any node asks all others over the array's links.
+The state of the array, gathered, for the status page and `jindictl cluster status`: each node tells of itself, and any node asks all others.
 
 A node answers the method `status` whether or not it has a web listener. All are asked at once, with one deadline: a node that does not
 answer costs a second and is shown as silent. What was gathered serves everybody who asks within the next second.
@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.nodeverbs import residentOctets, versionText
 from jindimail.admin.webhistory import NOTHING, SLOT_SECONDS, Classes, History, Totals
-from jindimail.admin.webstatus import ArrayStatus, EventStatus, NodeStatus, SilentNode
+from jindimail.admin.webstatus import ArrayStatus, EventStatus, LedGroup, NodeStatus, SilentNode
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.counts import Histogram
+from jindimail.replication.status import GroupStatus
 
 METHOD = "status"
 ASK_SECONDS = 1.0
@@ -79,6 +80,7 @@ class Sight:
             weight=self._weight(),
             load=None if report is None else report.load,
             copiesOwed=None if report is None else report.owed,
+            bodiesMoved=0 if report is None else report.moved,
             groupsIncomplete=0 if report is None else report.missing,
             cpuShare=self._cpuShare,
             residentOctets=residentOctets(),
@@ -88,7 +90,7 @@ class Sight:
             replicas=len(groups),
             leaderless=sum(not status.leader for status in groups),
             waiting=sum(status.waiting for status in groups),
-            leads=tuple((status.group, status.term) for status in groups if status.role == "leader"),
+            leads=tuple(_led(status) for status in groups if status.role == "leader"),
             sessions=self._sessions(),
             peersDown=tuple(peer.name for peer in self._peers() if not peer.isUp),
             events=tuple(self._events()),
@@ -192,6 +194,16 @@ class Sight:
         except msgspec.MsgspecError:
             self._log.warn("node {name} tells a status that cannot be read", name=name)
             return None
+
+
+def _led(status: GroupStatus) -> LedGroup:
+    members = status.members
+    return LedGroup(
+        status.group,
+        status.term,
+        tuple(node for _, node, isVoter, _ in members if isVoter),
+        tuple(node for _, node, isVoter, _ in members if not isVoter),
+    )
 
 
 def _classes(histogram: Histogram | None) -> Classes:

@@ -1,5 +1,5 @@
 """
-What nodes tell of themselves, and what one of them gathers of all: the values of the status page. Pure.
+What nodes tell of themselves, and what one of them gathers of all: for the status page and `jindictl cluster status`. Pure.
 
 They cross between nodes as JSON. A field is only ever added, with a default: nodes of two versions understand each other.
 """
@@ -21,15 +21,25 @@ class EventStatus(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class LedGroup(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A group as its leader knows it: the nodes that vote in it, and those that learn."""
+
+    group: int
+    term: int
+    voters: tuple[int, ...] = ()
+    learners: tuple[int, ...] = ()
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a node tells of itself.
 
-    @ivar leads: the groups that it leads, each with the term.
+    @ivar leads: the groups that it leads.
     @ivar load: as the array measures it; None while it does not.
     @ivar cpuShare: of one core, lately.
     @ivar groupsIncomplete: led here, without all the members that are wished for.
     @ivar copiesOwed: bodies of groups led here that have fewer copies than they should; None if not known.
+    @ivar bodiesMoved: to other keepers, or repaired, since it started.
     """
 
     node: str
@@ -48,9 +58,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 0
     leaderless: int = 0
     waiting: int = 0
-    leads: tuple[tuple[int, int], ...] = ()
+    leads: tuple[LedGroup, ...] = ()
     sessions: dict[str, int] = {}
     copiesOwed: int | None = None
+    bodiesMoved: int = 0
     groupsIncomplete: int = 0
     peersDown: tuple[str, ...] = ()
     events: tuple[EventStatus, ...] = ()
@@ -74,19 +85,20 @@ class ArrayStatus(msgspec.Struct, frozen=True, kw_only=True):
     silent: tuple[SilentNode, ...] = ()
 
 
-def leaderOf(array: ArrayStatus) -> dict[int, str]:
+def leaders(array: ArrayStatus) -> dict[int, tuple[NodeStatus, LedGroup]]:
     """
-    The node that leads each group, as those that lead say themselves. Of two that say so the one of the later term does: the
+    Who leads each group, and its word on it, as those that lead say themselves. Of two that say so the one of the later term does: the
     other has not heard of it yet.
     """
-    found: dict[int, tuple[int, str]] = {}
+    found: dict[int, tuple[NodeStatus, LedGroup]] = {}
     for status in array.nodes:
-        for group, term in status.leads:
-            if term > found.get(group, (-1, ""))[0]:
-                found[group] = (term, status.node)
-    return {group: name for group, (_, name) in found.items()}
+        for led in status.leads:
+            known = found.get(led.group)
+            if known is None or known[1].term < led.term:
+                found[led.group] = status, led
+    return found
 
 
 def ledBuckets(status: NodeStatus) -> int:
     """How many buckets a node leads."""
-    return sum(group != ARRAY_GROUP for group, _ in status.leads)
+    return sum(led.group != ARRAY_GROUP for led in status.leads)

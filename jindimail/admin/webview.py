@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from jindimail.admin.webhistory import SLOT_SECONDS, SLOTS_MAX, Classes, Slot, share, together
-from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, leaderOf, ledBuckets
+from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, leaders, ledBuckets
 from jindimail.admin.webwords import (
     countText,
     durationText,
@@ -119,8 +119,8 @@ def viewOf(array: ArrayStatus) -> View:
     """The page of an array."""
     until = int(array.seconds // SLOT_SECONDS) - 1
     slots = together((status.slots for status in array.nodes), until)
-    leaders = leaderOf(array)
-    leaderless = sum(bucketGroup(bucket) not in leaders for bucket in range(BUCKET_COUNT))
+    leading = {group: status.node for group, (status, _) in leaders(array).items()}
+    leaderless = sum(bucketGroup(bucket) not in leading for bucket in range(BUCKET_COUNT))
     places = _places(array)
     return View(
         title=f"{len(places)} nodes" if len(places) > 1 else "one node",
@@ -130,7 +130,7 @@ def viewOf(array: ArrayStatus) -> View:
         figures=_figures(array, slots, leaderless),
         nodes=tuple(_rows(array, until)),
         legend=_legend(array, places),
-        buckets=tuple(_bucket(bucket, leaders, places) for bucket in range(BUCKET_COUNT)),
+        buckets=tuple(_bucket(bucket, leading, places) for bucket in range(BUCKET_COUNT)),
         charts=_charts(slots),
         events=_events(array.nodes),
     )
@@ -284,8 +284,8 @@ def _legend(array: ArrayStatus, places: dict[str, tuple[int, int]]) -> tuple[Buc
     )
 
 
-def _bucket(bucket: int, leaders: dict[int, str], places: dict[str, tuple[int, int]]) -> BucketCell:
-    leader = leaders.get(bucketGroup(bucket))
+def _bucket(bucket: int, leading: dict[int, str], places: dict[str, tuple[int, int]]) -> BucketCell:
+    leader = leading.get(bucketGroup(bucket))
     if leader is None:
         return BucketCell(text="–", title=f"bucket {bucket}: no leader", colour=None)
     number, colour = places[leader]

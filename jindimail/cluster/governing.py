@@ -7,17 +7,16 @@ What the leader of the array's own group does: it says who is up, and wishes for
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.arrayentries import ArrayEntry, SetNode, SetWish
-from jindimail.cluster.arrayrecords import DOWN, GONE
+from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
 from jindimail.cluster.load import LeaderShares, Report, meanLoad
-from jindimail.cluster.planner import MOVES_MAX, PlannedNode, plan
+from jindimail.cluster.planner import MOVES_MAX, membersOf, plan, plannedNodes
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import IStateMachine
@@ -166,19 +165,9 @@ class Governing:
         nodes, settings = self._userMap.nodes, self._userMap.settings
         now, reports = self._seconds(), self._reports()
         self._leaderShares.look(reports, self._clock.seconds())
-        planned = {
-            node: PlannedNode(
-                weight=record.weight,
-                host=record.host,
-                state=record.state,
-                downSeconds=now - record.sinceSeconds if record.state == DOWN else 0.0,
-                leaderShare=self._leaderShares.of(node, reports.get(node)),
-            )
-            for node, record in nodes.items()
-        }
         wishes = {group: wish for group in self._numbers if (wish := self._userMap.wish(group)) is not None}
         changes = plan(
-            planned,
+            plannedNodes(nodes, now, lambda node: self._leaderShares.of(node, reports.get(node))),
             wishes,
             self._numbers,
             replicas=settings.replicas,
@@ -188,8 +177,8 @@ class Governing:
         )
         if changes:
             moved = sum(
-                group not in wishes or _members(changes[group]) != _members(wishes[group])
-                for group in changes
+                group not in wishes or membersOf(wish) != membersOf(wishes[group])
+                for group, wish in changes.items()
             )
             self._events.add("wishesChanged", groups=len(changes), moved=moved)
             self._moved.append((self._clock.seconds(), moved))
@@ -216,7 +205,3 @@ class Governing:
         await DeferredList(proposals, consumeErrors=True)
         if proposals:
             self._refresh()
-
-
-def _members(wish: Any) -> set[int]:
-    return {*wish.voters, *wish.learners}

@@ -8,10 +8,10 @@ they differ enough (`electing.unequal`: the hysteresis). `electing` chooses the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jindimail.cluster.arrayrecords import DOWN, GONE, JOINING, UP, WishRecord
+from jindimail.cluster.arrayrecords import DOWN, GONE, JOINING, UP, NodeRecord, WishRecord
 from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
 
@@ -103,6 +103,27 @@ class _Plan:
             ),
             default=None,
         )
+
+
+def plannedNodes(
+    nodes: Mapping[int, NodeRecord], seconds: float, leaderShareOf: Callable[[int], float] = lambda node: 1.0
+) -> dict[int, PlannedNode]:
+    """What the plan needs to know of the array's nodes, by the wall clock."""
+    return {
+        node: PlannedNode(
+            weight=record.weight,
+            host=record.host,
+            state=record.state,
+            downSeconds=seconds - record.sinceSeconds if record.state == DOWN else 0.0,
+            leaderShare=leaderShareOf(node),
+        )
+        for node, record in nodes.items()
+    }
+
+
+def membersOf(wish: WishRecord) -> set[int]:
+    """The nodes that are wished to have a replica, whether they vote or learn."""
+    return {*wish.voters, *wish.learners}
 
 
 def plan(

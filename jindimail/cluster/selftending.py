@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
@@ -20,23 +19,6 @@ from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.driver import Groups
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """
-    How far the array is.
-
-    @ivar missing: groups that do not have the members that are wished for.
-    @ivar owed: copies that bodies lack.
-    @ivar moved: bodies that were repaired or moved since the nodes started.
-    @ivar silent: nodes of which nothing was heard lately, so that they are not counted.
-    """
-
-    missing: int
-    owed: int
-    moved: int
-    silent: tuple[int, ...]
 
 
 class SelfTending:
@@ -65,7 +47,6 @@ class SelfTending:
         """See the parts."""
         self._groups = groups
         self._userMap = userMap
-        self._gossip = gossip
         self._mending = keeping.mending
         tending = Tending(clock=clock, store=store, groups=groups, userMap=userMap, events=events)
         self._stepping = Stepping(clock=clock, groups=groups, userMap=userMap, events=events)
@@ -94,16 +75,6 @@ class SelfTending:
         )
         gossip.describe = self._described
         self.parts = (tending, self.rejoining, self._stepping, governing, gossip, *keeping.parts)
-
-    def progress(self) -> Progress:
-        """How far the array is with what it has to do, as far as is known here."""
-        reports = self._gossip.fresh().values()
-        return Progress(
-            missing=sum(report.missing for report in reports),
-            owed=sum(report.owed for report in reports),
-            moved=sum(report.moved for report in reports),
-            silent=tuple(sorted(set(self._userMap.living()) - {report.node for report in reports})),
-        )
 
     def _described(self, report: Report) -> Report:
         """What this node adds to what it measures of itself."""

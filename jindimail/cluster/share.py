@@ -71,7 +71,6 @@ class Share:
     @ivar counters: what its buckets have done.
     @ivar operations: what operators ask of the array.
     @ivar gossip: what nodes say of themselves.
-    @ivar progress: tells how far the array is with what it has to do.
     @ivar mending, sweep, scrub, damage: what keeps the copies of bodies whole.
     @ivar comparing: what `jindictl check --cluster` asks of all nodes.
     """
@@ -210,7 +209,7 @@ class Share:
             numbers=numbers,
             peers=peers,
         )
-        self.progress, self.rejoining, self._parts = tending.progress, tending.rejoining, tending.parts
+        self.rejoining, self._parts = tending.rejoining, tending.parts
 
     def _buckets(
         self,

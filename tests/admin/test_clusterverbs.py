@@ -6,12 +6,17 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 
 from jindimail.admin.asking import METHOD, serveVerbs
 from jindimail.admin.verb import VerbRefused
 from jindimail.admin.verbs import VERBS
+from jindimail.admin.websight import METHOD as STATUS
+from jindimail.admin.websight import Sight
+from jindimail.admin.webstatus import NodeStatus
 from jindimail.cluster.answerers import Answerers
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode
 from jindimail.cluster.arrayrecords import readNodes
@@ -26,7 +31,7 @@ SECONDS = 1_800_000_000
 
 
 class Links:
-    """Node 2 answers as node 1 does; node 3 does not."""
+    """Node 2 answers as node 1 does, but leads nothing; node 3 does not answer."""
 
     def __init__(self) -> None:
         self._answerers = Answerers()
@@ -35,10 +40,15 @@ class Links:
     def isUp(self, node: int) -> bool:
         return node == 2
 
+    def peers(self) -> tuple[()]:
+        return ()
+
     def call(self, node: int, method: str, payload: bytes, seconds: float) -> Deferred[bytes]:
-        return (
-            fail(Unavailable("away")) if node == 3 else self._answerers.answer(node, method, payload, seconds)
-        )
+        if node == 3:
+            return fail(Unavailable("away"))
+        if node == 2 and method == STATUS:
+            return succeed(msgspec.json.encode(NodeStatus(node="node2", number=2, state="serving")))
+        return self._answerers.answer(node, method, payload, seconds)
 
 
 class Operations:
@@ -87,10 +97,10 @@ def ask() -> Asker:
         operations=Operations(),
         userMap=userMap,
         events=Events(node=1, seconds=lambda: SECONDS),
-        progress=lambda: SimpleNamespace(owed=0, moved=0),
         gossip=SimpleNamespace(fresh=dict),
         catchUp=lambda: succeed(None),
     )
+    node.sight = Sight(node, clock=Clock())
     serveVerbs(node, VERBS)
     return asker
 
@@ -144,6 +154,7 @@ def test_statusCountsTheNodesThatDoNotAnswer(ask: Asker) -> None:
     ]
     assert not told["isWhole"]
     assert told["groups"]["withoutLeader"] == 256, "the fake node leads group 0 alone"
+    assert told["copies"]["owed"] is None, "no node has reported yet"
 
 
 def test_sessionsOfAllNodesAreOneList(ask: Asker) -> None:
@@ -160,5 +171,5 @@ def test_otherNodesMayAskOnlyWhatIsMeantForThem(ask: Asker) -> None:
     payload = json.dumps({"verb": "user remove", "arguments": {"address": "a@b.test"}}).encode()
     with pytest.raises(NotAllowed):
         now(ask.node.links.call(2, METHOD, payload, 1.0))
-    status = json.dumps({"verb": "status", "arguments": {}}).encode()
-    assert json.loads(now(ask.node.links.call(2, METHOD, status, 1.0)))["node"] == "one"
+    events = json.dumps({"verb": "events", "arguments": {"limit": 1}}).encode()
+    assert json.loads(now(ask.node.links.call(2, METHOD, events, 1.0)))["rows"] == []

@@ -22,7 +22,7 @@ from jindimail.admin.webhistory import (
 )
 from jindimail.admin.webpage import statusPage
 from jindimail.admin.websight import ASK_SECONDS, FRESH_SECONDS, METHOD, Sight
-from jindimail.admin.webstatus import ArrayStatus, EventStatus, NodeStatus, SilentNode, leaderOf
+from jindimail.admin.webstatus import ArrayStatus, EventStatus, LedGroup, NodeStatus, SilentNode, leaders
 from jindimail.admin.webview import BAD, CHART_HEIGHT, NODE_COLUMNS, WARN, viewOf
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord
 from jindimail.cluster.load import Report
@@ -138,7 +138,7 @@ class Gathering:
 
     def answer(self) -> None:
         """Node two answers, node three does not."""
-        two = NodeStatus(node="two", number=2, state="serving", leads=((9, 4),))
+        two = NodeStatus(node="two", number=2, state="serving", leads=(LedGroup(9, 4),))
         (_, _, _, second), (_, _, _, third) = self.links.calls[-2:]
         second.callback(msgspec.json.encode(two))
         third.errback(OutcomeUnknown())
@@ -186,7 +186,7 @@ def test_oneGatheringServesAllWhoAskWithinASecond(gathering: Gathering) -> None:
 def test_nodeAnswersOthersWithWhatItTellsOfItself(gathering: Gathering) -> None:
     told = msgspec.json.decode(gathering.links.served[METHOD](2, b"", 1.0), type=NodeStatus)
     assert (told.node, told.number, told.state, told.replicas) == ("one", 1, "serving", 2)
-    assert told.leads == ((0, 1),)
+    assert told.leads == (LedGroup(0, 1, (1,)),)
 
 
 def test_loadAndDebtsAreThoseThatTheArrayIsTold(gathering: Gathering) -> None:
@@ -216,9 +216,9 @@ def status(number: int, **more: Any) -> NodeStatus:
     return NodeStatus(node=f"node{number}", number=number, **fields)
 
 
-def allLed(term: int = 1) -> tuple[tuple[int, int], ...]:
+def allLed(term: int = 1) -> tuple[LedGroup, ...]:
     """All groups, led."""
-    return tuple((group, term) for group in range(BUCKET_COUNT + 1))
+    return tuple(LedGroup(group, term) for group in range(BUCKET_COUNT + 1))
 
 
 def arrayOf(*nodes: NodeStatus, silent: tuple[SilentNode, ...] = ()) -> ArrayStatus:
@@ -226,12 +226,20 @@ def arrayOf(*nodes: NodeStatus, silent: tuple[SilentNode, ...] = ()) -> ArraySta
 
 
 def test_ofTwoThatSayTheyLeadTheLaterTermIsBelieved() -> None:
-    array = arrayOf(status(1, leads=((5, 7),)), status(2, leads=((5, 9),)), status(3, leads=((5, 8),)))
-    assert leaderOf(array) == {5: "node2"}
+    array = arrayOf(
+        status(1, leads=(LedGroup(5, 7),)),
+        status(2, leads=(LedGroup(5, 9),)),
+        status(3, leads=(LedGroup(5, 8),)),
+    )
+    assert {group: status.node for group, (status, _) in leaders(array).items()} == {5: "node2"}
 
 
 def test_everyBucketShowsItsLeaderInItsColourAndItsNumber() -> None:
-    view = viewOf(arrayOf(status(1, leads=((bucketGroup(0), 1),)), status(5, leads=((bucketGroup(1), 1),))))
+    view = viewOf(
+        arrayOf(
+            status(1, leads=(LedGroup(bucketGroup(0), 1),)), status(5, leads=(LedGroup(bucketGroup(1), 1),))
+        )
+    )
     assert [(cell.text, cell.colour) for cell in view.buckets[:3]] == [("1", 0), ("5", 1), ("–", None)]
     assert view.buckets[1].title == "bucket 1: node5"
     assert [cell.title for cell in view.legend] == ["node1 leads 1 bucket", "node5 leads 1 bucket"]
