@@ -12,7 +12,7 @@ from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.entries import CreateAccount, Deliver, Filing
 from jindimail.mailbox.outcomes import Filed
 from jindimail.model import bucketGroup, digestOf
-from jindimail.replication.repair import bodyref
+from jindimail.replication.repair import SCANNED_AT_ONCE, Looked, Wanted, bodyref
 from jindimail.store.bodies import putBody
 from jindimail.store.keys import BODY, BODYREF, bodyrefKey, chunkKey
 from jindimail.store.memory import MemoryStore
@@ -201,3 +201,31 @@ def test_theScrubReadsEveryBodyWithinItsTime() -> None:
         scrub.look()
     assert scrub.read == 39
     assert sorted(found) == [(2, bodyIdOf(10), 1), (3, bodyIdOf(7), 1)]
+
+
+def test_aNewLeaderLooksAtManyBodiesInPiecesBetweenWhichOthersAreServed() -> None:
+    """Debts are not written down, so that a new leader has to look at all bodies: some at a time, and not at once."""
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.run(20)
+    bodies = [number.to_bytes(16, "big") for number in range(20 * SCANNED_AT_ONCE)]
+    for body in bodies:
+        record = encode(BodyrefRecord(size=1, digest=bytes(16), references=1, keepers=(1, 2, 3)))
+        for node in (1, 2, 3):
+            world.rows[node].put(BODYREF, bodyrefKey(BUCKET, body), record)
+    world.kill(world.leader(GROUP))
+    leader = world.leader(GROUP)
+    repair = world.shares[leader].mending._repair
+    looks: list[tuple[float, bytes | None]] = []
+    look = repair.look
+
+    def looked(bucket: int, wanted: Wanted, after: bytes = b"") -> Looked:
+        found = look(bucket, wanted, after)
+        if bucket == BUCKET:
+            looks.append((world.heap.now, found.after))
+        return found
+
+    repair.look = looked  # type: ignore[method-assign]
+    world.until(lambda: looks and looks[-1][1] is None, 60)
+    assert [after for _, after in looks[:-1]] == bodies[SCANNED_AT_ONCE - 1 :: SCANNED_AT_ONCE]
+    assert len({now for now, _ in looks}) == len(looks)
