@@ -33,6 +33,7 @@ from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.ground import layGround
 from jindimail.cluster.hearsay import Hearsay
 from jindimail.cluster.hello import LEVELS, LIFE_OCTETS, Hello, Reason
 from jindimail.cluster.inviter import Inviter
@@ -216,15 +217,13 @@ class Stack:
         cluster = self._configuration.cluster
         environment = self.store.environment
         self._machine = MailMachine()
-        self.share = Share(
+        ground = layGround(
             clock=self._reactor,
             store=self.store,
             machine=self._machine,
             links=self.links,
             incarnation=self.meta.incarnation,
             draw=chance.randint,
-            wire=wire,
-            bodyEntries=BodyEntries(self._seconds),
             settings=Settings(
                 uncommittedEntriesMax=cluster.waitingEntries, memoryOctetsMax=cluster.logMemory
             ),
@@ -234,6 +233,11 @@ class Stack:
                 newFile=self._newFile,
             ),
             seconds=self._seconds,
+        )
+        self.share = Share(
+            ground,
+            wire=wire,
+            bodyEntries=BodyEntries(self._seconds),
             arrayId=self.meta.arrayId,
             cpuSeconds=process_time,
             freeShare=lambda: self.store.space.freeShare,

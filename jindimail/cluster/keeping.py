@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from twisted.internet.interfaces import IReactorTime
-
 from jindimail.cluster.damage import Damage, Scrub
-from jindimail.cluster.events import Events
+from jindimail.cluster.ground import Ground
 from jindimail.cluster.mending import Mending
 from jindimail.cluster.sweeping import Sweeping
-from jindimail.cluster.usermap import UserMap
-from jindimail.interfaces import ILinks, IStore
 from jindimail.replication.copies import Copies
-from jindimail.replication.driver import Groups
 from jindimail.replication.nodemessages import AskKept, TellKept
 from jindimail.replication.repair import IBodyEntries, Repair
 from jindimail.replication.sweep import Sweep
@@ -28,22 +23,16 @@ class Keeping:
 
     def __init__(
         self,
+        ground: Ground,
         *,
-        clock: IReactorTime,
-        store: IStore,
-        links: ILinks,
-        groups: Groups,
         copies: Copies,
-        userMap: UserMap,
-        events: Events,
         entries: IBodyEntries,
         candidates: Callable[[int], Sequence[int]],
         load: Callable[[], float],
-        seconds: Callable[[], float],
-        buckets: int,
     ) -> None:
         """See the parts."""
-        node = links.node
+        clock, store, groups, node = ground.clock, ground.store, ground.groups, ground.links.node
+        userMap, events, buckets = ground.userMap, ground.events, len(ground.numbers) - 1
         self.sweep = Sweep(
             groups=groups, store=store, copies=copies, entries=entries, node=node, send=groups.send
         )
@@ -56,9 +45,11 @@ class Keeping:
             repair=Repair(groups=groups, store=store, copies=copies, entries=entries, node=node),
             candidates=candidates,
             load=load,
-            seconds=seconds,
+            seconds=ground.seconds,
         )
-        self.damage = Damage(links=links, groups=groups, userMap=userMap, events=events, mending=self.mending)
+        self.damage = Damage(
+            links=ground.links, groups=groups, userMap=userMap, events=events, mending=self.mending
+        )
         sweeping = Sweeping(
             clock=clock,
             groups=groups,
@@ -66,7 +57,7 @@ class Keeping:
             events=events,
             sweep=self.sweep,
             buckets=buckets,
-            seconds=seconds,
+            seconds=ground.seconds,
         )
         self.scrub = Scrub(
             clock=clock, store=store, userMap=userMap, buckets=buckets, report=self.damage.report

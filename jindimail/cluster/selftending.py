@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
-from twisted.internet.interfaces import IReactorTime
 
-from jindimail.cluster.events import Events
 from jindimail.cluster.gossip import Gossip
 from jindimail.cluster.governing import Governing
+from jindimail.cluster.ground import Ground
 from jindimail.cluster.keeping import Keeping
 from jindimail.cluster.load import Report
 from jindimail.cluster.rejoining import Rejoining
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.tending import Tending
-from jindimail.cluster.usermap import UserMap
-from jindimail.interfaces import ILinks, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP
-from jindimail.replication.driver import Groups
 
 
 class SelfTending:
@@ -29,22 +25,11 @@ class SelfTending:
     """
 
     def __init__(
-        self,
-        *,
-        clock: IReactorTime,
-        store: IStore,
-        machine: IStateMachine,
-        links: ILinks,
-        groups: Groups,
-        userMap: UserMap,
-        events: Events,
-        gossip: Gossip,
-        keeping: Keeping,
-        seconds: Callable[[], float],
-        numbers: Collection[int],
-        peers: Callable[[], Iterable[int]],
+        self, ground: Ground, *, gossip: Gossip, keeping: Keeping, peers: Callable[[], Iterable[int]]
     ) -> None:
         """See the parts."""
+        clock, store, groups = ground.clock, ground.store, ground.groups
+        userMap, events = ground.userMap, ground.events
         self._groups = groups
         self._userMap = userMap
         self._mending = keeping.mending
@@ -53,22 +38,22 @@ class SelfTending:
         governing = Governing(
             clock=clock,
             groups=groups,
-            machine=machine,
+            machine=ground.machine,
             userMap=userMap,
             events=events,
             refresh=tending.refresh,
-            seconds=seconds,
-            numbers=numbers,
+            seconds=ground.seconds,
+            numbers=ground.numbers,
             reports=gossip.fresh,
         )
         self.rejoining = Rejoining(
             clock=clock,
             store=store,
-            links=links,
+            links=ground.links,
             groups=groups,
             userMap=userMap,
             events=events,
-            numbers=numbers,
+            numbers=ground.numbers,
             peers=peers,
             renounced=lambda group, node: self._mending.doubt(group - 1, node),
             finished=keeping.scrub.hurry,

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode
 from jindimail.cluster.arrayrecords import DOWN, UP, NodeRecord, WishRecord
+from jindimail.cluster.ground import layGround
 from jindimail.cluster.membership import Admitted
 from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.rejoining import markRejoining
@@ -128,16 +129,19 @@ class World:
         rows = self.rows.setdefault(node, MemoryRows())
         self.incarnations[node] = self.incarnations.get(node, 0) + 1
         clock = self._clocks[node] = NodeClock(self.heap, lambda: None, 0.0)
-        share = self.shares[node] = Share(
+        ground = layGround(
             clock=clock,
             store=MemoryStore(clock, rows),
             machine=MailMachine(),
             links=self.fabric.add(node),
             incarnation=self.incarnations[node],
             draw=self.chance.randint,
+            numbers=self._groups,
+        )
+        share = self.shares[node] = Share(
+            ground,
             wire=wire,
             bodyEntries=BodyEntries(clock.seconds),
-            numbers=self._groups,
             peers=lambda: [other for other in self.shares if other != node],
         )
         self.result(share.start())

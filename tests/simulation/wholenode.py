@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from jindimail.cluster.ground import layGround
 from jindimail.cluster.hello import LEVELS, Hello
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
@@ -80,18 +81,17 @@ class WholeDriver:
             endpoint=array.network.endpoint(addressOf(number)),
             draw=node.chance.randint,
         )
-        self.share = Share(
+        ground = layGround(
             clock=clock,
             store=node.store,
             machine=node.machine,
             links=self.links,
             incarnation=node.incarnation,
             draw=node.chance.randint,
-            wire=wire,
-            bodyEntries=BodyEntries(clock.seconds),
             settings=node.settings,
             numbers=array.numbers,
         )
+        self.share = Share(ground, wire=wire, bodyEntries=BodyEntries(clock.seconds))
         self.replicas: dict[int, Replica] = self.share.groups._replicas
         self.share.userMap.listen(self._nodesChanged)
 
