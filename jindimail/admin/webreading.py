@@ -40,19 +40,8 @@ class Reading:
         self.space = getattr(node.store, "space", None)
         self.environment = getattr(node.store, "environment", None)
 
-    def store(self, name: str) -> Iterator[Sample]:
-        """A number of the writer."""
-        yield (), getattr(self.node.store, name, 0)
 
-    def ofGroups(self, isCounted: Callable[[GroupStatus], int]) -> Iterator[Sample]:
-        """A sum over this node's replicas."""
-        yield (), sum(map(isCounted, self.groups))
-
-    def ofChannels(self, name: str) -> Iterator[Sample]:
-        """A counter of all channels to all peers."""
-        for peer in self.peers:
-            for channel, counters in peer.counters.items():
-                yield (peer.name, channel), counters[name]
+Read = Callable[[Reading], Iterable[Sample]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +51,7 @@ class NodeMetric:
     name: str
     kind: str
     doc: str
-    read: Callable[[Reading], Iterable[Sample]]
+    read: Read
     labels: tuple[str, ...] = ()
 
     def family(self, reading: Reading) -> Metric:
@@ -77,6 +66,21 @@ class NodeMetric:
         for values, number in self.read(reading):
             family.add_metric(values, number)
         return family  # type: ignore[no-any-return]
+
+
+def gauge(name: str, doc: str, read: Read, *labels: str) -> NodeMetric:
+    """A metric that goes up and down."""
+    return NodeMetric(name=name, kind=GAUGE, doc=doc, read=read, labels=labels)
+
+
+def counter(name: str, doc: str, read: Read, *labels: str) -> NodeMetric:
+    """A metric that only grows while the process lives."""
+    return NodeMetric(name=name, kind=COUNTER, doc=doc, read=read, labels=labels)
+
+
+def histogram(name: str, doc: str, read: Read, *labels: str) -> NodeMetric:
+    """A metric that counts durations in classes."""
+    return NodeMetric(name=name, kind=HISTOGRAM, doc=doc, read=read, labels=labels)
 
 
 def _addHistogram(family: HistogramMetricFamily, values: tuple[str, ...], histogram: Histogram) -> None:
@@ -118,7 +122,33 @@ def logins(reading: Reading) -> Iterator[Sample]:
         yield (outcome,), count
 
 
-def ofDeliveries(name: str) -> Callable[[Reading], Iterator[Sample]]:
+def ofNode(value: Callable[[LiveNode], Any]) -> Read:
+    """One value."""
+    return lambda reading: [((), value(reading.node))]
+
+
+def ofStore(name: str) -> Read:
+    """A number of the writer."""
+    return ofNode(lambda node: getattr(node.store, name, 0))
+
+
+def ofGroups(count: Callable[[GroupStatus], int]) -> Read:
+    """A sum over this node's replicas."""
+    return lambda reading: [((), sum(map(count, reading.groups)))]
+
+
+def ofChannels(name: str) -> Read:
+    """A counter of all channels to all peers."""
+
+    def read(reading: Reading) -> Iterator[Sample]:
+        for peer in reading.peers:
+            for channel, counters in peer.counters.items():
+                yield (peer.name, channel), counters[name]
+
+    return read
+
+
+def ofDeliveries(name: str) -> Read:
     """A number of what each protocol delivered."""
 
     def read(reading: Reading) -> Iterator[Sample]:
@@ -128,7 +158,7 @@ def ofDeliveries(name: str) -> Callable[[Reading], Iterator[Sample]]:
     return read
 
 
-def ofServices(at: int) -> Callable[[Reading], Iterator[Sample]]:
+def ofServices(at: int) -> Read:
     """Octets of each service: received (0) or sent (1)."""
 
     def read(reading: Reading) -> Iterator[Sample]:
@@ -138,7 +168,7 @@ def ofServices(at: int) -> Callable[[Reading], Iterator[Sample]]:
     return read
 
 
-def ofSpace(name: str) -> Callable[[Reading], Iterator[Sample]]:
+def ofSpace(name: str) -> Read:
     """A number of the disk's space."""
 
     def read(reading: Reading) -> Iterator[Sample]:
@@ -148,7 +178,7 @@ def ofSpace(name: str) -> Callable[[Reading], Iterator[Sample]]:
     return read
 
 
-def ofTable(table: str) -> Callable[[Reading], Iterator[Sample]]:
+def ofTable(table: str) -> Read:
     """The rows of a table."""
 
     def read(reading: Reading) -> Iterator[Sample]:
@@ -165,7 +195,7 @@ def usedOctets(reading: Reading) -> Iterator[Sample]:
         yield (), reading.environment.usedOctets()
 
 
-def ofPeers(name: str) -> Callable[[Reading], Iterator[Sample]]:
+def ofPeers(name: str) -> Read:
     """A number of each other node."""
 
     def read(reading: Reading) -> Iterator[Sample]:
@@ -197,7 +227,7 @@ def arrayWork(reading: Reading) -> Iterator[Sample]:
             yield (name,), getattr(reading.node.share.counters, name)
 
 
-def ofReport(name: str) -> Callable[[Reading], Iterator[Sample]]:
+def ofReport(name: str) -> Read:
     """A number that this node tells the array of itself."""
 
     def read(reading: Reading) -> Iterator[Sample]:

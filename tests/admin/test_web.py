@@ -10,6 +10,7 @@ import pytest
 from jindimail.admin import webmetrics
 from jindimail.admin.livenode import STOPPING
 from jindimail.admin.web import CONNECTIONS_PER_PEER_MAX
+from jindimail.admin.webreading import COUNTER
 from jindimail.admin.webrequest import BODY_OCTETS_MAX, HEADER_OCTETS_MAX, REQUEST_SECONDS
 from tests.admin.webworld import Address, Client, WebWorld
 from tests.cluster.mail import MailWorld
@@ -94,7 +95,7 @@ def test_metricsOfAnArrayCarryWhatItsPartsCounted(web: WebWorld) -> None:
 
 def test_metricNamesKeepPrometheusRules() -> None:
     for metric in webmetrics.METRICS:
-        assert (metric.kind == webmetrics.COUNTER) == metric.name.endswith("_total"), metric.name
+        assert (metric.kind == COUNTER) == metric.name.endswith("_total"), metric.name
         assert metric.doc.endswith("."), metric.name
 
 
