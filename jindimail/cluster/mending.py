@@ -240,7 +240,10 @@ class Mending:
         mended = await self._mendAll(number, bucket, lacking, wanted, PAUSE_SECONDS)
         if mended:
             self._events.add("copiesRepaired", bucket=number, bodies=mended)
-        if mended == len(lacking) and isAll:
+        isSettled = (
+            not lacking or not bucket.owed
+        )  # what was expunged meanwhile is not owed any more: count again
+        if mended == len(lacking) and isAll and isSettled:
             bucket.clean = loss if not bucket.owed else None
         else:
             self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)

@@ -213,7 +213,13 @@ class RealArray:
             yield
 
     def port(self, name: str, service: str) -> int:
-        """Where a service of a node listens, on its host's loopback."""
+        """
+        Where a service of a node listens, on its host's loopback.
+
+        @raise ConnectionRefusedError: it has left.
+        """
+        if name not in self.members:
+            raise ConnectionRefusedError(f"{name} has left")
         return self.members[name].process.ports[service]
 
     def ask(self, name: str, verb: str, **arguments: Any) -> Any:

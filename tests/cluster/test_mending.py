@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from jindimail.cluster.arrayrecords import DOWN, GONE
 from jindimail.cluster.damage import BODIES_A_LOOK, DAY_SECONDS, Scrub
 from jindimail.cluster.usermap import UserMap
-from jindimail.mailbox.entries import CreateAccount, Deliver, Filing
+from jindimail.mailbox.entries import CreateAccount, Deliver, Filing, RemoveAccount
 from jindimail.mailbox.outcomes import Filed
 from jindimail.model import bucketGroup, digestOf
 from jindimail.replication.repair import SCANNED_AT_ONCE, Looked, Wanted, bodyref
@@ -125,6 +125,21 @@ def test_aNodeThatIsEmptiedKeepsNoBodyWhenItIsGone() -> None:
     assert all(
         2 not in keepersOf(world, number) and len(keepersOf(world, number)) == 2 for number in range(4)
     )
+
+
+def test_whatIsExpungedWhileItsCopyIsOwedIsNotOwedForEver() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    deliver(world, range(40), (1, 2))
+    leader = world.leader(GROUP)
+    mending = world.shares[leader].mending
+    world.result(world.shares[1].operations.drain(2))
+    while not mending.owed:
+        world.run(0.01)
+    world.result(world.shares[leader].buckets.propose(BUCKET, RemoveAccount(seconds=1, accountId=1)))
+    assert bodyref(world.rows[leader], BUCKET, bodyIdOf(39)) is None and mending.owed
+    world.until(lambda: world.shares[1].userMap.nodes[2].state == GONE, 120)
+    assert not mending.owed
 
 
 def test_bodiesFollowTheirBucketHome() -> None:
