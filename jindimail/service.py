@@ -13,10 +13,8 @@ import gc
 import os
 import pwd
 import signal
-import stat
 import sys
 import time
-from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -24,14 +22,13 @@ from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
-from twisted.python import usage
 from twisted.python.failure import Failure
 
 from jindimail.admin.asking import serveVerbs
-from jindimail.admin.certificates import ReloadableCertificate, contextOf
+from jindimail.admin.certificates import ReloadableCertificate
 from jindimail.admin.control import ControlFactory
 from jindimail.admin.eagertls import TlsFromTheStart
-from jindimail.admin.endpoints import checkEndpoints, serverEndpoints
+from jindimail.admin.endpoints import serverEndpoints
 from jindimail.admin.leanpoll import makeLean
 from jindimail.admin.listening import Listening
 from jindimail.admin.livenode import REMOVED, SERVING, STOPPING, WITNESS, LiveNode
@@ -39,17 +36,18 @@ from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
 from jindimail.admin.preload import preload
 from jindimail.admin.reload import changedKeys, reread
-from jindimail.admin.stack import Stack, requireFounded
+from jindimail.admin.stack import Stack
 from jindimail.admin.steadyclock import makeSteady
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
 from jindimail.admin.websight import Sight
 from jindimail.cluster.hello import LEVELS
-from jindimail.config import Configuration, load
+from jindimail.config import Configuration
 from jindimail.edges import IMPLICIT_TLS, MAIL_SERVICES, countedDeliveries, edgeFactories, limitEdges
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.mailbox.sessions import Sessions
-from jindimail.store.environment import storePath
+from jindimail.options import Options as Options
+from jindimail.options import checkedConfiguration
 
 FAILED = 1  # exit status
 WATCH_SECONDS = 1.0
@@ -58,87 +56,6 @@ ABORT_SECONDS = 2.0
 _COLLECT_AFTER = (10_000, 20, 50)  # new containers; younger collections before an older one
 FAILED_SECONDS = 1.0
 CLOSE_SECONDS = 10.0  # for the last commits of a stopping node
-
-
-class Options(usage.Options):
-    """The options of `twistd jindimail`."""
-
-    synopsis = "[--config FILE]"
-    longdesc = (
-        "Run a node of a jindimail mail array: SMTP, LMTP, POP3 and IMAP4 at its edge, replicated storage below. "
-        "`jindictl init` founds a node, `jindictl config example` prints a configuration."
-    )
-    optParameters = [["config", "c", None, "The node's configuration file (node.ini); it must be given."]]
-
-    def postOptions(self) -> None:
-        """Read and check the configuration; with problems, list all of them and exit before anything listens."""
-        if self["config"] is None:
-            raise usage.UsageError("--config FILE must be given")
-        try:
-            self["configuration"] = checkedConfiguration(self["config"])
-        except ConfigError as error:
-            lines = [f"jindimail: {self['config']}: {problem}" for problem in error.problems]
-            raise SystemExit("\n".join(lines)) from None
-
-
-def checkedConfiguration(path: str) -> Configuration:
-    """
-    The configuration in a file, with all checked that can be before the node starts.
-
-    @raise ConfigError: with all problems.
-    """
-    problems: list[str] = []
-    try:
-        configuration = load(path)
-    except ConfigError as error:
-        if not isinstance(error.remains, Configuration):
-            raise
-        configuration = error.remains
-        problems.extend(error.problems)
-    for check in (checkEndpoints, _checkUser, requireFounded, _checkTls):
-        try:
-            check(configuration)
-        except ConfigError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise ConfigError(tuple(problems))
-    return configuration
-
-
-def _checkUser(configuration: Configuration) -> None:
-    user = configuration.node.user
-    if not user:
-        return
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise ConfigError((f"node.user: no user {user} on this machine",)) from None
-    if os.geteuid() not in (0, entry.pw_uid):
-        raise ConfigError((f"node.user: only root can become {user}",))
-
-
-def _checkTls(configuration: Configuration) -> None:
-    directory = Path(configuration.node.dataDirectory)
-    if Path(configuration.tls.certificate).parent == directory and not storePath(directory).is_dir():
-        return  # it is made with the store
-    contextOf(configuration.tls)
-    user, key = configuration.node.user, configuration.tls.key
-    if user and os.geteuid() == 0 and not mayRead(user, key):
-        raise ConfigError((f"tls.key: {key}: {user} may not read it, and could not reread it on SIGHUP",))
-
-
-def mayRead(user: str, path: str) -> bool:
-    """Whether a user may read a file, by its mode and owner; True for users that are not there."""
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        return True
-    status = os.stat(path)
-    if status.st_uid == entry.pw_uid:
-        return bool(status.st_mode & stat.S_IRUSR)
-    if status.st_gid in os.getgrouplist(user, entry.pw_gid):
-        return bool(status.st_mode & stat.S_IRGRP)
-    return bool(status.st_mode & stat.S_IROTH)
 
 
 def makeService(options: Options) -> NodeService:
@@ -161,7 +78,6 @@ class NodeService(Service):
         self._listening = Listening()
         self._stack: Stack | None = None
         self._node: LiveNode | None = None
-        self._sight: Sight | None = None
         self._edges: dict[str, Any] = {}
         self._hasFailed = False
         self._watch = LoopingCall(self._watchGroups)
@@ -211,46 +127,13 @@ class NodeService(Service):
             configuration, reactor=self._reactor, seconds=time.time, chance=chance, levels=_levels()
         )
         stack.store.failed().addCallback(self._storeFailed)
-        limits = configuration.limits
-        sessions = Sessions(
-            seconds=time.time,
-            sessionsMax=limits.sessions,
-            sessionsPerPeerMax=limits.sessionsPerPeer,
-            sessionsPerUserMax=limits.sessionsPerUser,
-        )
-        self._node = node = LiveNode(
-            configuration=configuration,
-            meta=stack.meta,
-            store=stack.store,
-            groups=stack.groups,
-            share=stack.share,
-            links=stack.links,
-            buckets=stack.buckets,
-            directory=stack.directory,
-            sessions=sessions,
-            seconds=time.time,
-            startedSeconds=int(time.time()),
-            inThread=stack.inThread,
-            fromThread=self._reactor.callFromThread,
-            checker=stack.checker,
-            deliveries=countedDeliveries(stack, self._reactor),
-            octets=self._listening.octets,
-        )
+        self._node = node = self._liveNode(stack)
         serveVerbs(node, VERBS)
         await stack.start()
-        self._sight = node.sight = sight = Sight(node, clock=self._reactor)
-        sight.start()
+        node.sight.start()
         self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")
-        self._accept(
-            {
-                "control": ControlFactory(node=node, verbs=VERBS, reactor=self._reactor),
-                "web": webFactory(node, sight, reactor=self._reactor),
-                "webs": webFactory(node, sight, reactor=self._reactor),
-            }
-        )
-        if configuration.listen.manhole:
-            self._accept({"manhole": manholeFactory(node, VERBS)})
+        self._serveOperators(node)
         self._watch.start(WATCH_SECONDS, now=False)
         await stack.ready()
         if not self.running or self._hasFailed or node.state == REMOVED:
@@ -261,6 +144,46 @@ class NodeService(Service):
             self._serveNobody(WITNESS)
         else:
             self._serve()
+
+    def _liveNode(self, stack: Stack) -> LiveNode:
+        """The node as operators see it."""
+        limits = self.configuration.limits
+        node = LiveNode(
+            configuration=self.configuration,
+            meta=stack.meta,
+            store=stack.store,
+            groups=stack.groups,
+            share=stack.share,
+            links=stack.links,
+            buckets=stack.buckets,
+            directory=stack.directory,
+            sessions=Sessions(
+                seconds=time.time,
+                sessionsMax=limits.sessions,
+                sessionsPerPeerMax=limits.sessionsPerPeer,
+                sessionsPerUserMax=limits.sessionsPerUser,
+            ),
+            seconds=time.time,
+            startedSeconds=int(time.time()),
+            inThread=stack.inThread,
+            fromThread=self._reactor.callFromThread,
+            checker=stack.checker,
+            deliveries=countedDeliveries(stack, self._reactor),
+            octets=self._listening.octets,
+        )
+        node.sight = Sight(node, clock=self._reactor)
+        return node
+
+    def _serveOperators(self, node: LiveNode) -> None:
+        self._accept(
+            {
+                "control": ControlFactory(node=node, verbs=VERBS, reactor=self._reactor),
+                "web": webFactory(node, node.sight, reactor=self._reactor),
+                "webs": webFactory(node, node.sight, reactor=self._reactor),
+            }
+        )
+        if self.configuration.listen.manhole:
+            self._accept({"manhole": manholeFactory(node, VERBS)})
 
     def _serve(self) -> None:
         """Clients are welcome from now on."""
@@ -393,8 +316,8 @@ class NodeService(Service):
         for loop in (self._watch, self._upkeep):
             if loop.running:
                 loop.stop()
-        if self._sight is not None:
-            self._sight.stop()
+        if self._node is not None:
+            self._node.sight.stop()
 
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, let what is under way end within the deadline, close the store."""

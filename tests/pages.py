@@ -14,7 +14,7 @@ from jindimail.admin.verbs import VERBS
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 LAYERS = (  # top down, as in setup.cfg
-    ("The composition root", ("jindimail", ("service", "edges"))),
+    ("The composition root", ("jindimail", ("service", "options", "edges"))),
     ("SMTP, submission, LMTP", "jindimail/smtp"),
     ("POP3", "jindimail/pop3"),
     ("IMAP4", "jindimail/imap4"),

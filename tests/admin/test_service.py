@@ -25,7 +25,8 @@ from jindimail.admin.founding import (
 from jindimail.admin.stack import foundingCommand, requireFounded
 from jindimail.config import Configuration, load, read
 from jindimail.errors import ConfigError
-from jindimail.service import NodeService, Options, checkedConfiguration
+from jindimail.options import Options, checkedConfiguration
+from jindimail.service import NodeService
 
 
 def found(directory: Path, extra: str = "") -> Configuration:
