@@ -48,6 +48,22 @@ def bodyName(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def delivery(number: int, octets: bytes) -> tuple[Deliver, Body]:
+    """A delivery to the account, and its body."""
+    body = Body.ofOctets(bodyName(number), octets)
+    entry = Deliver(
+        seconds=NOW,
+        deliveryId=body.bodyId,
+        bodyId=body.bodyId,
+        size=body.size,
+        digest=body.digest,
+        keepers=(),
+        summary=b"summary",
+        filings=(Filing(accountId=1),),
+    )
+    return entry, body
+
+
 class MailWorld(World):
     """An array whose bucket of that account has voters at some nodes, and is led by the first of them."""
 
@@ -90,17 +106,7 @@ class MailWorld(World):
 
     def deliver(self, node: int, number: int, octets: bytes) -> Deferred[Any]:
         """A delivery under way at a node."""
-        body = Body.ofOctets(bodyName(number), octets)
-        entry = Deliver(
-            seconds=NOW,
-            deliveryId=body.bodyId,
-            bodyId=body.bodyId,
-            size=body.size,
-            digest=body.digest,
-            keepers=(),
-            summary=b"summary",
-            filings=(Filing(accountId=1),),
-        )
+        entry, body = delivery(number, octets)
         delivered: Deferred[Any] = self.shares[node].buckets.propose(BUCKET, entry, body)
         return delivered
 

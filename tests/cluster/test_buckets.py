@@ -18,21 +18,19 @@ from jindimail.cluster.buckets import RIDING_OCTETS_MAX, Buckets
 from jindimail.cluster.memory import memoryBuckets
 from jindimail.errors import StorageFull
 from jindimail.interfaces import IBuckets
-from jindimail.mailbox.entries import ADD, CreateAccount, Deliver, Filing, SetDomain, StoreFlags
+from jindimail.mailbox.entries import ADD, SetDomain, StoreFlags
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Done, Filed, Refused
 from jindimail.mailbox.queries import FindMailbox, ListDomains, ReadChanges, ReadOctets, ReadRows
-from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup, bucketOf
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.replication.driver import Groups
 from jindimail.replication.durable import foundGroups
 from jindimail.store.environment import Environment, found
 from jindimail.store.space import Level, Space
 from jindimail.store.writer import Writer
+from tests.cluster.mail import BUCKET, NOW, account, delivery
 from tests.cluster.world import World
 
-ADDRESS = "a@example.org"
-BUCKET = bucketOf(ADDRESS)
-NOW = 1_800_000_000
 TURNS_MAX = 10_000
 
 
@@ -43,32 +41,11 @@ class BucketsContract:
 
     def deliver(self, name: int, octets: bytes) -> Deferred[Filed]:
         """Deliver a body."""
-        body = Body.ofOctets(name.to_bytes(16, "big"), octets)
-        entry = Deliver(
-            seconds=NOW,
-            deliveryId=body.bodyId,
-            bodyId=body.bodyId,
-            size=body.size,
-            digest=body.digest,
-            keepers=(),
-            summary=b"summary",
-            filings=(Filing(accountId=1),),
-        )
-        return self.buckets.propose(BUCKET, entry, body)
+        return self.buckets.propose(BUCKET, *delivery(name, octets))
 
     def createAccount(self) -> Deferred[Done]:
         """Make the account."""
-        entry = CreateAccount(
-            seconds=NOW,
-            accountId=1,
-            addresses=(ADDRESS,),
-            credential="",
-            quotaOctets=0,
-            quotaMessages=0,
-            mailboxes=(),
-            uidValidity=NOW,
-        )
-        return self.buckets.propose(BUCKET, entry)
+        return self.buckets.propose(BUCKET, account())
 
     async def until(self, isSo: Callable[[], object]) -> None:
         """A node that is not the one where it happens hears of it a little later."""

@@ -75,25 +75,6 @@ class WholeClient(Client):
         answered: Deferred[Any] = node.driver.share.buckets.query(group - 1, query, fresh)
         return answered
 
-    async def read(self, group: int) -> None:
-        """A mailbox is read, at any node: its rows, then its counts, which are not older."""
-        mailboxId = self.chance.choice(self.mailboxes[group])
-        mailbox = self.model.mailbox(group, mailboxId)
-        node = self.anyNode()
-        before = mailbox.known()
-        rows, summary = await self.query(
-            group,
-            node,
-            queries.ReadRows(mailboxId=mailboxId),
-            queries.ReadMailbox(mailboxId=mailboxId),
-        )
-        if summary is None:
-            raise Violation("readSeesAcknowledged", f"node {node.number}: no mailbox {mailboxId}")
-        mailbox.read(before, summary, rows, f"node {node.number}")
-        self.array.watch.counters["reads checked"] += 1
-        if rows:
-            await self.readBody(group, mailbox, self.chance.choice(rows), node)
-
     async def readBody(self, group: int, mailbox: Any, row: Any, node: Node) -> None:
         """A message that is there can be read, while its keepers are."""
         wanted = self.model.bodies[row.bodyId]

@@ -333,17 +333,21 @@ class Client:
         if move:
             source.removed(UidSet(ranges), outcome.modSeq)
 
+    def anyNode(self) -> Node:
+        """A node to read at."""
+        return self.array.nodes[self.chance.choice(list(self.array.nodes))]
+
     async def read(self, group: int) -> None:
-        """A mailbox is read, at any node."""
+        """A mailbox is read, at any node: its rows, then its counts, which are not older."""
         mailboxId = self.chance.choice(self.mailboxes[group])
         mailbox = self.model.mailbox(group, mailboxId)
-        node = self.array.nodes[self.chance.choice(list(self.array.nodes))]
+        node = self.anyNode()
         before = mailbox.known()
-        summary, rows = await self.query(
+        rows, summary = await self.query(
             group,
             node,
-            queries.ReadMailbox(mailboxId=mailboxId),
             queries.ReadRows(mailboxId=mailboxId),
+            queries.ReadMailbox(mailboxId=mailboxId),
         )
         if summary is None:
             raise Violation("readSeesAcknowledged", f"node {node.number}: no mailbox {mailboxId}")
