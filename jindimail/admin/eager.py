@@ -13,23 +13,26 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+from zope.interface import implementer
 
 _log = Logger()
 
 
-class EagerServer(tcp.Server):
+class EagerConnection(tcp.Connection):
     """
-    A server's side of a TCP connection.
+    Either side of a TCP connection.
 
     With a pull producer there is no short cut: it is asked for more only after a write that the reactor has done. A streaming
     producer is paused when what the kernel does not take fills the buffer, and resumed by the reactor, as ever.
-    Its port counts the octets (`receivedOctets`, `sentOctets`).
+    `server` counts the octets (`receivedOctets`, `sentOctets`).
     """
 
     reactor: Any
-    server: Any  # its port
+    server: Any
     protocol: Any
 
     def doRead(self) -> Any:
@@ -78,7 +81,7 @@ class EagerServer(tcp.Server):
 
     def writeSomeData(self, data: bytes) -> Any:
         """Send what the kernel takes; see `FileDescriptor.writeSomeData`."""
-        sent = tcp.Server.writeSomeData(self, data)
+        sent = super().writeSomeData(data)
         if isinstance(sent, int):
             self.server.sentOctets += sent
         return sent
@@ -87,7 +90,7 @@ class EagerServer(tcp.Server):
         """See `ITransport.loseConnection`; where nothing waits, that is at the end of this turn."""
         isIdle = not (self.dataBuffer or self._tempDataBuffer or self.producer)
         if not isIdle or not self.connected or self.disconnecting or self._writeDisconnected:
-            tcp.Server.loseConnection(self)
+            super().loseConnection()  # type: ignore[no-untyped-call]
             return
         self.disconnecting = True
         self.stopReading()  # type: ignore[no-untyped-call]
@@ -97,6 +100,10 @@ class EagerServer(tcp.Server):
         if self.connected and self.disconnecting:
             self.reactor._disconnectSelectable(self, CONNECTION_DONE, False)
 
+
+class EagerServer(EagerConnection, tcp.Server):
+    """A server's side; its port counts the octets."""
+
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
         """See `ITLSTransport.startTLS`; `ctx` is as in `eagertls.startTls`. A client's side of TLS is Twisted's own."""
         from jindimail.admin.eagertls import startTls
@@ -105,6 +112,39 @@ class EagerServer(tcp.Server):
             startTls(self, ctx)
         else:
             tcp.Server.startTLS(self, ctx, normal)
+
+
+class _Dialled:
+    """Counts the octets of all clients' sides together."""
+
+    receivedOctets = sentOctets = 0
+
+
+class EagerClient(EagerConnection, tcp.Client):
+    """A client's side. A TCP connection of Twisted's until it was made."""
+
+    server = _Dialled()
+
+
+@implementer(IStreamClientEndpoint)
+class EagerEndpoint:
+    """Another endpoint, whose connections become eager when they are made."""
+
+    def __init__(self, inner: IStreamClientEndpoint) -> None:
+        self._inner = inner
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """See `IStreamClientEndpoint.connect`."""
+        connecting: Deferred[Any] = self._inner.connect(protocolFactory)
+        return connecting.addCallback(_eager)
+
+
+def _eager(protocol: Any) -> Any:
+    transport = protocol.transport
+    if type(transport) is tcp.Client and transport.connected:
+        transport.__class__ = EagerClient
+        transport.protocol = protocol  # without what the endpoint stood between
+    return protocol
 
 
 class EagerPort(tcp.Port):

@@ -1,19 +1,12 @@
 """
-TLS on an eager connection (eager.py): what one piece of input brings about leaves in one write, at once.
+TLS on an eager connection (eager.py): `startTls` makes the connection one of another class; its protocol stays, and so does everything below.
 
-Theory of operation. `startTls` makes the connection one of another class; its protocol stays, and so does everything below.
-Between them stand two buffers of OpenSSL's: what the network brings is put into the one, and decrypted until there is no whole record left;
-what the protocol writes is encrypted into the other, which is sent when all the input has been worked on, or when it holds much.
-Twisted's own layer does the same for four times the calls: it makes a protocol and a producer's membrane for each connection.
-
-A connection that ends says so (`close_notify`) and is closed at once; nobody waits for the other side's farewell (RFC 8446 §6.1).
+Between them stands `tls.TlsSide`. A connection that ends says so and is closed at once.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IProtocol, ISSLTransport
@@ -23,10 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.admin.eager import EagerServer
+from jindimail.tls import TlsSide
 
-_READ_OCTETS = 65536
-_WRITE_OCTETS = 65536
-_HELD_OCTETS_MAX = 8192  # with a full record still less than what one flush takes
 _EARLY_OCTETS_MAX = 65536  # written before the handshake is done: greetings, farewells
 
 
@@ -37,79 +28,53 @@ class IServerTls(Protocol):
 
 
 @implementer(ISSLTransport)
-class EagerTlsServer(EagerServer):
+class EagerTlsServer(EagerServer, TlsSide):
     """A server's side of a TLS connection. Plain until `startTls` made it so: it has no `__init__` of its own."""
 
-    _tls: ssl.SSLObject
-    _in: ssl.MemoryBIO
-    _out: ssl.MemoryBIO
     _early: bytes
-    _isEstablished: bool
-    _isHolding: bool
     _isLeaving: bool
 
     def received(self, data: bytes) -> None:
-        """Take octets from the network; what they bring about is sent when all is done, but for what is much."""
-        if self.disconnecting:
-            return
-        self._in.write(data)
-        self._isHolding = True
-        try:
-            self._takeIn()
-        except ssl.SSLError:  # the other side does not speak TLS, or has ended it without a word
-            self._isLeaving = True
-            self._isHolding = False
-            self._flush()
-            EagerServer.loseConnection(self)
-        finally:
-            self._isHolding = False
-            self._flush()
+        """See `EagerServer.received`."""
+        if not self.disconnecting:
+            self.decrypt(data)
 
-    def _takeIn(self) -> None:
-        tls, waiting = self._tls, self._in
-        if not self._isEstablished and not self._shake():
-            return
-        while not (self.disconnecting or self._isLeaving or self._aborting):
-            try:
-                octets = tls.read(_READ_OCTETS)
-            except ssl.SSLWantReadError:
-                return
-            if not octets:  # the other side's farewell
-                self._farewell()
-                return
-            self.protocol.dataReceived(octets)
-            if not waiting.pending and not tls.pending():
-                return
+    def deliver(self, octets: bytes) -> None:
+        """See `TlsSide`."""
+        self.protocol.dataReceived(octets)
 
-    def _shake(self) -> bool:
-        """Go on with the handshake; whether it is done."""
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return False
-        self._isEstablished = True
+    def isDeaf(self) -> bool:
+        """See `TlsSide`."""
+        return bool(self.disconnecting or self._isLeaving or self._aborting)
+
+    def shaken(self) -> None:
+        """See `TlsSide`."""
         early, self._early = self._early, b""
         if early:
             self.write(early)
         if self._isLeaving:
-            self._farewell()
-        return True
+            self.parted()
+
+    def parted(self) -> None:
+        """See `TlsSide`: a farewell is answered."""
+        self._isLeaving = True
+        if self.connected:
+            self.bidFarewell()
+        EagerServer.loseConnection(self)
+
+    def broken(self) -> None:
+        """See `TlsSide`."""
+        self._isLeaving = True
+        EagerServer.loseConnection(self)
 
     def write(self, data: bytes) -> None:
         """See `ITransport.write`."""
         if not data or self.disconnecting or not self.connected:
             return
-        if not self._isEstablished:
+        if self._isEstablished:
+            self.encrypt(data)
+        else:
             self._early = (self._early + data)[:_EARLY_OCTETS_MAX]
-            return
-        for piece in (data,) if len(data) <= _WRITE_OCTETS else _pieces(data):
-            self._tls.write(piece)
-            if not self._isHolding or self._out.pending > _HELD_OCTETS_MAX:
-                self._flush()
-
-    def _flush(self) -> None:
-        if self._out.pending:
-            self.send(self._out.read())
 
     def loseConnection(self) -> None:
         """See `ITransport.loseConnection`; the other side is told."""
@@ -119,21 +84,13 @@ class EagerTlsServer(EagerServer):
         if self._early:
             return  # until the handshake is done
         if self.producer is None:
-            self._farewell()
+            self.parted()
 
     def unregisterProducer(self) -> None:
         """See `ITransport.unregisterProducer`."""
         EagerServer.unregisterProducer(self)  # type: ignore[no-untyped-call]
         if self._isLeaving and not self.disconnecting:
-            self._farewell()
-
-    def _farewell(self) -> None:
-        self._isLeaving = True
-        if self._isEstablished and self.connected:
-            with suppress(ssl.SSLError):  # it waits for the other side's, which we do not
-                self._tls.unwrap()
-            self._flush()
-        EagerServer.loseConnection(self)
+            self.parted()
 
     def readConnectionLost(self, reason: Failure) -> None:
         """The end of the octets: under TLS that is the end of the connection."""
@@ -141,26 +98,20 @@ class EagerTlsServer(EagerServer):
 
     def getHandle(self) -> Any:
         """The TLS connection (`ssl.SSLObject`)."""
-        return self._tls
+        return self.tls
 
     def getPeerCertificate(self) -> Any:
         """The client's certificate, which we do not ask for."""
         return None
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _WRITE_OCTETS):
-        yield data[start : start + _WRITE_OCTETS]
-
-
 def startTls(connection: EagerServer, server: IServerTls) -> None:
     """Encrypt a connection from here on; the handshake is the client's to begin."""
-    tls: Any = connection
-    tls.__class__ = EagerTlsServer
-    tls._in, tls._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls._tls = server.context.wrap_bio(tls._in, tls._out, server_side=True)
-    tls._early = b""
-    tls._isEstablished = tls._isHolding = tls._isLeaving = False
+    secure: Any = connection
+    secure.__class__ = EagerTlsServer
+    secure._early = b""
+    secure._isLeaving = False
+    secure.wearTls(server.context, isServer=True)
 
 
 class TlsFromTheStart(Factory):

@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from jindimail.admin.aside import finishReplacing, setAsideIfSuspect
+from jindimail.admin.eager import EagerEndpoint
 from jindimail.admin.identity import credentialsFor, introduce
 from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
 from jindimail.cluster.arrayentries import SetNode
@@ -108,10 +109,7 @@ def requireFounded(configuration: Configuration) -> None:
 def endpointOf(reactor: Any, address: str) -> IStreamClientEndpoint:
     """What connects to an address, `host:port`."""
     host, _, port = address.rpartition(":")
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(
-        reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS
-    )
-    return endpoint
+    return EagerEndpoint(HostnameEndpoint(reactor, host.strip("[]"), int(port), timeout=CONNECT_SECONDS))
 
 
 def hashingThreads() -> ThreadPool:

@@ -7,29 +7,25 @@ ALPN which of the two protocols it serves (`door`). Without a certificate there 
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import ssl
+from ssl import SSLContext
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from OpenSSL import SSL
-from OpenSSL.crypto import X509
-from OpenSSL.SSL import Connection, Context
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from jindimail.cluster.authority import Credentials, loadCertificate
 from jindimail.errors import ConfigError
 
-LINK = b"jindimail-link"
-JOIN = b"jindimail-join"
-PROTOCOLS = (LINK, JOIN)
-_PASSED = 0
+LINK = "jindimail-link"
+JOIN = "jindimail-join"
 
 
-@implementer(IOpenSSLServerConnectionCreator, IOpenSSLClientConnectionCreator)
 class Contexts:
-    """Makes both sides of connections between nodes, with the credentials as they were last given."""
+    """
+    What both sides of connections between nodes are made with, from the credentials as they were last given.
+
+    @ivar server, client: for connections that begin now.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self.renew(credentials)
@@ -40,85 +36,77 @@ class Contexts:
 
         @raise ConfigError: they cannot be used; the old ones stay.
         """
-        server, client = _nodeContext(credentials), _nodeContext(credentials)
-        server.set_alpn_select_callback(_select)
-        client.set_alpn_protos([LINK])
+        server, client = (_context(isServer=isServer) for isServer in (True, False))
+        for context in (server, client):
+            _believe(context, credentials)
+        server.verify_mode = ssl.CERT_OPTIONAL  # who joins has none: `Links` lets nobody else in without one
+        client.verify_mode = ssl.CERT_REQUIRED
+        server.set_alpn_protocols([LINK, JOIN])
+        client.set_alpn_protocols([LINK])
         self.credentials = credentials
         self.authority = loadCertificate(credentials.authority)
-        self._server, self._client = server, client
-
-    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
-        """See IOpenSSLServerConnectionCreator."""
-        return Connection(self._server, None)
-
-    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
-        """See IOpenSSLClientConnectionCreator."""
-        return Connection(self._client, None)
+        self.server, self.client = server, client
 
 
-@implementer(IOpenSSLClientConnectionCreator)
-class JoinContext:
+def joinContext() -> SSLContext:
     """
-    Makes connections of a node that joins: without a certificate, and without an authority to believe yet.
+    What a node that joins connects with: without a certificate, and without an authority to believe yet.
 
     OpenSSL proves that the server has the key of the certificate that it shows; whose certificate that is has to be
     checked by the caller before it says anything (`joining`).
     """
-
-    def __init__(self) -> None:
-        self._context = _context()
-        self._context.set_alpn_protos([JOIN])
-
-    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
-        """See IOpenSSLClientConnectionCreator."""
-        return Connection(self._context, None)
+    context = _context(isServer=False)
+    context.set_alpn_protocols([JOIN])
+    return context
 
 
-def peerChain(transport: TLSMemoryBIOProtocol) -> list[x509.Certificate]:
+def peerChain(tls: ssl.SSLObject) -> list[x509.Certificate]:
     """The certificates that the peer showed, its own first; none if it showed none."""
-    connection = transport.getHandle()
-    own = connection.get_peer_certificate(as_cryptography=True)
+    own = tls.getpeercert(binary_form=True)
     if own is None:
         return []
-    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
-    return [own, *(each for each in chain if each != own)]
+    chain = [own, *(each for each in _shown(tls) if each != own)]
+    return [x509.load_der_x509_certificate(each) for each in chain]
 
 
-def _context() -> Context:
-    context = Context(SSL.TLS_METHOD)
-    context.set_min_proto_version(SSL.TLS1_3_VERSION)
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+def _shown(tls: ssl.SSLObject) -> list[bytes]:
+    """All certificates that the peer showed. Python has a public name for that since 3.13."""
+    if hasattr(tls, "get_unverified_chain"):
+        return tls.get_unverified_chain()  # type: ignore[no-any-return]
+    chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+    return [ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain or ()]
+
+
+def _context(*, isServer: bool) -> SSLContext:
+    context = SSLContext(ssl.PROTOCOL_TLS_SERVER if isServer else ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    context.check_hostname = False  # the name is in the certificate, and no host's: `authority.identityOf`
+    context.verify_mode = ssl.CERT_NONE
+    if isServer:
+        context.num_tickets = 0
     return context
 
 
-def _nodeContext(credentials: Credentials) -> Context:
-    context = _context()
+def _believe(context: SSLContext, credentials: Credentials) -> None:
+    """Speak with a node's credentials, and believe the array's authority alone: its signature, valid now."""
     try:
-        certificate, authority = (
-            x509.load_pem_x509_certificate(each) for each in (credentials.certificate, credentials.authority)
-        )
-        key = serialization.load_pem_private_key(credentials.key, None)
-        context.use_certificate(certificate)
-        context.use_privatekey(key)  # type: ignore[arg-type]
-        context.check_privatekey()
-        context.add_extra_chain_cert(authority)
-        store = context.get_cert_store()
-        assert store is not None
-        store.add_cert(X509.from_cryptography(authority))
-    except (ValueError, TypeError, SSL.Error) as problem:
+        _load(context, credentials.key + b"\n" + credentials.certificate + b"\n" + credentials.authority)
+        context.load_verify_locations(cadata=credentials.authority.decode("ascii"))
+    except (OSError, ValueError) as problem:
         raise ConfigError(("cluster: the node's certificate and key cannot be used",)) from problem
-    context.set_verify(SSL.VERIFY_PEER, _verified)
-    return context
 
 
-def _verified(connection: Connection, certificate: X509, error: int, depth: int, isGood: int) -> bool:
-    """OpenSSL's word counts: signature by the array's authority, and valid now."""
-    return bool(isGood) and error == _PASSED
+def _load(context: SSLContext, pem: bytes) -> None:
+    """Key and certificates from memory: `ssl` reads them from files only, and the key shall stand in no other."""
+    descriptor = os.memfd_create("credentials")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_noPassphrase)
+    finally:
+        os.close(descriptor)
 
 
-def _select(connection: Connection, offered: list[bytes]) -> Any:
-    for protocol in PROTOCOLS:
-        if protocol in offered:
-            return protocol
-    return SSL.NO_OVERLAPPING_PROTOCOLS
+def _noPassphrase() -> bytes:
+    raise ValueError("a passphrase would have to be asked for")

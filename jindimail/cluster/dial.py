@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from jindimail.cluster.authority import Identity, NotOurs, identityOf
 from jindimail.cluster.broker import Broker, clientBroker
 from jindimail.cluster.contexts import Contexts, peerChain
-from jindimail.cluster.door import Door, calling
+from jindimail.cluster.door import Calling, Door
 from jindimail.cluster.hello import Hello, Reason, Unwelcome, decodeHello
 from jindimail.errors import JindimailError, ProtocolError, Unavailable
 
@@ -43,20 +43,19 @@ class Dial:
         self.level = 0
         self.root: Any = None
         self._clock = clock
-        self._contexts = contexts
         self._channel = channel
         self._mine = mine
         self._believe = believe
         self._identity: Identity | None = None
         self._broker: Broker | None = None
-        self._door = Door(clock, self._enter, self._left)
+        self._door = Door(clock, contexts.client, self._enter, self._left)
         self._connecting: Deferred[Any] | None = None
         self._deadline: IDelayedCall | None = None
 
     def start(self, endpoint: IStreamClientEndpoint) -> Deferred[Dial]:
         """Try."""
         self._deadline = self._clock.callLater(ATTEMPT_SECONDS, self._fail, Unavailable("no answer"))
-        connecting = self._connecting = endpoint.connect(calling(self._contexts, self._door, self._clock))
+        connecting = self._connecting = endpoint.connect(Calling(self._door))
         connecting.addCallbacks(self._connected, self._notConnected)
         return self.done
 
@@ -75,10 +74,9 @@ class Dial:
         self._fail(Unavailable("not reachable"))
 
     def _enter(self, door: Door) -> Broker | None:
-        transport: Any = door.transport
         try:
             # The authority's signature was checked by the handshake; here it is whose certificate it is.
-            self._identity = identityOf(peerChain(transport)[0])
+            self._identity = identityOf(peerChain(door.tls)[0])
         except (NotOurs, IndexError):
             self._fail(Unwelcome(Reason.WRONG_NODE))
             return None

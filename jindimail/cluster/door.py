@@ -1,22 +1,23 @@
 """
-The first moments of a connection between nodes: TLS, then who is there, then the protocol that it is for.
+A connection between nodes: TLS, then who is there, then the protocol that it is for.
 
-Until the handshake is over nothing is read or said above TLS. A connection has a deadline for all that, and for being welcomed by
+Until the handshake is over nothing is read or said above TLS; after that this is the transport of what is above. A connection has a deadline for all that, and for being welcomed by
 the protocol that follows, since a refused peer of TLS 1.3 sees a connection that succeeds and never answers.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport, ITransport
 from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jindimail.cluster.contexts import Contexts, JoinContext
+from jindimail.cluster.contexts import Contexts
+from jindimail.tls import TlsSide
 
 WELCOME_SECONDS = 5.0
 STRANGERS_MAX = 64  # connections that have not been welcomed yet
@@ -24,8 +25,8 @@ STRANGERS_MAX = 64  # connections that have not been welcomed yet
 Enter = Callable[["Door"], Any]
 
 
-@implementer(IHandshakeListener)
-class Door(Protocol):
+@implementer(ITransport)
+class Door(Protocol, TlsSide):
     """
     One connection.
 
@@ -33,12 +34,25 @@ class Door(Protocol):
     @ivar left: is called once with the door and the reason when the connection is over.
     """
 
-    def __init__(self, clock: IReactorTime, enter: Enter, left: Callable[[Door, Failure], object]) -> None:
+    transport: Any
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        context: ssl.SSLContext,
+        enter: Enter,
+        left: Callable[[Door, Failure], object],
+        *,
+        isServer: bool = False,
+    ) -> None:
         self._clock = clock
+        self._context = context
+        self._isServer = isServer
         self._enter = enter
         self._left = left
         self._inner: Any = None
         self._deadline: IDelayedCall | None = None
+        self._isEnding = False
         self.isOpen = False
         self.isWelcome = False
 
@@ -48,15 +62,8 @@ class Door(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self._deadline = self._clock.callLater(WELCOME_SECONDS, self.hangUp)
-
-    def handshakeCompleted(self) -> None:
-        """See IHandshakeListener."""
-        if self._inner is None:
-            self._inner = self._enter(self)
-            if self._inner is None:
-                self.hangUp()
-            else:
-                self._inner.makeConnection(self.transport)
+        self.wearTls(self._context, isServer=self._isServer)
+        self.decrypt(b"")
 
     def welcome(self) -> None:
         """The peer is accepted; the deadline is no more."""
@@ -65,19 +72,51 @@ class Door(Protocol):
 
     def hangUp(self) -> None:
         """End the connection now."""
-        transport: Any = self.transport
+        self._isEnding = True
         if self.isOpen:
-            transport.abortConnection()
+            self.transport.abortConnection()
+
+    # --- to and from the network
+
+    def send(self, data: bytes) -> None:
+        """See `TlsSide`."""
+        self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""
-        if self._inner is not None:
-            self._inner.dataReceived(data)
+        if not self._isEnding:
+            self.decrypt(data)
+
+    def deliver(self, octets: bytes) -> None:
+        """See `TlsSide`."""
+        self._inner.dataReceived(octets)
+
+    def isDeaf(self) -> bool:
+        """See `TlsSide`."""
+        return self._isEnding
+
+    def shaken(self) -> None:
+        """See `TlsSide`."""
+        self._inner = self._enter(self)
+        if self._inner is None:
+            self.hangUp()
+        else:
+            self._inner.makeConnection(self)
+
+    def parted(self) -> None:
+        """See `TlsSide`."""
+        self.loseConnection()
+
+    def broken(self) -> None:
+        """See `TlsSide`."""
+        self._isEnding = True
+        self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """See IProtocol."""
         self._endDeadline()
         self.isOpen = False
+        self._isEnding = True
         inner, self._inner = self._inner, None
         self._left(self, reason)  # first: whoever is told by the inner protocol must not use it any more
         if inner is not None:
@@ -87,6 +126,46 @@ class Door(Protocol):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+
+    # --- the transport of what is behind the door
+
+    def write(self, data: bytes) -> None:
+        """See ITransport."""
+        if not self._isEnding:
+            self.encrypt(data)
+
+    def writeSequence(self, pieces: Any) -> None:
+        """See ITransport."""
+        self.write(b"".join(pieces))
+
+    def loseConnection(self) -> None:
+        """See ITransport; the peer is told."""
+        if not self._isEnding:
+            self.bidFarewell()
+            self._isEnding = True
+            self.transport.loseConnection()
+
+    def abortConnection(self) -> None:
+        """See ITCPTransport."""
+        self.hangUp()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See IConsumer: it is paused when the network takes no more."""
+        self.transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """See IConsumer."""
+        self.transport.unregisterProducer()
+
+    def getPeer(self) -> IAddress:
+        """See ITransport."""
+        peer: IAddress = self.transport.getPeer()
+        return peer
+
+    def getHost(self) -> IAddress:
+        """See ITransport."""
+        host: IAddress = self.transport.getHost()
+        return host
 
 
 class _Closed(Protocol):
@@ -102,8 +181,9 @@ class Doors(Factory):
 
     noisy = False
 
-    def __init__(self, clock: IReactorTime, enter: Enter) -> None:
+    def __init__(self, clock: IReactorTime, contexts: Contexts, enter: Enter) -> None:
         self._clock = clock
+        self._contexts = contexts
         self._enter = enter
         self._open: set[Door] = set()
 
@@ -111,7 +191,13 @@ class Doors(Factory):
         """See IProtocolFactory."""
         if sum(not door.isWelcome for door in self._open) >= STRANGERS_MAX:
             return _Closed()
-        door = Door(self._clock, self._enter, lambda door, _: self._open.discard(door))
+        door = Door(
+            self._clock,
+            self._contexts.server,
+            self._enter,
+            lambda door, _: self._open.discard(door),
+            isServer=True,
+        )
         self._open.add(door)
         return door
 
@@ -121,21 +207,14 @@ class Doors(Factory):
             door.hangUp()
 
 
-class _One(Factory):
+class Calling(Factory):
+    """What to connect with, once."""
+
     noisy = False
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     def buildProtocol(self, addr: Any) -> Protocol:
+        """See IProtocolFactory."""
         return self._door
-
-
-def serving(contexts: Contexts, doors: Doors, clock: IReactorTime) -> TLSMemoryBIOFactory:
-    """What to listen with."""
-    return TLSMemoryBIOFactory(contexts, False, doors, clock)
-
-
-def calling(contexts: Contexts | JoinContext, door: Door, clock: IReactorTime) -> TLSMemoryBIOFactory:
-    """What to connect with, once."""
-    return TLSMemoryBIOFactory(contexts, True, _One(door), clock)

@@ -58,7 +58,7 @@ class Incoming:
         self._clock = clock
         self._door = door
         self._host = host
-        self._answering = 0
+        self._answering: set[_Answering] = set()
         self._unreadOctets = 0
         self._isPaused = False
         self.identity = identity
@@ -68,6 +68,7 @@ class Incoming:
         self.broker: Broker = serverBroker(
             Root({"hello": self._hello, "take": self._take, "call": self._call})
         )
+        self.whenOver(self._isOver)
 
     def hangUp(self) -> None:
         """End the connection."""
@@ -122,23 +123,28 @@ class Incoming:
         if self.channel != DATA or type(method) is not bytes or type(milliseconds) is not int:
             raise ProtocolError("no call")
         payload = joinPayload(pieces)
-        if self._answering >= ANSWERING_MAX or self._unreadOctets > UNREAD_OCTETS_MAX:
+        if len(self._answering) >= ANSWERING_MAX or self._unreadOctets > UNREAD_OCTETS_MAX:
             return FAILED, [errorName(Unavailable())]
-        self._answering += 1
+        answering = _Answering(self, method.decode("ascii", "replace"))
+        self._answering.add(answering)
         seconds = min(milliseconds, MILLISECONDS_MAX) / 1000
-        name = method.decode("ascii", "replace")
-        return _Answering(self, name).start(self._clock, self._host.answer, payload, seconds)
+        return answering.start(self._clock, self._host.answer, payload, seconds)
 
     def _heard(self) -> None:
         if not self.isWelcome:
             raise ProtocolError("no hello")
         self.heardAt = self._clock.seconds()
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answering: _Answering, answer: Answer) -> None:
         """An answer leaves."""
-        self._answering -= 1
+        self._answering.discard(answering)
         if self._isPaused:
             self._unreadOctets += sum(map(len, answer[1]))
+
+    def _isOver(self) -> None:
+        """Nobody waits for the answers any more."""
+        for answering in self._answering:
+            answering.stopWaiting()
 
     # --- IPushProducer
 
@@ -190,7 +196,10 @@ class _Answering:
 
     def _finish(self, answer: Answer) -> None:
         if not self._done.called:
-            if self._timer is not None and self._timer.active():
-                self._timer.cancel()
-            self._incoming.answered(answer)
+            self.stopWaiting()
+            self._incoming.answered(self, answer)
             self._done.callback(answer)
+
+    def stopWaiting(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()

@@ -29,8 +29,8 @@ from jindimail.cluster.authority import (
     requestHash,
     verifyNode,
 )
-from jindimail.cluster.contexts import JoinContext, peerChain
-from jindimail.cluster.door import Door, calling
+from jindimail.cluster.contexts import joinContext, peerChain
+from jindimail.cluster.door import Calling, Door
 from jindimail.cluster.hello import LEVELS
 from jindimail.cluster.peer import Peer
 from jindimail.cluster.token import Token
@@ -172,12 +172,14 @@ class _Exchange:
         self._token = token
         self._now = now
         self._done: Deferred[Admission] = Deferred()
-        self._door = Door(clock, self._enter, lambda door, reason: self._fail(Unavailable("hung up")))
+        self._door = Door(
+            clock, joinContext(), self._enter, lambda door, reason: self._fail(Unavailable("hung up"))
+        )
         self._connecting: Deferred[Any] | None = None
 
     def start(self, endpoint: IStreamClientEndpoint) -> Deferred[Admission]:
         deadline = self._clock.callLater(JOIN_SECONDS, self._fail, Unavailable("no answer"))
-        self._connecting = endpoint.connect(calling(JoinContext(), self._door, self._clock))
+        self._connecting = endpoint.connect(Calling(self._door))
         self._connecting.addCallbacks(lambda _: None, self._notConnected)
         return self._done.addBoth(self._end, deadline)
 
@@ -185,8 +187,7 @@ class _Exchange:
         self._fail(Unavailable("not reachable"))
 
     def _enter(self, door: Door) -> _Asker | None:
-        transport: Any = door.transport
-        chain = peerChain(transport)
+        chain = peerChain(door.tls)
         try:
             authority = next(each for each in chain if fingerprintOf(each) == self._token.fingerprint)
             verifyNode(chain[0], authority, self._now)

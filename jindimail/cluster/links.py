@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -23,7 +22,7 @@ from jindimail.cluster.authority import Credentials, Identity, NotOurs, identity
 from jindimail.cluster.broker import Broker
 from jindimail.cluster.contexts import JOIN, LINK, Contexts, peerChain
 from jindimail.cluster.dial import Dial
-from jindimail.cluster.door import Door, Doors, serving
+from jindimail.cluster.door import Door, Doors
 from jindimail.cluster.hello import CONTROL, Acquaintance, Hello, Reason, Unwelcome, judgeHello
 from jindimail.cluster.incoming import Incoming
 from jindimail.cluster.peer import Peer, PeerLinks, PeerStatus
@@ -98,8 +97,7 @@ class Links:
         self._running = False
         self._lookCall: IDelayedCall | None = None
         self._lookedAt = clock.seconds()
-        self._doors = Doors(clock, self._enter)
-        self.factory = serving(self._contexts, self._doors, clock)
+        self.factory = Doors(clock, self._contexts, self._enter)
         self.node = mine.node
 
     # --- life
@@ -119,7 +117,7 @@ class Links:
             self._lookCall.cancel()
         for links in self._peers.values():
             links.stop()
-        self._doors.hangUp()
+        self.factory.hangUp()
 
     def renew(self, credentials: Credentials) -> None:
         """
@@ -240,12 +238,11 @@ class Links:
         return level
 
     def _enter(self, door: Door) -> Broker | Protocol | None:
-        transport: Any = door.transport
-        protocol = transport.negotiatedProtocol
+        protocol = door.tls.selected_alpn_protocol()
         if protocol == JOIN and self._joining is not None:
             return self._joining(door)
         try:
-            identity = identityOf(peerChain(transport)[0])
+            identity = identityOf(peerChain(door.tls)[0])
         except (NotOurs, IndexError):
             return None
         if protocol != LINK:

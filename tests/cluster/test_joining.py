@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.cluster.authority import (
@@ -22,7 +21,8 @@ from jindimail.cluster.authority import (
     loadCertificate,
     newRequest,
 )
-from jindimail.cluster.contexts import JoinContext
+from jindimail.cluster.contexts import joinContext
+from jindimail.cluster.door import Calling, Door
 from jindimail.cluster.inviter import HEARD_MAX, Applicant, Inviter
 from jindimail.cluster.joining import (
     REQUEST_OCTETS_MAX,
@@ -139,11 +139,10 @@ class Joining(SynchronousTestCase):
     def test_secretIsNotSaidToSomebodyWhoShowsTheAuthorityBesideAnotherCertificate(self) -> None:
         """The authority's certificate is public; what counts is who signed the server's own."""
         other = Authority(*foundAuthority(ARRAY_ID, CERTIFIED_AT))
-        mixed = self.array.credentials(1, authority=other)
+        mine = self.array.credentials(1, authority=other)
+        mixed = replace(mine, certificate=mine.certificate + self.array.authority.certificate)
         self.array.crash(1)
-        links = self.array.start(1, joining=self.inviter, credentials=mixed)
-        server = links._contexts._server
-        server.add_extra_chain_cert(loadCertificate(self.array.authority.certificate))
+        self.array.start(1, joining=self.inviter, credentials=mixed)
         with self.assertRaises(NotOurs):
             self.array.result(self.ask())
         self.assertEqual(self.applicants, [])
@@ -242,9 +241,8 @@ class Joining(SynchronousTestCase):
                 self.isOver = True
 
         stranger = Stranger()
-        factory = Factory.forProtocol(lambda: stranger)  # type: ignore[arg-type]
-        endpoint = self.array.network.endpoint("9:9")("1:1")
-        endpoint.connect(TLSMemoryBIOFactory(JoinContext(), True, factory, self.array.clock))
+        door = Door(self.array.clock, joinContext(), lambda door: stranger, lambda door, reason: None)  # type: ignore[arg-type]
+        self.array.network.endpoint("9:9")("1:1").connect(Calling(door))
         return stranger
 
     def say(self, octets: bytes) -> str:

@@ -174,7 +174,7 @@ class Meeting(SynchronousTestCase):
             certificate=stranger.certificate, key=stranger.key, authority=stranger.authority
         )
         contexts = Contexts(trusting)
-        contexts._client.get_cert_store().add_cert(_x509(self.array.authority.certificate))  # type: ignore[union-attr]
+        contexts.client.load_verify_locations(cadata=self.array.authority.certificate.decode())
         mine = Hello(arrayId=ARRAY_ID, node=2, incarnation=1, life=bytes(8))
         dial = Dial(
             clock=self.array.clock,
@@ -545,7 +545,7 @@ class Losing(SynchronousTestCase):
         self.array.nodes[1].send(2, [b"again"])
         self.array.run(0.1)
         self.assertEqual(self.array.got, [(1, 2, [b"again"])])
-        self.assertEqual(len(self.array.nodes[1]._doors._open), 2)
+        self.assertEqual(len(self.array.nodes[1].factory._open), 2)
 
     def test_callsThatWaitAreRefusedWhenTheNodeGoes(self) -> None:
         self.array.nodes[2].serve("hold", waitsForEver)
@@ -582,7 +582,7 @@ class Losing(SynchronousTestCase):
         self.array.network.blackhole("1:1", "2:1")
         self.array.run(INCOMING_SILENCE_SECONDS + 1)
         self.assertEqual(self.array.nodes[1]._incoming, {})
-        self.assertEqual(len(self.array.nodes[1]._doors._open), 0)
+        self.assertEqual(len(self.array.nodes[1].factory._open), 0)
 
     def test_idleConnectionStays(self) -> None:
         self.array.run(60)
@@ -729,10 +729,3 @@ class Types(SynchronousTestCase):
         self.array.run(0.1)
         error = self.failureResultOf(done, Unwelcome).value
         self.assertIs(error.reason, Reason.NOT_UNDERSTOOD)
-
-
-def _x509(pem: bytes) -> Any:
-    from cryptography import x509
-    from OpenSSL.crypto import X509
-
-    return X509.from_cryptography(x509.load_pem_x509_certificate(pem))

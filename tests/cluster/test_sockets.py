@@ -10,8 +10,10 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.trial.unittest import TestCase
 
+from jindimail.admin.eager import EagerClient, EagerEndpoint, EagerServer, makeEager
 from jindimail.cluster.authority import Authority, Credentials, Identity, foundAuthority, newRequest
 from jindimail.cluster.hello import Hello
 from jindimail.cluster.links import Links
@@ -40,6 +42,7 @@ class Sockets(TestCase):
     """Two nodes in one process."""
 
     timeout = 30
+    endpoint = staticmethod(endpoint)
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.nodes: dict[int, Links] = {}
@@ -65,7 +68,7 @@ class Sockets(TestCase):
                 key=key,
                 authority=AUTHORITY.certificate,
             ),
-            endpoint=endpoint,
+            endpoint=self.endpoint,
             draw=random.randint,
         )
         links.attend(lambda source, messages: self.got.append(messages), lambda source, messages: None)
@@ -76,9 +79,12 @@ class Sockets(TestCase):
             for number, port in self.numbers.items()
         )
         server = TCP4ServerEndpoint(reactor, self.numbers[node], interface="127.0.0.1")
-        self.listening[node] = await server.listen(links.factory)
+        self.listening[node] = await self.listen(server, links.factory)
         links.start()
         return links
+
+    async def listen(self, server: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
+        return await server.listen(factory)
 
     async def stop(self, node: int) -> None:
         await self.listening.pop(node).stopListening()
@@ -139,13 +145,42 @@ class Sockets(TestCase):
         dial = self.nodes[1]._peers[2].channels[1]._up
         assert dial is not None
         transport: Any = dial._door.transport
-        transport.transport.pauseProducing()
+        transport.pauseProducing()
         calls = [self.nodes[1].call(2, "large", b"", 20.0) for _ in range(40)]
         await self.until(lambda: self.nodes[2]._incoming[1, 1]._unreadOctets > 16_000_000)
         unread = self.nodes[2]._incoming[1, 1]._unreadOctets
         self.assertLess(unread, 30_000_000)
-        transport.transport.resumeProducing()
+        transport.resumeProducing()
         results = await gatherResults([call.addErrback(lambda failure: failure.type) for call in calls])
         self.assertIn(Unavailable, results)
         self.assertIn(bytes(4_000_000), results)
         self.assertEqual(self.nodes[2]._incoming[1, 1]._unreadOctets, 0)
+
+
+class EagerSockets(Sockets):
+    """The same on connections as a running node makes them (`admin.eager`)."""
+
+    endpoint = staticmethod(lambda address: EagerEndpoint(endpoint(address)))  # type: ignore[assignment]
+
+    async def listen(self, server: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
+        port = await server.listen(factory)
+        makeEager(port)
+        return port
+
+    async def test_bothSidesAreEager(self) -> None:
+        dial = self.nodes[1]._peers[2].channels[0]._up
+        (incoming,) = (each for (node, kind), each in self.nodes[2]._incoming.items() if kind == 0)
+        assert dial is not None
+        assert isinstance(dial._door.transport, EagerClient)
+        assert isinstance(incoming._door.transport, EagerServer)
+
+    async def test_aMessageLeavesAtOnce(self) -> None:
+        """Without a turn of the reactor, and without asking it."""
+        dial = self.nodes[1]._peers[2].channels[0]._up
+        assert dial is not None
+        transport: Any = dial._door.transport
+        transport.startWriting = lambda: self.fail("the reactor was asked")
+        self.nodes[1].send(2, [b"now"])
+        self.assertFalse(transport.dataBuffer or transport._tempDataBuffer)
+        del transport.startWriting
+        await self.until(lambda: self.got == [[b"now"]])
