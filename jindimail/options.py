@@ -11,7 +11,7 @@ from twisted.python import usage
 
 from jindimail.admin.certificates import contextOf
 from jindimail.admin.endpoints import checkEndpoints
-from jindimail.admin.stack import requireFounded
+from jindimail.admin.founded import requireFounded
 from jindimail.config import Configuration, load
 from jindimail.errors import ConfigError
 from jindimail.store.environment import storePath

@@ -17,6 +17,10 @@ PACKAGE = ROOT / "jindimail"
 IMPURE = {"twisted", "lmdb", "time", "random", "secrets", "threading", "asyncio", "socket"}
 PARTLY_PURE = {"jindimail.store.memory"}  # says so of a class
 WORKPLACE = re.compile(r"/work/|/root/|/home/[a-z]|/tmp/(?!\w*\.\.\.)[a-z]|/opt/")
+FUNCTION_LINES_MAX, MODULE_LINES_MAX = 50, 500
+LONG_FUNCTIONS = {
+    ("jindimail.cluster.banana", "feed")
+}  # one loop over all octets between nodes: a call an item costs
 TEXT_SUFFIXES = {".py", ".md", ".cfg", ".toml", ".ini", ".sh", ".c", ".5", ".8", ".example", ".txt", ""}
 
 
@@ -85,6 +89,20 @@ def test_onlyTheCompositionRootImportsTheReactor() -> None:
         )
     ]
     assert importing == ["jindimail.service"]
+
+
+def test_functionsAndModulesAreSmall() -> None:
+    """A function has 50 lines at most, a module, a full machine even, 500."""
+    long = set()
+    for name, path in packageModules():
+        text = path.read_text("utf-8")
+        assert len(text.splitlines()) <= MODULE_LINES_MAX, name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno >= FUNCTION_LINES_MAX:
+                    long.add((name, node.name))
+    assert long <= LONG_FUNCTIONS, long - LONG_FUNCTIONS
 
 
 def test_packagesHoldADocstringAndNothingElse() -> None:

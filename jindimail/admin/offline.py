@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from jindimail.admin.arrival import joinArray, requireJoinable
 from jindimail.admin.client import Refused
+from jindimail.admin.founded import requireFounded
 from jindimail.admin.founding import (
     First,
     foundNode,
@@ -27,7 +28,6 @@ from jindimail.admin.founding import (
     requireUnfounded,
 )
 from jindimail.admin.output import Output, readPassword
-from jindimail.admin.stack import requireFounded
 from jindimail.admin.storeverbs import resultOf
 from jindimail.cluster.authority import NotOurs
 from jindimail.cluster.joining import JoinRefused

@@ -8,7 +8,6 @@ so that these come into being by proposals like everything else.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from time import process_time
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -26,12 +25,13 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from jindimail.admin.aside import finishReplacing, setAsideIfSuspect
+from jindimail.admin.aside import setAsideIfSuspect
+from jindimail.admin.departure import Departure
 from jindimail.admin.eager import EagerEndpoint
+from jindimail.admin.founded import requireFounded
 from jindimail.admin.identity import credentialsFor, introduce
 from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
-from jindimail.cluster.arrayentries import SetNode
-from jindimail.cluster.arrayrecords import DOWN, GONE, UP
+from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.ground import layGround
@@ -60,7 +60,6 @@ from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.queue.runner import QueueRunner
 from jindimail.replication.outputs import Settings
 from jindimail.replication.transfers import SnapshotPlace
-from jindimail.store.environment import storePath
 from jindimail.store.opening import openStore
 
 ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
@@ -69,41 +68,9 @@ LOOK_SECONDS = 0.1  # between looks at a group that does not answer yet
 PATIENCE_SECONDS = 15.0  # for groups without a leader; then the node serves what it can
 INTRODUCE_SECONDS = 5.0  # between attempts
 CONNECT_SECONDS = 5.0
-HAND_OVER_SECONDS = 3.0
-HAND_OVERS_AT_ONCE = 8  # their elections are held together: the fewer, the shorter does each group wait
-SUCCESSION_LOOK_SECONDS = 0.005
-SUCCESSION_SECONDS = 0.5  # for one group's successor; then the next has its turn
-GOODBYE_SECONDS = 0.5
 UNKNOWN_SECONDS = 10.0  # to all other nodes; then this node has been removed
 HASHING_THREADS_MAX = 4  # each keeps the memory of one hash, 19 MiB, for good
 _ACCOUNT_ID_BITS = 63
-
-
-def foundingCommand(configuration: Configuration) -> str:
-    """The command that founds the configured node."""
-    config = f" --config {configuration.path}" if configuration.path else ""
-    return f"jindictl{config} init {configuration.node.dataDirectory}"
-
-
-def requireFounded(configuration: Configuration) -> None:
-    """
-    A node never starts on an empty data directory: an unmounted disk must not found a second array (design §4).
-
-    @raise ConfigError: it is empty, or not there.
-    """
-    if not configuration.node.dataDirectory:
-        return  # which is a problem of its own
-    directory = Path(configuration.node.dataDirectory)
-    finishReplacing(directory)
-    if storePath(directory).is_dir():
-        return
-    state = "holds no store" if directory.exists() else "does not exist"
-    raise ConfigError(
-        (
-            f"node.data-directory: {directory} {state}. Is its disk mounted? "
-            f"To found a new node there: {foundingCommand(configuration)}",
-        )
-    )
 
 
 def endpointOf(reactor: Any, address: str) -> IStreamClientEndpoint:
@@ -416,52 +383,8 @@ class Stack:
     # --- the end
 
     async def leave(self) -> None:
-        """
-        Let other nodes lead what this one leads, where they can, and tell the array that this node is down: nobody has to find out
-        by its silence. Each within a bound.
-        """
-        if not any(map(self.links.isUp, self.share.userMap.living())):
-            return
-        await self._handOver()
-        if self.share.userMap.nodes[self.meta.node].state != UP:
-            return
-        down = SetNode(seconds=int(self._seconds()), node=self.meta.node, state=DOWN)
-        told: Deferred[Any] = self.buckets.propose(None, down)
-        told.addErrback(lambda _: self._log.info("the array was not told that this node stops"))
-        late = deferLater(self._reactor, GOODBYE_SECONDS, lambda: None)
-        await DeferredList([told, late], fireOnOneCallback=True)  # what is cancelled would be tried again
-        late.addErrback(lambda _: None).cancel()
-
-    async def _handOver(self) -> None:
-        until = self._reactor.seconds() + HAND_OVER_SECONDS
-        waiting = deque(self.groups.groups())
-        asked: dict[int, float] = {}  # groups, and when
-        while (waiting or asked) and (now := self._reactor.seconds()) < until:
-            for group, since in list(asked.items()):
-                if not self.groups.leadingTerm(group) or now - since > SUCCESSION_SECONDS:
-                    del asked[group]
-            while waiting and len(asked) < HAND_OVERS_AT_ONCE:
-                group = waiting.popleft()
-                if self._askToLead(group):
-                    asked[group] = now
-            await deferLater(self._reactor, SUCCESSION_LOOK_SECONDS)
-
-    def _askToLead(self, group: int) -> bool:
-        """Whether another node was asked to lead a group that this one leads."""
-        status = self.groups.status(group) if self.groups.leadingTerm(group) else None
-        if status is None:
-            return False
-        wish = self.share.userMap.wish(group)
-        preferred = wish.voters if wish is not None else ()
-        able = [
-            node
-            for _, node, isVoter, isWitness in status.members
-            if isVoter and not isWitness and node != self.meta.node and self.links.isUp(node)
-        ]
-        if not able:
-            return False
-        self.groups.transfer(group, min(able, key=lambda node: (node not in preferred[:1], node)))
-        return True
+        """Let other nodes know, and lead, before this one is gone (`departure`)."""
+        await Departure(clock=self._reactor, seconds=self._seconds, share=self.share).leave()
 
     async def close(self) -> None:
         """Finish what was proposed, commit it, and leave a clean store."""

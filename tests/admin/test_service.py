@@ -12,6 +12,7 @@ from twisted.application.service import Application, IProcess
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
+from jindimail.admin.founded import foundingCommand, requireFounded
 from jindimail.admin.founding import (
     MANHOLE_HOST_KEY,
     First,
@@ -22,7 +23,6 @@ from jindimail.admin.founding import (
     requireSound,
     requireUnfounded,
 )
-from jindimail.admin.stack import foundingCommand, requireFounded
 from jindimail.config import Configuration, load, read
 from jindimail.errors import ConfigError
 from jindimail.options import Options, checkedConfiguration
