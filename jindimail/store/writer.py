@@ -91,7 +91,7 @@ class Writer:
         self._bodies: deque[_Waiting] = deque()
         self._bodyOctets = 0
         self._number = 0
-        self._turnAsked = False
+        self._turnCall: Any = None
         self._group: list[_Waiting] = []  # in flight
         self._groupOctets = 0
         self._octetsSinceRefresh = 0
@@ -146,6 +146,9 @@ class Writer:
     def begin(self) -> None:
         """See `IStore`."""
         if not self._group and (self._records or self._bodies):
+            call, self._turnCall = self._turnCall, None
+            if call is not None:
+                call.cancel()
             self._begin()
 
     def read(self) -> AbstractContextManager[IReadRows]:
@@ -184,13 +187,12 @@ class Writer:
         return None
 
     def _askTurn(self) -> None:
-        if not self._turnAsked:
-            self._turnAsked = True
-            self._reactor.callLater(0, self._turn)
+        if self._turnCall is None:
+            self._turnCall = self._reactor.callLater(0, self._turn)
 
     def _turn(self) -> None:
         """Begin the next transaction, if none is in flight."""
-        self._turnAsked = False
+        self._turnCall = None
         self.environment.turn += 1
         if self._group:
             return
@@ -242,6 +244,7 @@ class Writer:
 
     def _committed(self, problem: Exception | None) -> None:
         """The writer thread is done with the group in flight."""
+        self.environment.turn += 1
         group, self._group = self._group, []
         seconds = self.commitAgeSeconds()
         self._commitSince = None
