@@ -107,7 +107,10 @@ class _LeanPoll:
         """Whether there is something to do without waiting: here, or in Twisted's own loop."""
         reactor = self._reactor
         return bool(
-            self._soon or reactor.threadCallQueue or reactor._newTimedCalls or not reactor._started
+            self._soon
+            or reactor.threadCallQueue
+            or reactor._newTimedCalls
+            or not reactor._started
             or reactor._justStopped
         )
 

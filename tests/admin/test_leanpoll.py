@@ -102,3 +102,74 @@ def test_aReactorOfAnotherKindIsLeftAsItIs() -> None:
     other = MemoryReactorClock()
     makeLean(other)
     assert not hasattr(other, "doIteration")
+
+
+def test_whatIsToBeDoneAtOnceIsDoneWithoutALookAtTheTimers(reactor: Any) -> None:
+    done: list[str] = []
+    reactor.callLater(0, done.append, "first")
+    reactor.callLater(0, done.append, "second")
+    assert len(reactor.getDelayedCalls()) == 2
+    reactor.doIteration(0)
+    assert done == ["first", "second"]
+    assert reactor.getDelayedCalls() == []
+
+
+def test_whatThatBringsAboutIsDoneNextAndWithoutWaiting(reactor: Any) -> None:
+    done: list[str] = []
+    reactor.callLater(0, lambda: reactor.callLater(0, done.append, "later"))
+    reactor.doIteration(None)  # for ever, if it waited
+    assert done == ["later"]
+
+
+def test_whatIsToBeDoneAtOnceCanBeCancelledAndPutOff(reactor: Any) -> None:
+    done: list[str] = []
+    cancelled = reactor.callLater(0, done.append, "cancelled")
+    later = reactor.callLater(0, done.append, "put off")
+    cancelled.cancel()
+    later.reset(100)
+    reactor.doIteration(0)
+    assert done == []
+    assert later.active()
+    assert reactor.getDelayedCalls() == [later]
+    assert later.getTime() > reactor.seconds()
+
+
+def test_whatIsToBeDoneAtOnceMayFailAndHarmsNothingElse(reactor: Any) -> None:
+    done: list[str] = []
+    reactor.callLater(0, lambda: 1 // 0)
+    reactor.callLater(0, done.append, "done")
+    reactor.doIteration(0)
+    assert done == ["done"]
+
+
+def test_inputThatBringsAboutMoreInputIsServedInOneGo(reactor: Any) -> None:
+    reactor.running = reactor._started = True
+    first, second = Ear(reactor), Ear(reactor)
+    first.heard = _Passing(second.far)
+    first.far.send(b"x")
+    reactor.callLater(0.05, lambda: None)
+    reactor.runUntilCurrent()
+    reactor.doIteration(0.05)
+    assert second.heard == [b"x"]
+
+
+class _Passing(list[bytes]):
+    """What is noted is sent on."""
+
+    def __init__(self, far: socket.socket) -> None:
+        self._far = far
+
+    def append(self, octets: bytes) -> None:
+        """Send it on."""
+        self._far.send(octets)
+
+
+def test_aTimerThatIsDueEndsTheTurns(reactor: Any) -> None:
+    reactor.running = reactor._started = True
+    done: list[str] = []
+    reactor.callLater(0.01, done.append, "due")
+    reactor.runUntilCurrent()
+    reactor.callLater(0, lambda: None)  # goes on, until
+    reactor.doIteration(0.02)
+    reactor.runUntilCurrent()
+    assert done == ["due"]
