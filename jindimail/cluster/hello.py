@@ -82,11 +82,6 @@ class Acquaintance:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, bytes]] = {}
 
-    def know(self, node: int, incarnation: int) -> None:
-        """This incarnation of a node has been seen, by this node or by others."""
-        if incarnation > self.incarnation(node):
-            self._seen[node] = incarnation, b""
-
     def incarnation(self, node: int) -> int:
         """The highest that was seen; -1 for none."""
         return self._seen.get(node, (-1, b""))[0]

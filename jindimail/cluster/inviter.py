@@ -40,7 +40,7 @@ class Applicant(msgspec.Struct, frozen=True, kw_only=True):
     A node that wants to be let in.
 
     @ivar secretHash: names the invitation.
-    @ivar requestHash: of the request's key; for `token.judgeInvite`, and for `usedBy`.
+    @ivar requestHash: of the request's key; which is what the invitation then is used by.
     @ivar labels: wishes, not verified.
     """
 

@@ -154,10 +154,6 @@ class Links:
         if self._running:
             links.start()
 
-    def knowIncarnation(self, node: int, incarnation: int) -> None:
-        """This incarnation of a node was seen by somebody; one that is older is not believed any more."""
-        self._acquaintance.know(node, incarnation)
-
     def incarnationOf(self, node: int) -> int:
         """The latest incarnation of a node that was seen; -1 for none."""
         return self._acquaintance.incarnation(node)

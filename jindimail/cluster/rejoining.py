@@ -47,11 +47,6 @@ class Renounced(msgspec.Struct, frozen=True, array_like=True):
     leader: int = 0
 
 
-def markRejoining(rows: IRows) -> None:
-    """A store that takes the place of one that was set aside, before its first start."""
-    rows.put(META, REJOINING_KEY, b"\x01")
-
-
 class Rejoining:
     """
     Both sides of it at one node.

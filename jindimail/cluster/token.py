@@ -10,10 +10,7 @@ from __future__ import annotations
 from base64 import b32decode, b32encode
 from binascii import Error as BinasciiError
 from dataclasses import dataclass
-from enum import Enum
 from hashlib import blake2b
-from hmac import compare_digest
-from typing import Protocol
 
 from jindimail.errors import ProtocolError
 
@@ -44,33 +41,6 @@ class Token:
     fingerprint: bytes
     secret: bytes
     expirySeconds: int
-
-
-class IsInvite(Protocol):
-    """
-    What the array keeps of an invitation.
-
-    @ivar usedBy: `authority.requestHash` of the request that it admitted; b"" as long as it has not been used.
-    """
-
-    @property
-    def secretHash(self) -> bytes: ...
-
-    @property
-    def expirySeconds(self) -> int: ...
-
-    @property
-    def usedBy(self) -> bytes: ...
-
-
-class Verdict(Enum):
-    """What an invitation is good for."""
-
-    ADMIT = "admit"
-    REPEAT = "repeat"  # the node that it admitted asks again: it may have what it was given before
-    EXPIRED = "expired"
-    USED = "used"
-    UNKNOWN = "unknown"
 
 
 def printToken(token: Token) -> str:
@@ -114,21 +84,6 @@ def parseToken(text: str) -> Token:
 def secretHash(secret: bytes) -> bytes:
     """What the array keeps of a secret: BLAKE2b, 32 octets. Secrets are random, so nothing slower is needed."""
     return blake2b(secret, digest_size=32, person=b"jindimail-join").digest()
-
-
-def judgeInvite(invite: IsInvite | None, hashed: bytes, requestHash: bytes, nowSeconds: float) -> Verdict:
-    """
-    Whether a request may be admitted by an invitation (None: there is none of this hash).
-
-    The caller writes `usedBy` by compare-and-set before it issues anything: an invitation admits one key, once.
-    """
-    if invite is None or not compare_digest(invite.secretHash, hashed):
-        return Verdict.UNKNOWN
-    if nowSeconds >= invite.expirySeconds:
-        return Verdict.EXPIRED
-    if not invite.usedBy:
-        return Verdict.ADMIT
-    return Verdict.REPEAT if compare_digest(invite.usedBy, requestHash) else Verdict.USED
 
 
 def _check(octets: bytes) -> bytes:

@@ -130,10 +130,6 @@ class Reader:
         """The next line is no command but a `Line` (SASL, DONE)."""
         self._rawLine = True
 
-    def cancelLine(self) -> None:
-        """The next line is a command after all."""
-        self._rawLine = False
-
     # --- answers to an Offer
 
     def keep(self) -> None:

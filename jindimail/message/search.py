@@ -39,20 +39,10 @@ def headerText(header: bytes) -> Iterator[str]:
         yield f"{name.decode('latin-1')}: {decodeWords(unfold(value))}"
 
 
-def bodyText(part: Part, octets: bytes) -> Iterator[str]:
-    """The decoded text of all text parts below *part*, and the headers of the messages in it. HTML without its markup."""
-    if part.mediaType == b"text":
-        text = partText(part, octets)
-        yield "".join(plainOfHtml(text)) if part.subtype == b"html" else text
-    for child in part.children:
-        if part.isMessage:
-            yield from headerText(octets[child.start : child.bodyStart])
-        yield from bodyText(child, octets)
-
-
 def foldedBody(part: Part, octets: bytes) -> Generator[None, None, list[str]]:
     """
-    The folded texts of `bodyText`, made step by step: whoever goes through the steps may pause at each.
+    The decoded and folded text of all text parts below *part* (HTML without its markup), and the headers of the messages in it; made step by
+    step: whoever goes through the steps may pause at each.
 
     A few megabytes of HTML that is nothing but tags take a second.
     """
@@ -87,14 +77,3 @@ def _textsBelow(part: Part) -> Iterator[tuple[Part, int | None]]:
         if part.isMessage:
             yield child, child.start
         yield from _textsBelow(child)
-
-
-def bodyContains(part: Part, octets: bytes, needle: str) -> bool:
-    """SEARCH BODY: whether the folded *needle* is in the text of the message's body."""
-    return any(needle in fold(text) for text in bodyText(part, octets))
-
-
-def messageContains(part: Part, octets: bytes, needle: str, prefix: bytes = b"") -> bool:
-    """SEARCH TEXT: whether the folded *needle* is in the message's header (or the *prefix* to it) or body."""
-    header = prefix + octets[part.start : part.bodyStart]
-    return any(needle in fold(text) for text in headerText(header)) or bodyContains(part, octets, needle)

@@ -77,11 +77,6 @@ class Part:
         return self.fields.get(b"content-description")
 
     @property
-    def md5(self) -> bytes | None:
-        """Content-MD5 (RFC 1864)."""
-        return self.fields.get(b"content-md5")
-
-    @property
     def location(self) -> bytes | None:
         """Content-Location (RFC 2557)."""
         return self.fields.get(b"content-location")

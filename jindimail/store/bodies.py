@@ -12,14 +12,8 @@ from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows, IRows
 from jindimail.store.keys import (
     BODY,
-    BODY_ID_OCTETS,
-    BODYREF,
     CHUNK_OCTETS,
-    bodyKey,
-    bodyrefKey,
-    bucketKey,
     chunkKey,
-    unpackChunkKey,
 )
 
 DIGEST_OCTETS = 16
@@ -96,43 +90,6 @@ def verify(rows: IReadRows, bucket: int, bodyId: bytes, size: int, digest: bytes
         raise Corrupt(f"extra chunk {count}")
     if hashing.digest() != digest:
         raise Corrupt("wrong digest")
-
-
-def orphans(
-    rows: IReadRows, bucket: int, *, after: bytes = b"", bodiesMax: int = 1000
-) -> tuple[list[bytes], bytes | None]:
-    """
-    Bodies of a bucket without a `bodyref`: a crash before their entry, or a leftover.
-
-    Looks at `bodiesMax` bodies whose id is greater than `after`; answers the orphans' ids, and where to go on (None: done).
-    """
-    found: list[bytes] = []
-    last = after
-    for _ in range(bodiesMax):
-        start = bodyKey(bucket, last) + b"\xff" * 5 if last else bucketKey(bucket)
-        row = next(iter(rows.scan(BODY, start, bucketKey(bucket + 1))), None)
-        if row is None:
-            return found, None
-        last = unpackChunkKey(row[0])[1]
-        assert len(last) == BODY_ID_OCTETS
-        if rows.get(BODYREF, bodyrefKey(bucket, last)) is None:
-            found.append(last)
-    return found, last
-
-
-def sweep(rows: IRows, bucket: int, bodyId: bytes, chunksMax: int = 1000) -> int:
-    """Delete all chunks of a body, gaps or not, unless it has a `bodyref` after all; how many were deleted."""
-    if rows.get(BODYREF, bodyrefKey(bucket, bodyId)) is not None:
-        return 0
-    stop = bodyKey(bucket, bodyId) + b"\xff" * 5
-    keys = []
-    for key, _ in rows.scan(BODY, bodyKey(bucket, bodyId), stop):
-        keys.append(key)
-        if len(keys) == chunksMax:
-            break
-    for key in keys:
-        rows.delete(BODY, key)
-    return len(keys)
 
 
 def _chunk(rows: IReadRows, bucket: int, bodyId: bytes, number: int) -> bytes:

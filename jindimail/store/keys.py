@@ -86,13 +86,10 @@ messageKey = _MESSAGE.pack
 queueKey = _QUEUE.pack  # bucket, due seconds, body id, target bucket
 changeKey = _CHANGE.pack
 
-unpackMessageKey = _MESSAGE.unpack
 unpackQueueKey = _QUEUE.unpack
 QUEUE_KEY_OCTETS = _QUEUE.size
-unpackChangeKey = _CHANGE.unpack
 unpackChunkKey = _BUCKET_BODY_CHUNK.unpack
 unpackBodyKey = _BUCKET_BODY.unpack
-unpackPrefixKey = _BUCKET_BODY_PREFIX.unpack
 unpackLogKey = _GROUP_INDEX.unpack
 unpackMailboxKey = _BUCKET_U64.unpack
 

@@ -121,10 +121,6 @@ class Meeting(SynchronousTestCase):
         self.refused(Reason.OLD_INCARNATION, incarnation=4)
         self.assertEqual(self.array.trouble(1, 2)["data"], "OLD_INCARNATION")
 
-    def test_incarnationOlderThanOthersHaveSeenIsRefused(self) -> None:
-        self.array.nodes[1].knowIncarnation(2, 9)
-        self.refused(Reason.OLD_INCARNATION, incarnation=8)
-
     def test_secondLifeOfOneIncarnationIsRefused(self) -> None:
         """A disk image of a node that was down, started after the node itself."""
         self.array.run(1)

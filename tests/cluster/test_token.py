@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -12,8 +11,6 @@ from hypothesis import strategies as st
 from jindimail.cluster.token import (
     BadToken,
     Token,
-    Verdict,
-    judgeInvite,
     parseToken,
     printToken,
     secretHash,
@@ -67,32 +64,6 @@ def test_tokenThatWasCutShortIsNoticed(size: int) -> None:
 def test_whatIsNoTokenIsRefused(text: str) -> None:
     with pytest.raises(BadToken):
         parseToken(text)
-
-
-@dataclass(frozen=True)
-class Invite:
-    secretHash: bytes
-    expirySeconds: int
-    usedBy: bytes = b""
-
-
-INVITE = Invite(secretHash(TOKEN.secret), 1000)
-
-
-@pytest.mark.parametrize(
-    ("invite", "now", "verdict"),
-    [
-        (INVITE, 999, Verdict.ADMIT),
-        (INVITE, 1000, Verdict.EXPIRED),
-        (None, 0, Verdict.UNKNOWN),
-        (replace(INVITE, secretHash=bytes(32)), 0, Verdict.UNKNOWN),
-        (replace(INVITE, usedBy=b"mine"), 999, Verdict.REPEAT),
-        (replace(INVITE, usedBy=b"mine"), 1000, Verdict.EXPIRED),
-        (replace(INVITE, usedBy=b"another's"), 999, Verdict.USED),
-    ],
-)
-def test_invitationAdmitsOneKeyForATime(invite: Invite | None, now: float, verdict: Verdict) -> None:
-    assert judgeInvite(invite, secretHash(TOKEN.secret), b"mine", now) is verdict
 
 
 def test_secretIsNotItsHash() -> None:

@@ -18,7 +18,6 @@ from jindimail.cluster.arrayrecords import DOWN, UP, NodeRecord, WishRecord
 from jindimail.cluster.ground import layGround
 from jindimail.cluster.membership import Admitted
 from jindimail.cluster.memorylinks import Fabric
-from jindimail.cluster.rejoining import markRejoining
 from jindimail.cluster.share import Share
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox import wire
@@ -27,6 +26,7 @@ from jindimail.mailbox.machine import MailMachine
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.replication.configuration import Configuration
 from jindimail.replication.durable import foundGroups
+from jindimail.store.keys import META, REJOINING_KEY
 from jindimail.store.memory import MemoryRows, MemoryStore
 from tests.simulation.clock import HeapClock, NodeClock
 
@@ -229,7 +229,7 @@ class World:
         assert node not in self.shares
         self.rows[node] = MemoryRows()
         with self.rows[node].transaction() as rows:
-            markRejoining(rows)
+            rows.put(META, REJOINING_KEY, b"\x01")
 
     def run(self, seconds: float) -> None:
         """Time passes."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jindimail.message import bounds, imapform
 from jindimail.message.dates import parseDate
 from jindimail.message.preview import preview
-from jindimail.message.search import messageContains
+from jindimail.message.search import foldedBody
 from jindimail.message.sections import partTable, section
 from jindimail.message.structure import parse
 from jindimail.message.summary import Summary, summarise
@@ -72,8 +72,8 @@ def test_repeatedFragmentsCostNoMoreThanTheirSize(fragment: bytes) -> None:
         octets = beginning + hostile
         summary = summarise(octets)
         assert len(summary.envelope) + len(summary.bodyStructure) <= 16 * len(octets) + 1000
-    part = parse(octets)
-    messageContains(part, octets, "not in there")
+    for _ in foldedBody(parse(octets), octets):
+        pass
 
 
 def test_sizeOfASummaryIsBounded() -> None:

@@ -1,4 +1,4 @@
-"""Bodies: chunks, ranges, verification, orphans."""
+"""Bodies: chunks, ranges, verification."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Corrupt
 from jindimail.model import digestOf
-from jindimail.store.bodies import chunkCount, deleteBody, orphans, putBody, readOctets, sweep, verify
-from jindimail.store.keys import BODY, BODYREF, CHUNK_OCTETS, bodyrefKey, chunkKey
+from jindimail.store.bodies import chunkCount, deleteBody, putBody, readOctets, verify
+from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 from jindimail.store.memory import MemoryRows
 
 ID, OTHER_ID = b"i" * 16, b"o" * 16
@@ -88,39 +88,3 @@ class BodyTests(SynchronousTestCase):
         deleteBody(self.rows, 3, ID)
         for bucket, bodyId in ((3, OTHER_ID), (4, ID)):
             verify(self.rows, bucket, bodyId, len(LARGE), digestOf(LARGE))
-
-    def test_orphansAreTheBodiesWithoutBodyref(self) -> None:
-        ids = [bytes([number]) * 16 for number in (0, 1, 7, 200, 255)]
-        for bodyId in ids:
-            putBody(self.rows, 3, bodyId, LARGE)
-            putBody(self.rows, 4, bodyId, b"x")
-        for bodyId in ids[::2]:
-            self.rows.put(BODYREF, bodyrefKey(3, bodyId), b"")
-        self.assertEqual(orphans(self.rows, 3), (ids[1::2], None))
-
-    def test_orphansAreListedAFewAtATime(self) -> None:
-        ids = [bytes([number]) * 16 for number in range(5)]
-        for bodyId in ids:
-            putBody(self.rows, 3, bodyId, LARGE)
-        self.assertEqual(orphans(self.rows, 3, bodiesMax=2), (ids[:2], ids[1]))
-        self.assertEqual(orphans(self.rows, 3, after=ids[1], bodiesMax=2), (ids[2:4], ids[3]))
-        self.assertEqual(orphans(self.rows, 3, after=ids[3], bodiesMax=2), (ids[4:], None))
-
-    def test_sweepTakesAllChunksEvenBehindAGap(self) -> None:
-        putBody(self.rows, 3, ID, LARGE)
-        putBody(self.rows, 3, OTHER_ID, LARGE)
-        self.rows.delete(BODY, chunkKey(3, ID, 1))
-        self.assertEqual(sweep(self.rows, 3, ID), 3)
-        self.assertEqual(orphans(self.rows, 3), ([OTHER_ID], None))
-
-    def test_sweepIsBounded(self) -> None:
-        putBody(self.rows, 3, ID, LARGE)
-        self.assertEqual(sweep(self.rows, 3, ID, chunksMax=3), 3)
-        self.assertEqual(sweep(self.rows, 3, ID, chunksMax=3), 1)
-        self.assertEqual(sweep(self.rows, 3, ID, chunksMax=3), 0)
-
-    def test_bodyThatIsReferredToIsNotSwept(self) -> None:
-        putBody(self.rows, 3, ID, LARGE)
-        self.rows.put(BODYREF, bodyrefKey(3, ID), b"")
-        self.assertEqual(sweep(self.rows, 3, ID), 0)
-        verify(self.rows, 3, ID, len(LARGE), digestOf(LARGE))
