@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jindimail.cluster.delivering import Delivering
+from jindimail.cluster.delivering import Delivering, writeChunks
 from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
 from jindimail.cluster.reading import Reading
@@ -111,16 +111,15 @@ class Buckets:
 
     async def _proposeAfterBody(self, bucket: int, octets: bytes, body: Body) -> Any:
         """Body first (design §6): its pieces are on disk before the entry that names this keeper is proposed."""
-        firstChunk = 0
         try:
-            for piece in body.source.pieces(PIECE_OCTETS):
-                job = partial(_putPiece, bucket, body.bodyId, piece, firstChunk)
-                await self._store.write(job, len(piece))
-                firstChunk += -(-len(piece) // CHUNK_OCTETS)
+            await writeChunks(body.source.pieces(PIECE_OCTETS), partial(self._write, bucket, body.bodyId))
         except JindimailError:
             self._store.write(partial(_drop, bucket, body.bodyId)).addErrback(lambda _: None)
             raise
         return await self._groups.propose(groupOf(bucket), octets)
+
+    def _write(self, bucket: int, bodyId: bytes, firstChunk: int, octets: bytes) -> Deferred[Any]:
+        return self._store.write(partial(_putPiece, bucket, bodyId, octets, firstChunk), len(octets))  # type: ignore[no-any-return]
 
     # --- asking
 

@@ -7,7 +7,8 @@ the octets travel, of a large one before. A stream that reaches a node that does
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -203,18 +204,19 @@ class _Large(_Outgoing):
         return decodeCall(answer, Report)
 
     async def _keep(self) -> None:
-        await writeChunks(self.delivering.placing, self.bucket, self.body.bodyId, self._pieces())
+        write = partial(self.delivering.placing.copies.write, self.bucket, self.body.bodyId)
+        await writeChunks(self._pieces(), write)
         self.isKept = True
 
     def _pieces(self) -> Iterator[bytes]:
         return self.body.source.pieces(PIECES_AHEAD * CHUNK_OCTETS)
 
 
-async def writeChunks(placing: Placing, bucket: int, bodyId: bytes, pieces: Iterator[bytes]) -> None:
-    """Keep a body here, a piece (of whole chunks, but for the last) after the other."""
+async def writeChunks(pieces: Iterable[bytes], write: Callable[[int, bytes], Awaitable[object]]) -> None:
+    """Keep a body, a piece (of whole chunks, but for the last) after the other: `write(firstChunk, piece)` is done when that is durable."""
     firstChunk = 0
     for piece in pieces:
-        await placing.copies.write(bucket, bodyId, firstChunk, piece)
+        await write(firstChunk, piece)
         firstChunk += chunkCount(len(piece))
 
 

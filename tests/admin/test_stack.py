@@ -1,13 +1,15 @@
-"""The stack: upkeep that lets clients go first."""
+"""The stack: upkeep that lets clients go first, and hashing in few threads."""
 
 from __future__ import annotations
 
+import os
+from threading import Semaphore, get_ident
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from jindimail.admin.stack import PAUSE_SECONDS, Unhurried
+from jindimail.admin.stack import HASHING_THREADS_MAX, PAUSE_SECONDS, Unhurried, hashingThreads
 from jindimail.mailbox.queries import ListDomains
 from jindimail.mailbox.upkeep import Upkeep
 from jindimail.model import BUCKET_COUNT
@@ -45,3 +47,18 @@ def test_unhurriedQueryHasTheSameAnswer() -> None:
     )
     clock.advance(PAUSE_SECONDS)
     assert [name for name, _ in answers[0]] == ["example.org"]
+
+
+def test_aStormOfLoginsHashesInFewThreads() -> None:
+    pool, done = hashingThreads(), Semaphore(0)
+    threads: set[int] = set()
+
+    def job() -> None:
+        threads.add(get_ident())
+        done.release()
+
+    for _ in range(50):
+        pool.callInThread(job)
+    assert all(done.acquire(timeout=10) for _ in range(50))
+    pool.stop()
+    assert 1 <= len(threads) <= min(HASHING_THREADS_MAX, len(os.sched_getaffinity(0)))
