@@ -55,13 +55,16 @@ class Pulse:
             self._call = self._clock.callLater(seconds, self._beat)
 
     def _beat(self) -> None:
-        done: Deferred[Any] = Deferred.fromCoroutine(self._once())
-        done.addErrback(self._failed).addBoth(lambda _: self._again(self._seconds))
-
-    async def _once(self) -> None:
-        result = self._work()
-        if result is not None:
-            await result
+        try:
+            result = self._work()
+        except Exception:
+            self._failed(Failure())
+            result = None
+        if result is None:  # most have nothing to wait for
+            self._again(self._seconds)
+        else:
+            done: Deferred[Any] = Deferred.fromCoroutine(result)
+            done.addErrback(self._failed).addBoth(lambda _: self._again(self._seconds))
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(Unavailable):

@@ -37,6 +37,7 @@ from jindimail.replication.driver import Groups
 
 LOOK_SECONDS = 0.1
 SCAN_SECONDS = 0.5  # between looks at groups of which nothing is known to be wanted
+ALONE_SCAN_SECONDS = 5.0  # the same where there is no other node, to or from which anything could move
 GROUPS_AT_ONCE = 16
 STEP_SECONDS = 20.0  # without any step, then another group goes first
 SETTLE_SECONDS = 10.0  # after an election, before its winner hands over
@@ -122,7 +123,7 @@ class Stepping:
         now = self._clock.seconds()
         if not self._userMap.nodes or (now < self._scanAt and not self._underWay):
             return
-        self._scanAt = now + SCAN_SECONDS
+        self._scanAt = now + (SCAN_SECONDS if len(self._userMap.nodes) > 1 else ALONE_SCAN_SECONDS)
         self._seeLed(now)
         self._witnesses = frozenset(node for node, record in self._userMap.nodes.items() if not record.weight)
         wanting = [group for group, led in self._led.items() if not self._isFulfilled(group, led)]

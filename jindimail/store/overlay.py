@@ -42,11 +42,7 @@ _TABLES: Final = frozenset(TABLES)
 class _Changed(dict[bytes, bytes | None]):
     """What one table's keys were changed to (None: deleted); `order` has the keys sorted once a scan wanted them."""
 
-    __slots__ = ("order",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.order: list[bytes] | None = None
+    order: list[bytes] | None = None
 
     def between(self, start: bytes, stop: bytes) -> list[bytes]:
         """The changed keys with start <= key < stop, ascending."""
@@ -85,7 +81,13 @@ class Overlay:
         if not 0 < len(key) <= KEY_OCTETS_MAX:
             raise ValueError("a key has 1 to 511 octets")
         changed = self._changed.get(table)
-        self._change(self._touch(table) if changed is None else changed, key, value)
+        if changed is None:
+            changed = self._touch(table)
+        old = changed.get(key, _MISSING)
+        if old is _MISSING and changed.order is not None:
+            insort(changed.order, key)
+        self._undo.append((changed, key, old))
+        changed[key] = value
         self.octets += len(value)
 
     def delete(self, table: str, key: bytes) -> bool:
@@ -93,10 +95,15 @@ class Overlay:
         changed = self._changed.get(table)
         if changed is None:
             changed = self._touch(table)
-        present = changed[key] is not None if key in changed else self._base.has(table, key)
-        if present:
-            self._change(changed, key, None)
-        return present
+        old = changed.get(key, _MISSING)
+        isNew = old is _MISSING
+        if not (self._base.has(table, key) if isNew else old is not None):
+            return False
+        if isNew and changed.order is not None:
+            insort(changed.order, key)
+        self._undo.append((changed, key, old))
+        changed[key] = None
+        return True
 
     def scan(
         self, table: str, start: bytes, stop: bytes, reverse: bool = False
@@ -139,18 +146,16 @@ class Overlay:
         """All changes, for the writer; no table is named that has none."""
         return [_split(table, changed) for table, changed in self._changed.items() if changed]
 
+    @property
+    def rows(self) -> int:
+        """How many rows are put or deleted."""
+        return sum(map(len, self._changed.values()))
+
     def _touch(self, table: str) -> _Changed:
         if table not in _TABLES:
             raise KeyError(table)
         changed = self._changed[table] = _Changed()
         return changed
-
-    def _change(self, changed: _Changed, key: bytes, value: bytes | None) -> None:
-        old = changed.get(key, _MISSING)
-        self._undo.append((changed, key, old))
-        changed[key] = value
-        if old is _MISSING and changed.order is not None:
-            insort(changed.order, key)
 
 
 def _octets(value: object) -> bytes:

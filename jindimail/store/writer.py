@@ -210,7 +210,7 @@ class Writer:
         if changes:
             self._group, self._groupOctets = group, rows.octets
             self._commitSince = self._reactor.seconds()
-            self.rowsWritten += sum(len(puts) + len(deletes) for _, puts, deletes in changes)
+            self.rowsWritten += rows.rows
             self._handover.put(changes)
         else:
             self._deliver(group)
