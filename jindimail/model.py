@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Protocol
 
 import msgspec
@@ -51,6 +51,16 @@ def normaliseAddress(address: str) -> str:
     return unicodedata.normalize("NFC", address).lower()
 
 
+class Digesting(Protocol):
+    """A hash that is being made."""
+
+    def update(self, octets: bytes, /) -> None:
+        """Take octets."""
+
+    def digest(self) -> bytes:
+        """The hash of all that were taken."""
+
+
 def bucketOf(address: str) -> int:
     """The bucket that an address hashes to; fixed for ever."""
     digest = blake2b(normaliseAddress(address).encode("utf-8", "surrogateescape"), digest_size=8).digest()
@@ -58,8 +68,20 @@ def bucketOf(address: str) -> int:
 
 
 def digestOf(octets: bytes) -> bytes:
-    """The digest that stands beside a body and only verifies it: BLAKE2b, 16 octets."""
-    return blake2b(octets, digest_size=16).digest()
+    """The digest that stands beside a body and only verifies it: SHA-256 (docs/adr/0031)."""
+    return sha256(octets).digest()
+
+
+def digesting(digest: bytes | None = None) -> Digesting:
+    """What makes a body's digest piece by piece, in the way in which `digest` was made: in older stores BLAKE2b of 16 octets."""
+    return blake2b(digest_size=16) if digest is not None and len(digest) == 16 else sha256()
+
+
+def isDigestOf(digest: bytes, octets: bytes) -> bool:
+    """Whether octets are those that a body's digest was made of."""
+    hashing = digesting(digest)
+    hashing.update(octets)
+    return hashing.digest() == digest
 
 
 class UidSet:

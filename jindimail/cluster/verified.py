@@ -7,7 +7,6 @@ Each keeper reads its own copy, so that a large body does not cross twice to be 
 from __future__ import annotations
 
 from collections import OrderedDict
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -16,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from jindimail.errors import Corrupt, ProtocolError
 from jindimail.interfaces import ILinks, IStore
+from jindimail.model import digesting
 from jindimail.store.bodies import chunkCount
 from jindimail.store.keys import BODY, chunkKey
 
@@ -85,7 +85,7 @@ class Verified:
         return _YES
 
     async def _isSound(self, body: AskSound) -> bool:
-        hasher = blake2b(digest_size=len(body.digest))
+        hasher = digesting(body.digest)
         chunks = chunkCount(body.size)
         for first in range(0, chunks, CHUNKS_AT_ONCE):
             if first:

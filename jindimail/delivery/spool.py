@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from hashlib import blake2b
 from io import BytesIO
 from typing import Final
 
 from jindimail.errors import StorageFull
-from jindimail.model import Body, OctetPieces, digestOf
+from jindimail.model import Body, OctetPieces, digesting, digestOf
 
 SUFFIX: Final = ".spool"
 
@@ -89,7 +88,7 @@ class Spooled:
         self._memory = BytesIO()
         self._memoryOctets = 0
         self._file: _File | None = None
-        self._digest = blake2b(digest_size=16)
+        self._digest = digesting()
 
     def write(self, octets: bytes) -> None:
         """

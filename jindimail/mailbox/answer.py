@@ -21,7 +21,7 @@ from jindimail.mailbox.queries import (
     Leftovers,
     Mailboxes,
 )
-from jindimail.model import Added, Change, FlagsChanged, MailboxSummary, UidSet, Vanished, digestOf
+from jindimail.model import Added, Change, FlagsChanged, MailboxSummary, UidSet, Vanished, isDigestOf
 from jindimail.store.bodies import readOctets
 from jindimail.store.keys import (
     ADDRESS,
@@ -231,7 +231,7 @@ def _readOctets(rows: IReadRows, bucket: int, query: queries.ReadOctets) -> byte
     octets = readOctets(rows, bucket, query.bodyId, low, high) if high > low else b""
     if len(octets) != high - low:
         raise Corrupt("body incomplete")
-    if low == 0 and high == body.size and digestOf(octets) != body.digest:
+    if low == 0 and high == body.size and not isDigestOf(body.digest, octets):
         raise Corrupt("body has another digest")
     return ahead + octets if ahead else octets
 

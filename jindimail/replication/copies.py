@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, Unavailable
 from jindimail.interfaces import IRows, IStore
-from jindimail.model import digestOf
+from jindimail.model import isDigestOf
 from jindimail.replication.nodemessages import AskBody, BodyPut, NodeMessage, PutBody, TellBody
 from jindimail.replication.putting import SLOW_SECONDS, SLOW_SECONDS_MAX, Plan, Putting
 from jindimail.store.bodies import chunkCount, putBody
@@ -244,7 +244,7 @@ class Copies:
                 self._slow[node] = self._clock.seconds() + SHY_SECONDS
                 problem = error
                 continue
-            if len(octets) == size and digestOf(octets) == digest:
+            if len(octets) == size and isDigestOf(digest, octets):
                 return octets
             damaged(node)
         raise problem

@@ -6,17 +6,14 @@ Pure. How long a body is and what its digest is stands in its `bodyref`, not her
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows, IRows
+from jindimail.model import digesting
 from jindimail.store.keys import (
     BODY,
     CHUNK_OCTETS,
     chunkKey,
 )
-
-DIGEST_OCTETS = 16
 
 
 def chunkCount(size: int) -> int:
@@ -75,7 +72,7 @@ def verify(rows: IReadRows, bucket: int, bodyId: bytes, size: int, digest: bytes
 
     @raise Corrupt: it differs, or a chunk is missing, or there are more.
     """
-    hashing = blake2b(digest_size=DIGEST_OCTETS)
+    hashing = digesting(digest)
     count = chunkCount(size)
     found = 0
     for number in range(count):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows
-from jindimail.store.bodies import DIGEST_OCTETS, chunkCount
+from jindimail.model import digesting
+from jindimail.store.bodies import chunkCount
 from jindimail.store.finding import Finding, Kind
 from jindimail.store.keys import (
     BODY,
@@ -53,26 +52,25 @@ class _Walk:
             bodyId = min(_idOf(reference), _idOf(chunk))
             if octets > octetsMax:
                 return self._findings, last
-            mine = None
+            mine: bytes | None = None
             if _idOf(reference) == bodyId and reference is not None:
                 mine, reference = reference[1], next(references, None)
-            body = _Found()
+            record = None if mine is None else _decoded(mine)
+            body = _Found(None if record is None else record.digest)
             while chunk is not None and _idOf(chunk) == bodyId:
                 body.add(chunk)
                 octets += len(chunk[1])
                 chunk = next(chunks, None)
-            self._compare(bodyId, mine, body)
+            self._compare(bodyId, record, body, isNamed=mine is not None)
             last = bodyId
         return self._findings, None
 
-    def _compare(self, bodyId: bytes, reference: bytes | None, body: _Found) -> None:
-        if reference is None:
+    def _compare(self, bodyId: bytes, record: BodyrefRecord | None, body: _Found, *, isNamed: bool) -> None:
+        if not isNamed:
             self._add(Kind.BODY_ORPHAN, bodyId, f"{body.octets} octets that no bodyref knows", body.first)
             return
-        try:
-            record = decode(reference, BodyrefRecord)
-        except Corrupt:
-            return  # found with the records
+        if record is None:
+            return  # damaged, which is found with the records
         if not record.keepers:
             self._add(Kind.KEEPERS_MISSING, bodyId, "its bodyref names no keeper", 0)
         elif self._node not in record.keepers and not body.numbers:
@@ -105,8 +103,8 @@ class _Found:
 
     __slots__ = ("digest", "isOdd", "numbers", "octets", "shorts")
 
-    def __init__(self) -> None:
-        self.digest = blake2b(digest_size=DIGEST_OCTETS)
+    def __init__(self, digest: bytes | None) -> None:
+        self.digest = digesting(digest)
         self.numbers: list[int] = []
         self.octets = 0
         self.shorts: list[int] = []
@@ -133,6 +131,13 @@ class _Found:
     def hasShortChunk(self, wanted: int) -> bool:
         """Whether a chunk before the last is not full."""
         return any(number < wanted - 1 for number in self.shorts)
+
+
+def _decoded(reference: bytes) -> BodyrefRecord | None:
+    try:
+        return decode(reference, BodyrefRecord)
+    except Corrupt:
+        return None
 
 
 def _idOf(row: tuple[bytes, bytes] | None) -> bytes:

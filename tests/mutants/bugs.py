@@ -700,7 +700,7 @@ BUGS = (
         "digestIsNotVerified",
         "design §6: a wrong digest counts as missing",
         COPIES,
-        "if len(octets) == size and digestOf(octets) == digest:",
+        "if len(octets) == size and isDigestOf(digest, octets):",
         "if len(octets) == size:",
         checks=(
             COPY_TESTS + "CopiesTests::test_bodyThatNobodyHasSoundIsCorrupt",

@@ -41,7 +41,7 @@ class Bodies:
         if kind == b"d":
             if rows.get(DELIVERY, delivery) is not None:
                 return "refused", ()
-            size, digest, keepers = int.from_bytes(rest[:4], "big"), rest[4:20], tuple(rest[20:])
+            size, digest, keepers = int.from_bytes(rest[:4], "big"), rest[4:36], tuple(rest[36:])
             rows.put(DELIVERY, delivery, b"done")
             rows.put(
                 BODYREF, key, encode(BodyrefRecord(size=size, digest=digest, references=1, keepers=keepers))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Corrupt
-from jindimail.model import digestOf
+from jindimail.model import digestOf, isDigestOf
 from jindimail.store.bodies import chunkCount, deleteBody, putBody, readOctets, verify
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 from jindimail.store.memory import MemoryRows
@@ -22,6 +24,13 @@ class BodyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.rows = MemoryRows()
+
+    def test_bodyOfAnOlderStoreIsVerifiedByTheDigestThatItHas(self) -> None:
+        older = blake2b(LARGE, digest_size=16).digest()
+        putBody(self.rows, 3, ID, LARGE)
+        verify(self.rows, 3, ID, len(LARGE), older)
+        self.assertTrue(isDigestOf(older, LARGE))
+        self.assertFalse(isDigestOf(older, LARGE + b"x"))
 
     def test_bodiesOfEverySizeComeBack(self) -> None:
         for size in SIZES:
