@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from jindimail.cluster.damage import Damage, Scrub
 from jindimail.cluster.ground import Ground
+from jindimail.cluster.mender import Mender
 from jindimail.cluster.mending import Mending
 from jindimail.cluster.sweeping import Sweeping
 from jindimail.replication.copies import Copies
@@ -37,14 +38,14 @@ class Keeping:
             groups=groups, store=store, copies=copies, entries=entries, node=node, send=groups.send
         )
         groups.attend((AskKept, TellKept), self.sweep.received)
+        repair = Repair(groups=groups, store=store, copies=copies, entries=entries, node=node)
         self.mending = Mending(
             clock=clock,
             groups=groups,
             userMap=userMap,
             events=events,
-            repair=Repair(groups=groups, store=store, copies=copies, entries=entries, node=node),
+            mender=Mender(clock=clock, repair=repair, events=events, load=load),
             candidates=candidates,
-            load=load,
             seconds=ground.seconds,
         )
         self.damage = Damage(

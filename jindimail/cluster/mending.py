@@ -11,31 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from jindimail.cluster.arrayrecords import DOWN
 from jindimail.cluster.events import Events
+from jindimail.cluster.mender import Mender
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
-from jindimail.errors import Corrupt, JindimailError, Unavailable
+from jindimail.errors import Unavailable
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.driver import Groups
-from jindimail.replication.repair import Repair, Wanted
+from jindimail.replication.repair import Wanted
 
 LOOK_SECONDS = 1.0
 BUCKETS_AT_ONCE = 2
 SETTLE_SECONDS = 5.0  # after an election, before a first pass
 RETRY_SECONDS = 5.0
 OWING_SECONDS = 30.0  # after a delivery that found too few keepers although nobody is said to be away
-PAUSE_SECONDS = 0.01  # between two looks, or bodies
-LOADED_PAUSE_SECONDS = 0.25  # at full load
 HOMING_PAUSE_SECONDS = 0.2
-FAILURES_MAX = 3  # in one pass
-LACKING_MAX = 10_000  # of one pass; the next finds the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +57,13 @@ class _Bucket:
         self.home: frozenset[int] = frozenset()
         self.isHome = False  # whether all bodies are known to be there
 
+    def mended(self) -> None:
+        """A body got what it lacked."""
+        self.owed = max(0, self.owed - 1)
+
 
 class Mending:
-    """
-    The schedule of repairs at one node.
-
-    @ivar moved: bodies that were given new keepers since this node started.
-    """
+    """The schedule of repairs at one node."""
 
     log = Logger()
 
@@ -77,23 +74,20 @@ class Mending:
         groups: Groups,
         userMap: UserMap,
         events: Events,
-        repair: Repair,
+        mender: Mender,
         candidates: Callable[[int], Sequence[int]],
-        load: Callable[[], float],
         seconds: Callable[[], float],
     ) -> None:
         """
         @param candidates: the nodes that may keep new bodies of a bucket, the best first.
-        @param load: of this node, 0 to 1.
         @param seconds: the wall clock, by which nodes are down.
         """
         self._clock = clock
         self._groups = groups
         self._userMap = userMap
         self._events = events
-        self._repair = repair
+        self._mender = mender
         self._candidates = candidates
-        self._load = load
         self._seconds = seconds
         self._buckets: dict[int, _Bucket] = {}
         self._running: set[int] = set()
@@ -102,7 +96,6 @@ class Mending:
         self._mapSeen: object = None
         self._isStopped = True
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
-        self.moved = 0
 
     def start(self) -> None:
         """Begin."""
@@ -113,6 +106,11 @@ class Mending:
         """Begin no more bodies."""
         self._isStopped = True
         self._pulse.stop()
+
+    @property
+    def moved(self) -> int:
+        """Bodies that were given new keepers since this node started."""
+        return self._mender.moved
 
     @property
     def owed(self) -> int:
@@ -231,71 +229,26 @@ class Mending:
             bucket.isHome = await self._goHome(number, bucket)
             return
         loss, bucket.dueAt = self._loss, None
+        isCurrent = partial(self._isCurrent, number, bucket)
         while bucket.doubted:
-            await self._verify(number, bucket, bucket.doubted.pop())
+            await self._mender.restore(number, bucket.doubted.pop(), isCurrent)
         wanted = Wanted(
             candidates=self._nodesFor(number), copies=loss.copies, isLost=lambda node: node in loss.nodes
         )
-        lacking, bucket.owed, isAll = await self._survey(number, wanted)
-        mended = await self._mendAll(number, bucket, lacking, wanted, PAUSE_SECONDS)
+        lacking, bucket.owed, isAll = await self._mender.survey(number, wanted)
+        mended = await self._mender.mend(number, lacking, wanted, isCurrent, bucket.mended)
         if mended:
             self._events.add("copiesRepaired", bucket=number, bodies=mended)
-        isSettled = (
-            not lacking or not bucket.owed
-        )  # what was expunged meanwhile is not owed any more: count again
+        # What was expunged meanwhile is not owed any more: count again.
+        isSettled = not lacking or not bucket.owed
         if mended == len(lacking) and isAll and isSettled:
             bucket.clean = loss if not bucket.owed else None
         else:
             self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)
 
-    async def _verify(self, number: int, bucket: _Bucket, node: int) -> None:
-        """Put again what a node has lost."""
-        everything = Wanted(candidates=(), copies=0, isLost=lambda keeper: keeper == node)
-        lacking, _, _ = await self._survey(number, everything)
-        for bodyId in lacking:
-            if self._isStopped or self._buckets.get(number) is not bucket:
-                return
-            try:
-                self.moved += await self._repair.replace(number, bodyId, node)
-            except JindimailError:
-                continue  # the next pass of repairs, or the scrub, sees to it
-            await self._pause(PAUSE_SECONDS)
-
-    async def _survey(self, number: int, wanted: Wanted) -> tuple[list[bytes], int, bool]:
-        """The bodies to be mended, the copies that are owed, and whether that is all of them."""
-        lacking: list[bytes] = []
-        owed = 0
-        after: bytes | None = b""
-        while after is not None and len(lacking) < LACKING_MAX:
-            looked = self._repair.look(number, wanted, after)
-            lacking += looked.lacking
-            owed += looked.owed
-            after = looked.after
-            if after is not None:
-                await self._pause(PAUSE_SECONDS)
-        return lacking, owed, after is None
-
-    async def _mendAll(
-        self, number: int, bucket: _Bucket, lacking: list[bytes], wanted: Wanted, pauseSeconds: float
-    ) -> int:
-        """Mend bodies, while this node leads the bucket in the same term; how many there is nothing more to do for."""
-        done = failures = 0
-        for bodyId in lacking:
-            if self._isStopped or self._buckets.get(number) is not bucket or failures >= FAILURES_MAX:
-                break
-            try:
-                isMended = await self._repair.mend(number, bodyId, wanted)
-            except Corrupt:
-                self._events.add("bodyLost", bucket=number, body=bodyId.hex())
-                failures += 1
-            except JindimailError:
-                failures += 1
-            else:
-                done += 1
-                self.moved += isMended
-                bucket.owed = max(0, bucket.owed - isMended)
-            await self._pause(pauseSeconds)
-        return done
+    def _isCurrent(self, number: int, bucket: _Bucket) -> bool:
+        """Whether this node goes on, and leads the bucket in the same term."""
+        return not self._isStopped and self._buckets.get(number) is bucket
 
     async def _goHome(self, number: int, bucket: _Bucket) -> bool:
         """Move bodies to home, if home is not pressed; whether all are there."""
@@ -305,8 +258,11 @@ class Mending:
         if copies < self._loss.copies:
             return True  # as far as can be done now; a change of home asks again
         wanted = Wanted(candidates=nodes, copies=copies, isLost=lambda node: node not in home)
-        lacking, _, isAll = await self._survey(number, wanted)
-        mended = await self._mendAll(number, bucket, lacking, wanted, HOMING_PAUSE_SECONDS)
+        lacking, _, isAll = await self._mender.survey(number, wanted)
+        isCurrent = partial(self._isCurrent, number, bucket)
+        mended = await self._mender.mend(
+            number, lacking, wanted, isCurrent, bucket.mended, HOMING_PAUSE_SECONDS
+        )
         if mended:
             self._events.add("bodiesMoved", bucket=number, bodies=mended)
         return isAll and mended == len(lacking)
@@ -316,9 +272,6 @@ class Mending:
         first = self._candidates(number)
         up = self._userMap.upAndFull()
         return [node for node in first if node in up] + [node for node in up if node not in first]
-
-    async def _pause(self, seconds: float) -> None:
-        await deferLater(self._clock, seconds + LOADED_PAUSE_SECONDS * min(1.0, self._load()))
 
     # --- damage
 
@@ -330,8 +283,4 @@ class Mending:
         """
         if not self._groups.leadingTerm(number + 1):
             raise Unavailable("another node leads")
-        try:
-            if await self._repair.replace(number, bodyId, node):
-                self._events.add("bodyMended", bucket=number, body=bodyId.hex(), at=node)
-        except Corrupt:
-            self._events.add("bodyLost", bucket=number, body=bodyId.hex(), at=node)
+        await self._mender.replace(number, bodyId, node)

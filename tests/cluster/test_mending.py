@@ -230,7 +230,7 @@ def test_aNewLeaderLooksAtManyBodiesInPiecesBetweenWhichOthersAreServed() -> Non
             world.rows[node].put(BODYREF, bodyrefKey(BUCKET, body), record)
     world.kill(world.leader(GROUP))
     leader = world.leader(GROUP)
-    repair = world.shares[leader].mending._repair
+    repair = world.shares[leader].mending._mender._repair
     looks: list[tuple[float, bytes | None]] = []
     look = repair.look
 
