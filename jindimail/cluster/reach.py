@@ -45,6 +45,7 @@ class Reach:
             groups=ground.groups,
             clock=ground.clock,
             membersOf=ground.userMap.membersOf,
+            votersOf=ground.userMap.votersOf,
             counters=self.counters,
         )
         self.streams = Streams(clock=ground.clock, links=ground.links)

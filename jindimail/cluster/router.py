@@ -2,7 +2,7 @@
 Asking the node that can answer: a group's leader for errands (proposals, deliveries), any of its members for queries.
 
 Who the members are comes from the array's own group; who leads, from this node's own replica, or from answers. Both may be wrong, and
-then the next node is asked, until a deadline. All errands may be repeated (mailbox/repetition.py makes them so): when an outcome is unknown,
+then the next node is asked, until a deadline, or until too few members are heard for anybody to answer. All errands may be repeated (mailbox/repetition.py makes them so): when an outcome is unknown,
 the same errand goes to whoever leads then. An attempt ends early when this node learns that another has come to lead.
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jindimail.cluster.calls import Errand, QueryAnswer, QueryCall, Report, decodeCall, encodeCall
 from jindimail.cluster.counters import BucketCounters
+from jindimail.cluster.hearing import Hearing, IHearing
 from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import ILinks
 
@@ -26,6 +27,7 @@ ATTEMPT_SECONDS = (
 )
 BLIND_SECONDS = 2.5  # where it does not
 QUERY_SECONDS = 1.0  # for one member's answer
+LONELY_SECONDS = 0.5  # even where too few are heard it is tried for so long
 PAUSE_SECONDS = 0.02
 LOOK_SECONDS = 0.1  # between looks whether another leads
 TRUST_SECONDS = 1.0  # for so long this node's own replica is expected to hear of the new leader first
@@ -34,18 +36,6 @@ QUERY = "query"
 
 Ask = Callable[[int, bool, float], "Deferred[Any]"]
 Carry = Callable[[int, bytes], Any]
-
-
-class IMembers(Protocol):
-    """This node's share in the groups."""
-
-    def leaderOf(self, group: int) -> int | None:
-        """The node that leads a group, as far as is known here."""
-        ...
-
-    def appliedIndex(self, group: int) -> int:
-        """See `IGroups`."""
-        ...
 
 
 class Router:
@@ -59,12 +49,13 @@ class Router:
         self,
         *,
         links: ILinks,
-        groups: IMembers,
+        groups: IHearing,
         clock: IReactorTime,
         membersOf: Callable[[int], Sequence[int]],
+        votersOf: Callable[[int], Sequence[int]],
         counters: BucketCounters | None = None,
     ) -> None:
-        """@param membersOf: the nodes that have a group's replicas, as the array's own group has it."""
+        """@param membersOf, votersOf: the nodes that have a group's replicas, as the array's own group has it."""
         self.seen: dict[int, int] = {}
         self.counters = counters or BucketCounters()
         self.node = links.node
@@ -72,6 +63,7 @@ class Router:
         self._groups = groups
         self._clock = clock
         self._membersOf = membersOf
+        self._hearing = Hearing(links=links, groups=groups, membersOf=membersOf, votersOf=votersOf)
         self._hints: dict[int, int] = {}
         self._shy: dict[int, float] = {}
         self._attempts: dict[Deferred[Any], tuple[int, int]] = {}  # (group, leader) by what is waited for
@@ -104,6 +96,8 @@ class Router:
         began = self._clock.seconds()
         shunned: set[int] = set()
         while (left := began + DEADLINE_SECONDS - self._clock.seconds()) > 0:
+            if DEADLINE_SECONDS - left >= LONELY_SECONDS and not self._hearing.mayAgree(group):
+                break
             choice = self._choose(group, shunned, DEADLINE_SECONDS - left > TRUST_SECONDS)
             if choice is None:
                 shunned.clear()
@@ -168,16 +162,16 @@ class Router:
         try:
             return await asked
         except CancelledError:
-            raise OutcomeUnknown("another node leads now") from None
+            raise OutcomeUnknown("another node leads now, or none that is heard") from None
         finally:
             self._attempts.pop(asked, None)
 
     def _look(self) -> None:
-        """End the attempts at nodes that lead no more."""
+        """End the attempts at nodes that lead no more, or are out of reach."""
         self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look) if self._attempts else None
         for asked, (group, leader) in list(self._attempts.items()):
             present = self._groups.leaderOf(group)
-            if present and present != leader:
+            if (present and present != leader) or not self._hearing.mayAgree(group):
                 asked.cancel()
 
     def stop(self) -> None:
@@ -198,7 +192,10 @@ class Router:
         payload = encodeCall(QueryCall(group, query, fresh, seen))
         problem: JindimailError = Unavailable("no member")
         deadline = self._clock.seconds() + DEADLINE_SECONDS
+        may = self._hearing.mayAgree if fresh else self._hearing.mayAnswer
         while (left := deadline - self._clock.seconds()) > 0:
+            if DEADLINE_SECONDS - left >= LONELY_SECONDS and not may(group):
+                break
             for node in self._inOrder(group, fresh=fresh):
                 self.counters.queries += node != self.node
                 try:

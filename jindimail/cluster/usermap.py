@@ -61,6 +61,11 @@ class UserMap:
             return (*wish.voters, *wish.learners)
         return self.living() or (self.node,)
 
+    def votersOf(self, group: int) -> tuple[int, ...]:
+        """Those of `membersOf` that vote."""
+        wish = self._wishes.get(group)
+        return self.membersOf(group) if wish is None else wish.voters
+
     def home(self, bucket: int) -> tuple[int, ...]:
         """The first choice for a bucket's bodies: its full members that are up, the wished leader first; never empty."""
         members = self.membersOf(bucketGroup(bucket))

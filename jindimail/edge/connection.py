@@ -32,7 +32,7 @@ from jindimail.edge.peers import Peer
 from jindimail.errors import Corrupt, Unavailable
 from jindimail.mailbox.sessions import Session
 
-PATIENCE_ATTEMPTS: Final = 5  # each has the deadline of a query
+PATIENCE_SECONDS: Final = 60.0
 PATIENCE_PAUSE_SECONDS: Final = 1.0
 
 EventT = TypeVar("EventT", covariant=True)
@@ -250,14 +250,17 @@ class MailboxConnection(TimeoutMixin):
 
         @raise Corrupt: it is damaged, which waiting does not mend.
         """
-        for _ in range(PATIENCE_ATTEMPTS):
+        clock = self.factory.reactor
+        until = clock.seconds() + PATIENCE_SECONDS
+        while True:
             try:
                 return await read()
             except Corrupt:
                 raise
             except Unavailable:
+                if clock.seconds() >= until:
+                    raise
                 await self.breathe(PATIENCE_PAUSE_SECONDS)
-        return await read()
 
     def flush(self) -> None:
         """Write what is collected."""

@@ -25,6 +25,7 @@ class Array:
         self.leader: int | None = 1
         self.down: set[int] = set()
         self.cut: set[tuple[int, int]] = set()
+        self.silent: set[int] = set()  # their links are up, and nothing is heard of them
         self.deaf: set[int] = set()  # they do what they are asked, but their answers are lost
         self.done: list[tuple[int, bytes]] = []
         self.nodes = {number: Node(self, number) for number in (1, 2, 3)}
@@ -64,6 +65,7 @@ class Node:
             groups=self,
             clock=array.clock,
             membersOf=lambda group: (1, 2, 3),
+            votersOf=lambda group: (1, 2, 3),
         )
         self.router.serve("do", self.carry)
         self.router.serveQueries(self.answered)
@@ -92,12 +94,16 @@ class Node:
         return lost
 
     def leaderOf(self, group: int) -> int | None:
-        """`IMembers`."""
+        """`IHearing`."""
         return self.idea or (self.array.leader if self.array.leader == self.node else None)
 
     def appliedIndex(self, group: int) -> int:
-        """`IMembers`."""
+        """`IHearing`."""
         return self.applied
+
+    def silenceSeconds(self, node: int) -> float:
+        """`IHearing`."""
+        return 9.0 if node in self.array.silent else 0.0
 
     async def carry(self, group: int, words: bytes) -> bytes:
         """Carry out an errand, as the leader."""
@@ -109,7 +115,9 @@ class Node:
         return b"done " + words
 
     async def answered(self, call: Any, seconds: float) -> QueryAnswer:
-        """Answer a query."""
+        """Answer a query; a fresh one as far as there is a leader who confirms it."""
+        if call.fresh and self.array.leader is None:
+            raise Unavailable
         return QueryAnswer(7, b"%d says %s" % (self.node, call.query))
 
 
@@ -220,3 +228,45 @@ def test_queriesGoOnToTheNextNode() -> None:
 def test_anErrorOfOursIsNoUnavailability() -> None:
     assert not issubclass(OverQuota, Unavailable)
     assert issubclass(OutcomeUnknown, JindimailError)
+
+
+@pytest.mark.parametrize("applied", [0, 7])
+def test_aNodeThatHearsNoMajoritySaysSoSoon(applied: int) -> None:
+    array = Array(asking=3)
+    array.leader = None
+    array.nodes[3].applied = applied
+    array.down = {1, 2}
+    began = array.clock.seconds()
+    with pytest.raises(Unavailable):
+        array.result(array.do(b"a"))
+    with pytest.raises(Unavailable):
+        array.result(array.router.query(GROUP, b"q", fresh=True))
+    assert array.clock.seconds() < began + 2
+
+
+def test_anAttemptEndsWhenTheLeaderIsOutOfReach() -> None:
+    array = Array(asking=3)
+    array.deaf = {1}
+    array.nodes[3].idea = 1
+    began = array.clock.seconds()
+    array.clock.callLater(1.0, array.silent.update, {1, 2})
+    with pytest.raises(OutcomeUnknown):
+        array.result(array.do(b"a"))
+    assert array.clock.seconds() < began + 2
+
+
+def test_aMinorityThatIsHeardAnswersQueriesFromItsRows() -> None:
+    array = Array(asking=3)
+    array.nodes[3].applied = 0
+    array.down = {1}
+    array.nodes[2].applied = 7
+    array.leader = None
+    assert array.result(array.router.query(GROUP, b"q", fresh=False)) == b"2 says q"
+
+
+def test_aMajorityWithoutALeaderIsWaitedFor() -> None:
+    array = Array(asking=3)
+    array.leader = None
+    array.down = {1}
+    array.clock.callLater(5.0, setattr, array, "leader", 2)
+    assert array.result(array.do(b"a")) == b"done a"
