@@ -96,7 +96,6 @@ class Decoder:
         @raise Violation: nothing more can be read.
         """
         buffer = self._rest + octets if self._rest else octets
-        stack = self._stack
         done: list[Any] = []
         position, end = 0, len(buffer)
         while position < end:
@@ -114,39 +113,41 @@ class Decoder:
                     return done
                 byte = buffer[position]
             position += 1
-            item: Any
             if byte == STRING:
                 if number > STRING_OCTETS_MAX:
                     raise Violation("string")
                 if end - position < number:
                     self._rest = buffer[start:]
                     return done
-                item = buffer[position : position + number]
+                self._octets += number
+                self._add(buffer[position : position + number], done)
                 position += number
-            elif byte == LIST:
-                if number > LIST_ITEMS_MAX or len(stack) >= DEPTH_MAX:
-                    raise Violation("list")
-                if number:
-                    stack.append((number, []))
-                    continue
-                item = []
+            elif byte != LIST:
+                self._add(_short(byte, number), done)
+            elif number > LIST_ITEMS_MAX or len(self._stack) >= DEPTH_MAX:
+                raise Violation("list")
+            elif number:
+                self._stack.append((number, []))
             else:
-                item = _short(byte, number)
-            self._octets += number + ITEM_OCTETS if byte == STRING else ITEM_OCTETS
-            if self._octets > EXPRESSION_OCTETS_MAX:
-                raise Violation("expression")
-            while stack:
-                size, items = stack[-1]
-                items.append(item)
-                if len(items) < size:
-                    break
-                stack.pop()
-                item = items
-            else:
-                self._octets = 0
-                done.append(item)
+                self._add([], done)
         self._rest = b""
         return done
+
+    def _add(self, item: Any, done: list[Any]) -> None:
+        """One more item of the expression; the lists that it completes are items, too."""
+        self._octets += ITEM_OCTETS
+        if self._octets > EXPRESSION_OCTETS_MAX:
+            raise Violation("expression")
+        stack = self._stack
+        while stack:
+            size, items = stack[-1]
+            items.append(item)
+            if len(items) < size:
+                return
+            stack.pop()
+            item = items
+        self._octets = 0
+        done.append(item)
 
 
 def _short(byte: int, number: int) -> Any:

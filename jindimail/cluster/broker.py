@@ -9,30 +9,52 @@ Whatever breaks these rules ends the connection: a peer that does so has a certi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.spread import pb
 from twisted.spread.jelly import InsecureJelly
-from zope.interface import implementer
 
 from jindimail.cluster.banana import NOT_BASIC, Decoder, Violation, encode, jelly, unjelly
 from jindimail.errors import ProtocolError
+
+ROOT = b"root"
+_NO_NAMES = [b"dictionary"]  # of arguments
 
 Method = Callable[..., Any]
 
 
 class Broker(pb.Broker):
-    """A broker that hangs up on what it may not unserialize, and on errors, which nobody sends here."""
+    """
+    A broker that hangs up on what it may not unserialize, and on errors, which nobody sends here.
+
+    Its one object is the root: a table of methods, which check their arguments themselves.
+    """
 
     log = Logger()
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        pb.Broker.__init__(self, *arguments, **options)
+    def __init__(
+        self,
+        methods: Mapping[bytes, Method],
+        ready: Callable[[pb.RemoteReference], object] | None = None,
+    ) -> None:
+        """
+        @param methods: what the peer may call; each refuses what it does not understand by ProtocolError.
+        @param ready: this is the dialling side, and is given the other's root when both have begun.
+        """
+        pb.Broker.__init__(self, isClient=ready is not None)
+        self._methods = methods
+        self._ready = ready
         self._decoder = Decoder()
         self._isOver = False
+
+    def connectionReady(self) -> None:
+        """See `twisted.spread.banana.Banana`; there is no factory that would have to be told."""
+        self.sendCall(b"version", self.version)  # type: ignore[no-untyped-call]
+        if self._ready is not None:
+            self._ready(self.remoteForName(ROOT))  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol; `banana` says why not as Twisted does."""
@@ -52,6 +74,50 @@ class Broker(pb.Broker):
             except Exception as problem:  # of Twisted's broker, for what it does not expect
                 self.violated(type(problem).__name__)
 
+    def expressionReceived(self, sexp: Any) -> None:
+        """See `pb.Broker`; nearly all are messages, and come in without a detour."""
+        if type(sexp) is list and len(sexp) == 7 and sexp[0] == b"message":
+            self.proto_message(*sexp[1:])
+        else:
+            pb.Broker.expressionReceived(self, sexp)
+
+    def proto_message(
+        self, requestID: Any, objectID: Any, message: Any, answerRequired: Any, netArgs: Any, netKw: Any
+    ) -> None:
+        """See `pb.Broker`: a call of the root's method."""
+        arguments = unjelly(netArgs)
+        method = self._methods.get(message) if type(message) is bytes and objectID == ROOT else None
+        if method is None or type(arguments) is not tuple or netKw != _NO_NAMES:
+            self.violated("message")
+            return
+        try:
+            answer = method(*arguments)
+        except (ProtocolError, TypeError):
+            self.violated(message.decode("ascii"))
+            return
+        if not answerRequired:
+            return
+        broker: Any = self
+        if isinstance(answer, Deferred):
+            answer.addCallback(self.serialize)
+            answer.addCallbacks(broker._sendAnswer, lambda _: self.violated("answer"), (requestID,))
+        else:
+            broker._sendAnswer(self.serialize(answer), requestID)
+
+    def tell(self, method: bytes, strings: list[bytes]) -> None:
+        """Call a method of the peer's root with byte strings; no answer is wanted. What `callRemote` sends, for half of the work."""
+        message = (
+            b"message",
+            self.newRequestID(),  # type: ignore[no-untyped-call]
+            ROOT,
+            method,
+            0,
+            (b"tuple", (b"list", *strings)),
+            _NO_NAMES,
+        )
+        transport: Any = self.transport
+        transport.write(encode(message, True))
+
     def sendEncoded(self, value: Any) -> None:
         """See `twisted.spread.banana.Banana`."""
         try:
@@ -70,8 +136,6 @@ class Broker(pb.Broker):
 
         @raise InsecureJelly: it is not of bytes, integers, tuples and lists.
         """
-        if isinstance(object, Deferred):
-            return pb.Broker.serialize(self, object, perspective, method, args, kw)
         jellied = jelly(object)
         if jellied is NOT_BASIC:
             raise InsecureJelly("links carry bytes, integers, tuples and lists")
@@ -99,57 +163,3 @@ class Broker(pb.Broker):
         self.log.warn("a node does not keep to the protocol ({what}), the connection ends", what=what)
         transport: Any = self.transport
         transport.abortConnection()
-
-
-class Root:
-    """The only object that a peer can call: a table of methods, whose arguments they check themselves."""
-
-    def __init__(self, methods: dict[str, Method]) -> None:
-        self._methods = methods
-
-    def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
-        """See `twisted.spread.flavors.IReferenceable`. A method refuses what it does not understand by ProtocolError."""
-        arguments = broker.unserialize(args)
-        method = self._methods.get(message)
-        if type(arguments) is not tuple or method is None:
-            broker.violated(message[:20])
-            raise pb.Error("refused")
-        try:
-            answer = method(*arguments)
-        except (ProtocolError, TypeError) as problem:
-            broker.violated(message)
-            raise pb.Error("refused") from problem
-        return broker.serialize(answer)
-
-
-@implementer(pb.IPBRoot)
-class _RootFactory:
-    def __init__(self, root: Root) -> None:
-        self._root = root
-
-    def rootObject(self, broker: pb.Broker) -> Root:
-        return self._root
-
-
-class _Server(pb.PBServerFactory):
-    protocol = Broker
-
-
-class _Client(pb.PBClientFactory):
-    protocol = Broker
-    noisy = False
-
-
-def serverBroker(root: Root) -> Broker:
-    """The accepting side of one connection."""
-    factory: Any = _Server(_RootFactory(root))  # type: ignore[no-untyped-call]
-    broker: Broker = factory.buildProtocol(None)
-    return broker
-
-
-def clientBroker(ready: Callable[[pb.RemoteReference], object]) -> Broker:
-    """The dialling side of one connection; `ready` is given the other side's root when both have begun."""
-    factory: Any = _Client()  # type: ignore[no-untyped-call]
-    broker: Broker = factory.buildProtocol(None)
-    factory.getRootObject().addCallbacks(ready, lambda _: None)
-    return broker

@@ -129,6 +129,7 @@ class Channel:
         self._sentOctets = self._ackedOctets = self._markedOctets = 0
         self._marks = 0  # that are not answered
         self._markedAt = self._heardAt = now
+        self._isMarkDue = False
         self._calls = 0
         self._callOctets = 0
 
@@ -264,8 +265,8 @@ class Channel:
         assert all(len(message) <= MESSAGE_OCTETS_MAX for message in batch)
         self._sentOctets += octets
         self.counters.batches += 1
-        if self._sentOctets - self._markedOctets < MARK_OCTETS:
-            self._root.callRemote("take", batch, pbanswer=False)
+        if self._sentOctets - self._markedOctets < MARK_OCTETS and not self._isMarkDue:
+            self._root.broker.tell(b"take", batch)
         else:
             self._mark(batch)
 
@@ -275,6 +276,7 @@ class Channel:
             self._heardAt = now
         self._marks += 1
         self._markedAt = now
+        self._isMarkDue = False
         self._markedOctets = self._sentOctets
         marked: Deferred[Any] = self._root.callRemote("take", batch)
         marked.addCallbacks(self._acknowledged, lambda _: None, callbackArgs=(self._up, self._sentOctets))
@@ -298,8 +300,10 @@ class Channel:
         if self._marks and now - self._heardAt > SILENCE_SECONDS:
             self.counters.silences += 1
             self.drop()
-        elif not self._marks and now - self._markedAt >= MARK_SECONDS:
+        elif self._isMarkDue:
             self._mark([])
+        elif not self._marks and now - self._markedAt >= MARK_SECONDS:
+            self._isMarkDue = True  # what leaves before the next look takes it along
 
     # --- calls
 

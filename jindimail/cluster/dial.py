@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClien
 from twisted.python.failure import Failure
 
 from jindimail.cluster.authority import Identity, NotOurs, identityOf
-from jindimail.cluster.broker import Broker, clientBroker
+from jindimail.cluster.broker import Broker
 from jindimail.cluster.contexts import Contexts, peerChain
 from jindimail.cluster.door import Calling, Door
 from jindimail.cluster.hello import Hello, Reason, Unwelcome, decodeHello
@@ -80,7 +80,7 @@ class Dial:
         except (NotOurs, IndexError):
             self._fail(Unwelcome(Reason.WRONG_NODE))
             return None
-        self._broker = clientBroker(self._greet)
+        self._broker = Broker({}, self._greet)
         return self._broker
 
     def _greet(self, root: Any) -> None:

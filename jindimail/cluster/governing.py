@@ -7,6 +7,7 @@ What the leader of the array's own group does: it says who is up, and wishes for
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -80,6 +81,7 @@ class Governing:
         self._liveness = Liveness()
         self._term = 0
         self._planAt = 0.0
+        self._knownInVain: dict[str, Any] = {}  # what was planned with last, if nothing came of it
         self._moved: list[tuple[float, int]] = []  # when how many were wished for
         self._drained: dict[int, _Drained] = {}
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
@@ -166,15 +168,18 @@ class Governing:
         now, reports = self._seconds(), self._reports()
         self._leaderShares.look(reports, self._clock.seconds())
         wishes = {group: wish for group in self._numbers if (wish := self._userMap.wish(group)) is not None}
-        changes = plan(
-            plannedNodes(nodes, now, lambda node: self._leaderShares.of(node, reports.get(node))),
-            wishes,
-            self._numbers,
-            replicas=settings.replicas,
-            repairSeconds=settings.repairSeconds,
-            movesMax=self._movesMax(reports),
-            leaders={group: leader for group in self._numbers if (leader := self._groups.leaderOf(group))},
-        )
+        known: dict[str, Any] = {
+            "nodes": plannedNodes(nodes, now, lambda node: self._leaderShares.of(node, reports.get(node))),
+            "wishes": wishes,
+            "replicas": settings.replicas,
+            "repairSeconds": settings.repairSeconds,
+            "movesMax": self._movesMax(reports),
+            "leaders": {group: leader for group in self._numbers if (leader := self._groups.leaderOf(group))},
+        }
+        if known == self._knownInVain:
+            return
+        changes = plan(groups=self._numbers, **known)
+        self._knownInVain = {} if changes else known
         if changes:
             moved = sum(
                 group not in wishes or membersOf(wish) != membersOf(wishes[group])

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.cluster.authority import Identity
-from jindimail.cluster.broker import Broker, Root, serverBroker
+from jindimail.cluster.broker import Broker
 from jindimail.cluster.door import Door
 from jindimail.cluster.hello import CHANNELS, CONTROL, DATA, Hello, Reason, Unwelcome, decodeHello
 from jindimail.cluster.payloads import DONE, FAILED, arePieces, errorName, joinPayload, slicePayload
@@ -65,9 +65,7 @@ class Incoming:
         self.channel = CONTROL
         self.isWelcome = False
         self.heardAt = clock.seconds()
-        self.broker: Broker = serverBroker(
-            Root({"hello": self._hello, "take": self._take, "call": self._call})
-        )
+        self.broker = Broker({b"hello": self._hello, b"take": self._take, b"call": self._call})
         self.whenOver(self._isOver)
 
     def hangUp(self) -> None:

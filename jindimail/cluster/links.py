@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -26,6 +26,7 @@ from jindimail.cluster.door import Door, Doors
 from jindimail.cluster.hello import CONTROL, Acquaintance, Hello, Reason, Unwelcome, judgeHello
 from jindimail.cluster.incoming import Incoming
 from jindimail.cluster.peer import Peer, PeerLinks, PeerStatus
+from jindimail.cluster.pulse import Pulse
 from jindimail.errors import Unavailable
 from jindimail.interfaces import ILinks, INodeLink
 
@@ -95,7 +96,7 @@ class Links:
         self._listeners: list[Callable[[int, bool], object]] = []
         self._isUp: dict[int, bool] = {}
         self._running = False
-        self._lookCall: IDelayedCall | None = None
+        self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         self._lookedAt = clock.seconds()
         self.factory = Doors(clock, self._contexts, self._enter)
         self.node = mine.node
@@ -106,15 +107,14 @@ class Links:
         """Keep connections to all peers from now on."""
         self._running = True
         self._lookedAt = self._clock.seconds()
-        self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look)
+        self._pulse.start()
         for links in self._peers.values():
             links.start()
 
     def stop(self) -> None:
         """End all connections. Who listens has to stop listening."""
         self._running = False
-        if self._lookCall is not None and self._lookCall.active():
-            self._lookCall.cancel()
+        self._pulse.stop()
         for links in self._peers.values():
             links.stop()
         self.factory.hangUp()
@@ -283,7 +283,6 @@ class Links:
     # --- time
 
     def _look(self) -> None:
-        self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look)
         now = self._clock.seconds()
         wasAway = not 0 <= now - self._lookedAt <= AWAY_SECONDS
         self._lookedAt = now

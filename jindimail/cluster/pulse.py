@@ -12,23 +12,27 @@ from twisted.python.failure import Failure
 
 from jindimail.errors import Unavailable
 
+GRID_SECONDS = 0.25
+
 
 class Pulse:
     """
     One such work.
 
-    What it raises ends only this one time: `Unavailable` is usual among nodes, anything else is logged.
+    Those that are in no hurry beat together, on a grid of the clock's: what an idle node costs is how often it wakes.
+    What the work raises ends only this one time: `Unavailable` is usual among nodes, anything else is logged.
+
+    @ivar seconds: between the end of one time and the beginning of the next, about; the work itself may change it.
     """
 
     log = Logger()
 
     def __init__(self, clock: IReactorTime, seconds: float, work: Callable[[], Any]) -> None:
         """
-        @param seconds: between the end of one time and the beginning of the next.
         @param work: a function, or one that makes a coroutine.
         """
         self._clock = clock
-        self._seconds = seconds
+        self.seconds = seconds
         self._work = work
         self._call: IDelayedCall | None = None
         self._running = False
@@ -51,20 +55,24 @@ class Pulse:
             self._again(0)
 
     def _again(self, seconds: float) -> None:
-        if self._running:
-            self._call = self._clock.callLater(seconds, self._beat)
+        if not self._running:
+            return
+        if seconds >= GRID_SECONDS:
+            now = self._clock.seconds()
+            seconds = max(0.0, round((now + seconds) / GRID_SECONDS) * GRID_SECONDS - now)
+        self._call = self._clock.callLater(seconds, self._beat)
 
     def _beat(self) -> None:
         try:
             result = self._work()
-        except Exception:
+        except Exception:  # the work goes on, whatever became of it this time
             self._failed(Failure())
             result = None
         if result is None:  # most have nothing to wait for
-            self._again(self._seconds)
+            self._again(self.seconds)
         else:
             done: Deferred[Any] = Deferred.fromCoroutine(result)
-            done.addErrback(self._failed).addBoth(lambda _: self._again(self._seconds))
+            done.addErrback(self._failed).addBoth(lambda _: self._again(self.seconds))
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(Unavailable):

@@ -35,8 +35,8 @@ from jindimail.model import ARRAY_GROUP
 from jindimail.replication.configuration import Configuration, Member
 from jindimail.replication.driver import Groups
 
-LOOK_SECONDS = 0.1
-SCAN_SECONDS = 0.5  # between looks at groups of which nothing is known to be wanted
+LOOK_SECONDS = 0.1  # while steps are under way
+SCAN_SECONDS = 0.5  # while nothing is known to be wanted
 ALONE_SCAN_SECONDS = 5.0  # the same where there is no other node, to or from which anything could move
 GROUPS_AT_ONCE = 16
 STEP_SECONDS = 20.0  # without any step, then another group goes first
@@ -87,10 +87,9 @@ class Stepping:
         self._told: Counter[tuple[str, int]] = Counter()
         self._tellAt = 0.0
         self._isFirst = True
-        self._scanAt = 0.0
         self._witnesses: frozenset[int] = frozenset()
-        userMap.listen(self._changed)
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
+        userMap.listen(self._pulse.soon)
         self.missing = 0
         self.steps = 0
 
@@ -116,14 +115,10 @@ class Stepping:
             if configuration is not None
         )
 
-    def _changed(self) -> None:
-        self._scanAt = 0.0
-
     def _look(self) -> None:
-        now = self._clock.seconds()
-        if not self._userMap.nodes or (now < self._scanAt and not self._underWay):
+        if not self._userMap.nodes:
             return
-        self._scanAt = now + (SCAN_SECONDS if len(self._userMap.nodes) > 1 else ALONE_SCAN_SECONDS)
+        now = self._clock.seconds()
         self._seeLed(now)
         self._witnesses = frozenset(node for node, record in self._userMap.nodes.items() if not record.weight)
         wanting = [group for group, led in self._led.items() if not self._isFulfilled(group, led)]
@@ -138,6 +133,10 @@ class Stepping:
             for (kind, node), count in self._told.items():
                 self._events.add(kind, node=node, groups=count)
             self._told.clear()
+        isAlone = len(self._userMap.nodes) == 1
+        self._pulse.seconds = (
+            LOOK_SECONDS if self._underWay else ALONE_SCAN_SECONDS if isAlone else SCAN_SECONDS
+        )
 
     def _seeLed(self, now: float) -> None:
         """Which groups are led here; those that were not before are elections won, or hand-overs."""

@@ -25,6 +25,7 @@ from jindimail.cluster.banana import (
     prefix,
     unjelly,
 )
+from jindimail.cluster.broker import Broker
 
 atoms = st.one_of(
     st.integers(-(2**66), 2**66), st.binary(max_size=300), st.sampled_from(sorted(Banana.outgoingVocabulary))
@@ -142,3 +143,15 @@ def test_otherValuesAreNotJellied(value: Any) -> None:
 )
 def test_otherJellyIsNotRead(value: Any) -> None:
     assert unjelly(value) is NOT_BASIC
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5))
+def test_oneWayMessageIsWhatPerspectiveBrokerSends(strings: list[bytes]) -> None:
+    told, called = Broker({}, lambda root: None), Broker({}, lambda root: None)
+    for broker in (told, called):
+        broker.makeConnection(StringTransport())
+        broker._selectDialect(b"pb")
+        broker.transport.clear()
+    told.tell(b"take", strings)
+    called.remoteForName(b"root").callRemote("take", strings, pbanswer=False)
+    assert told.transport.value() == called.transport.value() != b""

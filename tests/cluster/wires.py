@@ -293,8 +293,7 @@ class Array:
         self.network.died(f"{node}:1")
         links = self.nodes.pop(node)
         links._running = False
-        assert links._lookCall is not None
-        links._lookCall.cancel()
+        links._pulse.stop()
         for peer in links._peers.values():
             for channel in peer.channels:
                 channel._running = False
