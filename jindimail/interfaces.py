@@ -50,9 +50,13 @@ class IStore(Interface):
         "`store.space.Level` of free disk space: PLENTY, NO_BODIES (<10 %), ONLY_EXPUNGES (<5 %)."
     )
 
-    def write(job: Any, bodyOctets: int = 0) -> Any:
+    def write(job: Any, bodyOctets: int = 0, ran: Any = None, mayWait: bool = False) -> Any:
         """
         Run `job(rows: IRows) -> T` in the writer's next transaction; a Deferred of T after the fsync.
+
+        `ran(result)` is for jobs whose effect is certain before it is durable here, since it will be repeated after a crash (applying
+        what is committed): it is called as soon as the job has run, and from then on `read` shows what the job changed.
+        Such a job that `mayWait` costs no transaction of its own: it is committed with the next that may not, or within half a second.
 
         Jobs run in the order of `write`, but those with `bodyOctets` (bare bodies, at most 1 MiB each) may be
         overtaken by those without. Many jobs share one commit, so a job must touch nothing but its rows, and may be run
@@ -65,7 +69,12 @@ class IStore(Interface):
         """A hint: nothing more is written this turn, so what waits need not wait for its end."""
 
     def read() -> Any:
-        """A context manager of `IReadRows` on the last committed state; close it within the reactor turn."""
+        """
+        A context manager of `IReadRows`: what is committed, and what jobs with `ran` have changed since. Close it within the reactor turn.
+        """
+
+    def readDurable() -> Any:
+        """The same without what is not durable yet: for what is told to others as kept."""
 
     def failed() -> Any:
         """A Deferred that fires once, with the reason, when the store can no longer be written."""

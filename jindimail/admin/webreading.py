@@ -182,7 +182,7 @@ def ofTable(table: str) -> Read:
     """The rows of a table."""
 
     def read(reading: Reading) -> Iterator[Sample]:
-        with reading.node.store.read() as rows:
+        with reading.node.store.readDurable() as rows:
             if hasattr(rows, "entries"):
                 yield (), rows.entries(table)
 

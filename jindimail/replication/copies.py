@@ -264,7 +264,7 @@ class Copies:
         It fails with NotKept if the node has none, with Unavailable if it does not answer.
         """
         if node == self._node:
-            with self._store.read() as rows:
+            with self._store.readDurable() as rows:
                 octets: bytes | None = rows.get(BODY, chunkKey(bucket, bodyId, number))
             return fail(NotKept()) if octets is None else succeed(octets)
         answer = self._answer((TellBody, node, bucket, bodyId, number, 0), GET_SECONDS)
@@ -286,7 +286,7 @@ class Copies:
         if isinstance(message, PutBody):
             self._keep(node, message)
         elif isinstance(message, AskBody):
-            with self._store.read() as rows:
+            with self._store.readDurable() as rows:
                 octets = rows.get(BODY, chunkKey(message.bucket, message.bodyId, message.number))
             answer = TellBody(message.bucket, message.bodyId, message.number, octets or b"", octets is None)
             self._send(node, answer)

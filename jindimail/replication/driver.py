@@ -229,7 +229,6 @@ class Groups(Roster):
             return succeed(replica.applied)
         done: Deferred[int] = Deferred()
         replica.readable.append((index, done))
-        self._turns.touch(replica)  # what is committed need not wait for company any more
         return done
 
     def listen(self, listener: Listener) -> None:
@@ -378,7 +377,18 @@ class Groups(Roster):
         for replicaId in work.outputs.snapshots:
             self._transfers.wanted(replica, replicaId, self._clock.seconds())
 
-    def written(self, replica: Replica, work: Work, applied: list[Applied]) -> None:
+    def applied(self, replica: Replica, work: Work, applied: list[Applied]) -> None:
+        """See `ITurned`."""
+        if self._replicas.get(replica.group) is not replica:
+            return
+        outputs = work.outputs
+        if outputs.apply:
+            replica.applied = outputs.apply[-1].index
+        self._waiting.applied(replica, applied, outputs.apply)
+        if outputs.reads or replica.readable:
+            self._waiting.confirmed(replica, outputs.reads)
+
+    def written(self, replica: Replica, work: Work, applied: list[Applied] | None) -> None:
         """See `ITurned`."""
         if self._replicas.get(replica.group) is not replica:
             return
@@ -386,11 +396,8 @@ class Groups(Roster):
         raft.persisted(outputs.mark)
         if outputs.after:
             self._conversation.send(replica, outputs.after, self._clock.seconds())
-        if outputs.apply:
-            replica.applied = outputs.apply[-1].index
-        self._waiting.applied(replica, applied, outputs.apply)
-        if outputs.reads or replica.readable:
-            self._waiting.confirmed(replica, outputs.reads)
+        if applied is not None:
+            self.applied(replica, work, applied)
         if outputs.install is not None:
             self._restoring.install(replica, outputs.install)
         elif raft.isBuried:
@@ -416,6 +423,7 @@ class Groups(Roster):
         fresh = self._loading.again(replica)
         if fresh is None:
             return
+        fresh.shown = max(replica.shown, replica.applied)
         self._conversation.admit(fresh)
         self._clock.callLater(RETRY_SECONDS, self._campaign, fresh)
 

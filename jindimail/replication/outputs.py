@@ -57,7 +57,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     What is to be done, in this order: persist; once that is durable call `Raft.persisted`, and send `after`.
 
     `now` may leave at once, beside the writing (dissertation §10.2.1). `apply` may run in the transaction that
-    persists `entries`, behind them, or in any later one; it holds for certain only once that is durable.
+    persists `entries`, behind them, or in any later one; where it is not `isCommitted`, it holds only once that is durable.
     """
 
     mark: Mark
@@ -67,6 +67,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     now: list[Message]
     after: list[Message]
     apply: list[Entry]
+    isCommitted: bool  # all of `apply` is known to be committed: a crash cannot undo it, whatever this replica has on disk
     reads: list[tuple[int, int]]  # (context, index): readable here once this index is applied
     snapshots: list[int]  # replica ids that need a snapshot, since the log no longer reaches back to them
     install: Snapshot | None  # write this snapshot's rows, then call `Raft.installed`
@@ -75,3 +76,8 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     def mustPersist(self) -> bool:
         """Whether there is anything that has to be durable."""
         return self.hard is not None or bool(self.entries) or self.truncateFrom > 0
+
+    @property
+    def onlyApplies(self) -> bool:
+        """Whether there is nothing but what is committed to be applied, so that nobody waits for it to be durable."""
+        return self.isCommitted and bool(self.apply) and not (self.mustPersist or self.after or self.install)

@@ -18,6 +18,7 @@ from jindimail.errors import Unavailable
 
 SLOW_SECONDS = 0.15  # then another keeper is tried besides, unless all are so slow
 SLOW_SECONDS_MAX = 1.0
+INSTANT_SECONDS = 0.001  # sums of floating times may fall short of a deadline for ever
 
 Begin = Callable[[int], "Deferred[Any]"]
 Plan = Callable[[], tuple[Sequence[int], int]]
@@ -133,7 +134,7 @@ class Putting:
 
     def _late(self) -> None:
         self._timer = None
-        if self._clock.seconds() >= self._deadline:
+        if self._deadline - self._clock.seconds() < INSTANT_SECONDS:
             self._end()
             return
         self.slow.extend(node for node in self._running if node not in self.slow)

@@ -290,16 +290,6 @@ class Raft(Elector):
             or (leadership is not None and leadership.snapshotsWanted and self._durableTerm == self.term)
         )
 
-    def onlyApplies(self) -> bool:
-        """Whether all that `outputs` would hold is entries to apply, of a follower: that may wait for company."""
-        return (
-            self.leadership is None
-            and self.applying < self.log.commit
-            and not (self._now or self._after or self._reads or self._install or self.log.hasUnhanded())
-            and self._handedHard.term == self.term
-            and self._handedHard.vote == self.vote
-        )
-
     def outputs(self) -> Outputs:
         """Take what is to be done; every batch must be carried out, in order."""
         self._confirmReads()
@@ -326,6 +316,7 @@ class Raft(Elector):
             now=now,
             after=after,
             apply=apply,
+            isCommitted=self.applying <= log.commit,
             reads=reads,
             snapshots=snapshots,
             install=install,

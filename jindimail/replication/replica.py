@@ -49,7 +49,8 @@ class Replica:
     """
     One group's replica at this node.
 
-    @ivar applied: the applied index that is durable.
+    @ivar applied: up to where its rows are seen by readers; that is committed, but may not be durable here yet.
+    @ivar shown: up to where they were seen before its turns were not written: nobody is answered before it is there again.
     @ivar failures: how often in a row its turns could not be written, for whatever reason but a full disk.
     @ivar waiting: the proposals made here, by index.
     @ivar reads: who waits for a read index, by context; `open` is the context that this turn's calls share.
@@ -57,7 +58,7 @@ class Replica:
     @ivar routes: the nodes of replicas that spoke, for those that the configuration does not name (yet).
     @ivar quiet: where the group is quiet, if it is; `voucher` is the node that says so, 0: this node leads.
     @ivar missing: replica ids whose nodes say that they have no such replica: nobody waits for them.
-    @ivar inFlight: its turns that are handed to the store and not durable.
+    @ivar inFlight: its turns that are handed to the store and not durable, but for those that only apply.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Replica:
         "reads",
         "routes",
         "settledTicks",
+        "shown",
         "tombstone",
         "voucher",
         "waiting",
@@ -89,6 +91,7 @@ class Replica:
         self.group = loaded.group
         self.raft = raft
         self.applied = loaded.record.applied
+        self.shown = 0
         self.waiting: dict[int, Waiter] = {}
         self.befores: dict[int, Before] = {}
         self.reads: dict[int, Asked] = {}
@@ -130,10 +133,6 @@ class Replica:
             dropTo=dropTo,
             befores=befores,
         )
-
-    def mayWait(self) -> bool:
-        """Whether nobody waits for what it has to do."""
-        return not (self.reads or self.readable or self.waiting) and self.raft.onlyApplies()
 
     def installedAt(self, index: int, row: bytes) -> None:
         """A snapshot has taken the place of everything; `row` is the hard row that says so."""

@@ -21,7 +21,9 @@ class Roster:
     def appliedIndex(self, group: int) -> int:
         """Up to where this node's rows of a group are complete; 0: there are none, or a snapshot is taking their place."""
         replica = self._replicas.get(group)
-        return 0 if replica is None or replica.installing else replica.applied
+        return (
+            0 if replica is None or replica.installing or replica.applied < replica.shown else replica.applied
+        )
 
     def leadingTerm(self, group: int) -> int:
         """The term in which this node leads a group; 0: it does not."""

@@ -37,15 +37,32 @@ class Work(msgspec.Struct):
     dropTo: int
     befores: dict[int, Before]  # jobs by the index of the entry that they go ahead of (one-voter groups only)
 
+    @property
+    def onlyApplies(self) -> bool:
+        """Whether there is nothing in it that anybody waits for to be durable."""
+        return self.hard is not None and self.outputs.onlyApplies
+
 
 class Turn:
-    """The works of one turn; `run` is the job."""
+    """
+    The works of one turn; `run` is the job.
 
-    __slots__ = ("_apply", "works")
+    @ivar mayWait: nobody waits for it to be durable.
+    @ivar isTold: what it applies was told of ahead of that.
+    """
+
+    __slots__ = ("_apply", "isTold", "mayWait", "works")
 
     def __init__(self, machine: IStateMachine) -> None:
         self._apply = machine.apply
         self.works: list[Work] = []
+        self.mayWait = self.isTold = False
+
+    def isCertain(self) -> bool:
+        """Whether it applies something, all of it committed already: it holds whether or not it gets durable here."""
+        return any(work.outputs.apply for work in self.works) and all(
+            work.outputs.isCommitted for work in self.works
+        )
 
     def run(self, rows: IRows) -> list[list[Applied]]:
         """

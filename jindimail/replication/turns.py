@@ -3,11 +3,15 @@ The turns of a node: once a reactor turn, what all its groups have to write goes
 
 Turns are pipelined: the next is handed to the store whether or not the last is durable; the store keeps their order. A turn
 that was not written takes those behind it along, since each names the hard row that it builds upon (turn.py).
+
+What is committed is told of as soon as it is applied in the store's memory, since a restart would apply it again. A turn of nothing
+else costs no transaction of its own: the store keeps it for the next (docs/adr/0029).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,8 +24,6 @@ from jindimail.interfaces import IStateMachine, IStore
 from jindimail.replication.replica import Replica
 from jindimail.replication.turn import Applied, Superseded, Turn, Work
 
-APPLY_SECONDS = 0.02  # for so long a follower's committed entries may wait to be applied with others
-
 
 class ITurned(Protocol):
     """Who is told what became of turns."""
@@ -30,8 +32,12 @@ class ITurned(Protocol):
         """Outputs were taken: send what may leave at once."""
         ...
 
-    def written(self, replica: Replica, work: Work, applied: list[Applied]) -> None:
-        """A replica's work is durable."""
+    def applied(self, replica: Replica, work: Work, applied: list[Applied]) -> None:
+        """What a replica's work applies is committed, and readers see it, though it is not durable here yet."""
+        ...
+
+    def written(self, replica: Replica, work: Work, applied: list[Applied] | None) -> None:
+        """A replica's work is durable; with what it applied, unless that was told before."""
         ...
 
     def refused(self, replica: Replica, failure: Failure) -> None:
@@ -63,8 +69,7 @@ class Turns:
         self._told = told
         self._dirty: dict[int, Replica] = {}
         self._call: IDelayedCall | None = None
-        self._later: dict[int, Replica] = {}
-        self._laterCall: IDelayedCall | None = None
+        self._isStopped = False
         self._begun: deque[float] = deque()
         self._idle: list[Deferred[None]] = []
         self.failure: Failure | None = None
@@ -74,21 +79,18 @@ class Turns:
     def touch(self, replica: Replica) -> None:
         """A replica may have outputs: take them at the end of this reactor turn."""
         self._dirty[replica.group] = replica
-        if self._call is None:
+        if self._call is None and not self._isStopped:
             self._call = self._clock.callLater(0, self.turn)
 
     def forget(self, replica: Replica) -> None:
         """A replica is gone."""
         if self._dirty.get(replica.group) is replica:
             del self._dirty[replica.group]
-        if self._later.get(replica.group) is replica:
-            del self._later[replica.group]
 
     def stop(self) -> None:
         """Hand over what waits; nothing comes any more."""
-        self.turn(patient=False)
-        if self._laterCall is not None and self._laterCall.active():
-            self._laterCall.cancel()
+        self.turn()
+        self._isStopped = True
 
     def ageSeconds(self, now: float) -> float:
         """How long the oldest turn that is not durable has been under way."""
@@ -104,16 +106,12 @@ class Turns:
 
     # --- writing
 
-    def turn(self, *, patient: bool = True) -> Deferred[None]:
-        """
-        Hand everything that waits to the store; fires when that is durable, or was refused.
-
-        @param patient: what nobody waits for may stay a little longer.
-        """
+    def turn(self) -> Deferred[None]:
+        """Hand everything that waits to the store; fires when that is durable, or was refused."""
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
-        dirty = self._takeDirty(patient=patient)
+        dirty, self._dirty = self._dirty, {}
         if not dirty or self.failure is not None:
             return succeed(None)
         for replica in dirty.values():
@@ -123,27 +121,6 @@ class Turns:
         self._store.begin()
         self._told.flush()
         return done
-
-    def _takeDirty(self, *, patient: bool) -> dict[int, Replica]:
-        """
-        The replicas whose outputs are to be taken now. Followers that only have entries to apply wait a little for
-        company, since a transaction of their own would cost a sync that nobody waits for.
-        """
-        dirty, self._dirty = self._dirty, {}
-        if patient and dirty and all(replica.mayWait() for replica in dirty.values()):
-            self._later.update(dirty)
-            if self._laterCall is None:
-                self._laterCall = self._clock.callLater(APPLY_SECONDS, self._applyLater)
-            return {}
-        if dirty or not patient:
-            later, self._later = self._later, {}
-            for group, replica in later.items():
-                dirty.setdefault(group, replica)
-        return dirty
-
-    def _applyLater(self) -> None:
-        self._laterCall = None
-        self.turn(patient=False)
 
     def _write(self, replicas: list[Replica]) -> Deferred[None]:
         turn = Turn(self._machine)
@@ -159,42 +136,60 @@ class Turns:
             if work.hard is None and not replica.inFlight:
                 self._told.written(replica, work, [])  # nothing to write, nothing to wait for
                 continue
-            replica.inFlight += 1
+            replica.inFlight += not work.onlyApplies
             taken.append(replica)
             turn.works.append(work)
         if not taken:
             return succeed(None)
-        self._begun.append(self._clock.seconds())
-        written: Deferred[list[list[Applied]]] = self._store.write(turn.run)
+        turn.mayWait = all(work.onlyApplies for work in turn.works)
+        if not turn.mayWait:
+            self._begun.append(self._clock.seconds())
+        written: Deferred[list[list[Applied]]] = (
+            self._store.write(turn.run, ran=partial(self._ran, taken, turn), mayWait=turn.mayWait)
+            if turn.isCertain()
+            else self._store.write(turn.run)
+        )
         done: Deferred[None] = written.addCallbacks(
-            self._committed, self._refused, (taken, turn), {}, (taken,)
+            self._committed, self._refused, (taken, turn), {}, (taken, turn)
         )
         return done.addErrback(self._confused)
 
+    def _ran(self, replicas: list[Replica], turn: Turn, results: list[list[Applied]]) -> None:
+        """What a turn applies is committed, and seen by readers from now on."""
+        turn.isTold = True
+        try:
+            for replica, work, applied in zip(replicas, turn.works, results, strict=True):
+                self._told.applied(replica, work, applied)
+            self._told.flush()
+        except Exception:  # an error of this program
+            self._confused(Failure())
+
     def _committed(self, results: list[list[Applied]], replicas: list[Replica], turn: Turn) -> None:
-        self._begun.popleft()
+        if not turn.mayWait:
+            self._begun.popleft()
         told = self._told.written
         for replica, work, applied in zip(replicas, turn.works, results, strict=True):
-            replica.inFlight -= 1
+            replica.inFlight -= not work.onlyApplies
             replica.failures = 0
-            told(replica, work, applied)
+            told(replica, work, None if turn.isTold else applied)
         self._told.flush()
         self._checkIdle()
 
-    def _refused(self, failure: Failure, replicas: list[Replica]) -> None:
+    def _refused(self, failure: Failure, replicas: list[Replica], turn: Turn) -> None:
         """
         A turn was not written. If the store goes on (the disk was full, or a job raised), its replicas go back to what is
         stored, as after a crash; nothing that had to be durable has left.
         """
-        self._begun.popleft()
+        if not turn.mayWait:
+            self._begun.popleft()
         isFatal = failure.check(OutcomeUnknown, Unavailable) and not failure.check(StorageFull, Superseded)
         if isFatal or self.failure is not None:
             self._break(failure)
         else:
             if not failure.check(StorageFull, Superseded):
                 self._log.failure("a turn of {count} groups raised", failure, count=len(replicas))
-            for replica in replicas:
-                replica.inFlight -= 1
+            for replica, work in zip(replicas, turn.works, strict=True):
+                replica.inFlight -= not work.onlyApplies
                 self._told.refused(replica, failure)
         self._checkIdle()
 

@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import lmdb
 import msgspec
 
 from jindimail.errors import ConfigError, Corrupt
 from jindimail.store.keys import META, TABLES
-from jindimail.store.overlay import Changes
+from jindimail.store.overlay import Ahead, Changes
 from jindimail.store.records import MetaRecord, decode, encode
 from jindimail.store.rows import CommittedRows
 
@@ -203,9 +204,9 @@ class Environment:
         self.meta = meta
         return meta
 
-    def read(self) -> Reading:
-        """The rows as last committed: `with environment.read() as rows`, within one turn of the reactor."""
-        return Reading(self)
+    def read(self, ahead: Ahead | None = None) -> Reading:
+        """The rows as last committed, below what is ahead: `with environment.read() as rows`, within one turn of the reactor."""
+        return Reading(self, ahead)
 
     def snapshot(self) -> Snapshot:
         """The rows as last committed, for a thread of its own that may take its time. It keeps pages from reuse: be bounded."""
@@ -318,17 +319,18 @@ def _write(
 class Reading:
     """A read of the reactor's thread: closed in the turn it was opened in, since an open one makes the file grow for ever."""
 
-    __slots__ = ("_environment", "_rows", "_transaction", "_turn")
+    __slots__ = ("_ahead", "_environment", "_rows", "_transaction", "_turn")
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, ahead: Ahead | None = None) -> None:
         self._environment = environment
+        self._ahead = ahead
 
-    def __enter__(self) -> CommittedRows:
+    def __enter__(self) -> Any:
         environment = self._environment
         self._turn = environment.turn
         self._transaction = environment._lmdb.begin()
         self._rows = CommittedRows(self._transaction, environment._tables)
-        return self._rows
+        return self._ahead.above(self._rows) if self._ahead else self._rows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

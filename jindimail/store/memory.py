@@ -21,6 +21,7 @@ from jindimail.store.keys import KEY_OCTETS_MAX, TABLES
 from jindimail.store.space import Level
 
 T = TypeVar("T")
+Ran = Callable[[Any], object]
 
 _BAD_KEY = "a key has 1 to 511 octets"
 
@@ -62,6 +63,10 @@ class MemoryRows:
         if not 0 < len(key) <= KEY_OCTETS_MAX:  # as `_checked`; the most frequent call of all simulations
             raise ValueError(_BAD_KEY)
         return self._tables[table].values.get(key)
+
+    def has(self, table: str, key: bytes) -> bool:
+        """Whether a key is there."""
+        return key in self._tables[table].values
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Write a value, replacing any."""
@@ -142,17 +147,23 @@ class MemoryStore:
         self.freeLevel = Level.PLENTY
         self.commits = 0
         self._clock = clock
-        self._waiting: list[tuple[Callable[[MemoryRows], Any], Deferred[Any]]] = []
+        self._waiting: list[tuple[Callable[[MemoryRows], Any], Ran | None, Deferred[Any]]] = []
         self._failed: list[Deferred[Exception]] = []
         self._reason: Exception | None = None
         self._closed = False
 
-    def write(self, job: Callable[[MemoryRows], T], bodyOctets: int = 0) -> Deferred[T]:
+    def write(
+        self,
+        job: Callable[[MemoryRows], T],
+        bodyOctets: int = 0,
+        ran: Ran | None = None,
+        mayWait: bool = False,
+    ) -> Deferred[T]:
         """Run a job, all or nothing; a Deferred of its result."""
         if self._closed or self._reason is not None:
             return fail(Unavailable("the store is closed"))
         done: Deferred[T] = Deferred()
-        self._waiting.append((job, done))
+        self._waiting.append((job, ran, done))
         if self._clock is None:
             self._commit()
         elif len(self._waiting) == 1:
@@ -167,6 +178,8 @@ class MemoryStore:
         """The committed rows."""
         yield self.rows
 
+    readDurable = read
+
     def failed(self) -> Deferred[Exception]:
         """Fires once with the reason (an exception, as its result), after `breakDown`."""
         if self._reason is not None:
@@ -179,7 +192,7 @@ class MemoryStore:
         """Act as after a failed commit: everything waiting fails with `error`, everything later is refused."""
         self._reason = error
         waiting, self._waiting = self._waiting, []
-        for _, done in waiting:
+        for *_, done in waiting:
             done.errback(error)
         failed, self._failed = self._failed, []
         for waiter in failed:
@@ -193,9 +206,12 @@ class MemoryStore:
 
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting, []
-        results = [(done, self._run(job)) for job, done in waiting]
+        results = [(ran, done, self._run(job)) for job, ran, done in waiting]
         self.commits += bool(results)
-        for done, result in results:
+        for ran, _, result in results:
+            if ran is not None and not isinstance(result, Failure):
+                ran(result)
+        for _, done, result in results:
             done.callback(result)
 
     def _run(self, job: Callable[[MemoryRows], Any]) -> Any:

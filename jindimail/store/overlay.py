@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from zope.interface import implementer
 
-from jindimail.interfaces import IRows
+from jindimail.interfaces import IKeys, IRows
 from jindimail.store.keys import KEY_OCTETS_MAX, TABLES
 
 
@@ -32,6 +32,10 @@ class IBase(Protocol):
         """Rows in order."""
         ...
 
+    def keys(self, table: str, start: bytes, stop: bytes) -> Iterator[bytes]:
+        """Keys in order."""
+        ...
+
 
 Changes = list[tuple[str, list[tuple[bytes, bytes]], list[bytes]]]  # table, puts, deletes: each ascending
 
@@ -42,6 +46,7 @@ _TABLES: Final = frozenset(TABLES)
 class _Changed(dict[bytes, bytes | None]):
     """What one table's keys were changed to (None: deleted); `order` has the keys sorted once a scan wanted them."""
 
+    table = ""
     order: list[bytes] | None = None
 
     def between(self, start: bytes, stop: bytes) -> list[bytes]:
@@ -54,18 +59,20 @@ class _Changed(dict[bytes, bytes | None]):
         return order[bisect_left(order, start) : bisect_left(order, stop)]
 
 
-@implementer(IRows)
-class Overlay:
-    """Rows that see their own changes; `octets` counts what was put, to bound a transaction."""
+@implementer(IKeys)
+class Above:
+    """Committed rows below changes that are not."""
 
-    __slots__ = ("_base", "_baseGet", "_changed", "_undo", "octets")
+    __slots__ = ("_base", "_baseGet", "_changed")
 
-    def __init__(self, base: IBase) -> None:
+    def __init__(self, base: IBase, changed: dict[str, _Changed]) -> None:
+        self._changed = changed
+        self.rebase(base)
+
+    def rebase(self, base: IBase) -> None:
+        """The same committed rows, read anew."""
         self._base = base
         self._baseGet: Callable[[str, bytes], bytes | None] = base.get
-        self._changed: dict[str, _Changed] = {}
-        self._undo: list[tuple[_Changed, bytes, object]] = []
-        self.octets = 0
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -73,6 +80,65 @@ class Overlay:
         if changed is not None and key in changed:
             return changed[key]
         return self._baseGet(table, key)
+
+    def scan(
+        self, table: str, start: bytes, stop: bytes, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate `(key, value)` with start <= key < stop, ascending or descending."""
+        below = self._base.scan(table, start, stop, reverse)
+        changed = self._changed.get(table)
+        above = changed.between(start, stop) if changed is not None else None
+        if changed is None or not above:
+            return below
+        if reverse:
+            above.reverse()
+        return _merged(below, above, changed, reverse)
+
+    def keys(self, table: str, start: bytes, stop: bytes) -> Iterator[bytes]:
+        """Iterate the keys alone with start <= key < stop, ascending."""
+        below = self._base.keys(table, start, stop)
+        changed = self._changed.get(table)
+        above = changed.between(start, stop) if changed is not None else None
+        if changed is None or not above:
+            return below
+        rows = _merged(((key, b"") for key in below), above, changed, reverse=False)
+        return (key for key, _ in rows)
+
+
+class Ahead:
+    """What jobs of the next transactions have changed that readers may see before it is committed."""
+
+    __slots__ = ("_changed",)
+
+    def __init__(self) -> None:
+        self._changed: dict[str, _Changed] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._changed)
+
+    def above(self, base: IBase) -> Above:
+        """The rows with these changes."""
+        return Above(base, self._changed)
+
+    def note(self, changed: _Changed, key: bytes) -> None:
+        """A key is as it was changed."""
+        mine = self._changed.get(changed.table)
+        if mine is None:
+            mine = self._changed[changed.table] = _Changed()
+        mine[key] = changed[key]
+        mine.order = None
+
+
+@implementer(IRows)
+class Overlay(Above):
+    """Rows that see their own changes; `octets` counts what was put, to bound a transaction."""
+
+    __slots__ = ("_undo", "octets")
+
+    def __init__(self, base: IBase) -> None:
+        super().__init__(base, {})
+        self._undo: list[tuple[_Changed, bytes, object]] = []
+        self.octets = 0
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Write a value, replacing any. What LMDB would refuse is refused here, not at the commit."""
@@ -105,18 +171,10 @@ class Overlay:
         changed[key] = None
         return True
 
-    def scan(
-        self, table: str, start: bytes, stop: bytes, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate `(key, value)` with start <= key < stop, ascending or descending."""
-        below = self._base.scan(table, start, stop, reverse)
-        changed = self._changed.get(table)
-        above = changed.between(start, stop) if changed is not None else None
-        if changed is None or not above:
-            return below
-        if reverse:
-            above.reverse()
-        return _merged(below, above, changed, reverse)
+    def tell(self, ahead: Ahead) -> None:
+        """Let readers see at once what has been changed since `settle`."""
+        for changed, key, _ in self._undo:
+            ahead.note(changed, key)
 
     def settle(self) -> None:
         """A job is done: its changes stay."""
@@ -155,6 +213,7 @@ class Overlay:
         if table not in _TABLES:
             raise KeyError(table)
         changed = self._changed[table] = _Changed()
+        changed.table = table
         return changed
 
 

@@ -6,6 +6,10 @@ that wait on one `Overlay` and hands the finished changes to the writer thread, 
 Meanwhile more jobs gather: they are the next group. So there is one transaction in flight, its base is always what is
 committed, a raising job is merely taken back, and the two threads hardly compete for the interpreter.
 
+Jobs that only apply what a majority has durably (those with `ran`) are told of as soon as they have run, and readers see their
+changes `Ahead` of the commit. A group of nothing but such jobs that may wait is kept, overlay and all, until a group comes that may not, or
+for half a second (docs/adr/0029).
+
 Record jobs go before bare bodies; a transaction takes at most 1024 jobs, 1 MiB of bare bodies and about 2 MiB in all.
 
 A failed commit. With free space near zero, whatever the errno, it was the full disk: the reserve is dropped, the environment
@@ -25,6 +29,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -33,13 +38,16 @@ from jindimail.counts import Histogram
 from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IReadRows, IRows, IStore
 from jindimail.store.environment import Environment
-from jindimail.store.overlay import Changes, Overlay
+from jindimail.store.overlay import Ahead, Changes, Overlay
 from jindimail.store.space import Level, Space
 
 GROWTH_OCTETS_MAX = 16 << 10  # of a job that adds when only the last room is left: votes, configuration
+KEPT_SECONDS = 0.5  # for so long what may wait is kept for company
+KEPT_OCTETS_MAX = 256 << 10
 
 T = TypeVar("T")
 Job = Callable[[IRows], Any]
+Ran = Callable[[Any], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +64,14 @@ class WriterLimits:
 class _Waiting:
     """A job that waits, and later its result."""
 
-    __slots__ = ("bodyOctets", "done", "job", "number", "result")
+    __slots__ = ("bodyOctets", "done", "job", "mayWait", "number", "ran", "result")
 
-    def __init__(self, number: int, job: Job, bodyOctets: int) -> None:
+    def __init__(self, number: int, job: Job, bodyOctets: int, ran: Ran | None, mayWait: bool) -> None:
         self.number = number
         self.job = job
         self.bodyOctets = bodyOctets
+        self.ran = ran
+        self.mayWait = mayWait
         self.done: Deferred[Any] = Deferred()
         self.result: Any = None
 
@@ -93,6 +103,14 @@ class Writer:
         self._number = 0
         self._turnCall: Any = None
         self._group: list[_Waiting] = []  # in flight
+        self._kept: list[_Waiting] = []  # have run, and may wait for company
+        self._keptRows: Overlay | None = None
+        self._keptSince = 0.0
+        self._keptCall: IDelayedCall | None = None
+        self._isKeptDue = False
+        self._ahead = Ahead()  # of the last commit
+        self._toTell: deque[_Waiting] = deque()
+        self._isTelling = False
         self._groupOctets = 0
         self._octetsSinceRefresh = 0
         self._commitSince: float | None = None
@@ -123,9 +141,15 @@ class Writer:
         """Whether nothing can be written any more."""
         return self._reason is not None
 
-    def write(self, job: Callable[[IRows], T], bodyOctets: int = 0) -> Deferred[T]:
+    def write(
+        self,
+        job: Callable[[IRows], T],
+        bodyOctets: int = 0,
+        ran: Callable[[T], object] | None = None,
+        mayWait: bool = False,
+    ) -> Deferred[T]:
         """
-        Run a job in the next transaction; a Deferred of its result after the sync.
+        Run a job in the next transaction; a Deferred of its result after the sync. See `IStore`.
 
         Fails with Unavailable when the store is closed, or too much waits; with StorageFull for a bare body
         that there is no room for.
@@ -134,7 +158,7 @@ class Writer:
         if refusal is not None:
             return fail(refusal)
         self._number += 1
-        waiting = _Waiting(self._number, job, bodyOctets)
+        waiting = _Waiting(self._number, job, bodyOctets, ran, mayWait)
         if bodyOctets:
             self._bodies.append(waiting)
             self._bodyOctets += bodyOctets
@@ -145,14 +169,18 @@ class Writer:
 
     def begin(self) -> None:
         """See `IStore`."""
-        if not self._group and (self._records or self._bodies):
+        if not self._group and not self._isTelling and (self._records or self._bodies):
             call, self._turnCall = self._turnCall, None
             if call is not None:
                 call.cancel()
             self._begin()
 
     def read(self) -> AbstractContextManager[IReadRows]:
-        """The rows as last committed; to be closed within the turn."""
+        """See `IStore`."""
+        return self.environment.read(self._ahead)
+
+    def readDurable(self) -> AbstractContextManager[IReadRows]:
+        """See `IStore`: the rows as last committed."""
         return self.environment.read()
 
     def failed(self) -> Deferred[Exception]:
@@ -168,6 +196,9 @@ class Writer:
         if self._closing is None:
             self._closing = Deferred()
             self.space.stop()
+            if self._keptCall is not None and self._keptCall.active():
+                self._keptCall.cancel()
+            self._isKeptDue = True
             self._askTurn()
         done: Deferred[None] = Deferred()
         self._closing.addCallback(_pass, done)
@@ -196,16 +227,67 @@ class Writer:
         self.environment.turn += 1
         if self._group:
             return
-        if self._records or self._bodies:
+        if self._records or self._bodies or (self._kept and self._isKeptDue):
             self._begin()
         elif self._closing is not None:
             self._handover.put(None)
 
     def _begin(self) -> None:
-        """Run a group of jobs, and hand what they changed to the writer thread."""
+        """Run a group of jobs; hand what they and those kept changed to the writer thread, unless all of it may wait."""
         with self.environment.read() as base:
-            rows = Overlay(base)
-            group = self._runJobs(rows)
+            rows = self._keptRows
+            if rows is None:
+                rows = Overlay(base)
+            else:
+                rows.rebase(base)
+            ran = self._runJobs(rows)
+        group = [*self._kept, *ran] if self._kept else ran
+        if not self._keep(group, rows):
+            self._kept, self._keptRows = [], None
+            self._commit(group, rows)
+        self._tell(ran)
+
+    def _keep(self, group: list[_Waiting], rows: Overlay) -> bool:
+        """Keep a group for company, if all of it may wait."""
+        if self._isKeptDue or rows.octets >= KEPT_OCTETS_MAX or not all(each.mayWait for each in group):
+            self._isKeptDue = self._closing is not None
+            return False
+        if not self._kept:
+            self._keptSince = float(self._reactor.seconds())
+        self._kept, self._keptRows = group, rows
+        if self._keptCall is None:
+            self._keptCall = self._reactor.callLater(KEPT_SECONDS, self._keptLong)
+        return True
+
+    def _keptLong(self) -> None:
+        """Commit what has been kept for so long; what came since then is kept on."""
+        self._keptCall = None
+        if not self._kept:
+            return
+        left = self._keptSince + KEPT_SECONDS - self._reactor.seconds()
+        if left > KEPT_SECONDS / 2:
+            self._keptCall = self._reactor.callLater(left, self._keptLong)
+            return
+        self._isKeptDue = True
+        self._askTurn()
+
+    def _tell(self, ran: list[_Waiting]) -> None:
+        """Tell of what has run and is certain, in order, though those who are told write more."""
+        self._toTell.extend([each for each in ran if each.ran is not None])
+        if self._isTelling:
+            return
+        self._isTelling = True
+        try:
+            while self._toTell:
+                each = self._toTell.popleft()
+                tell, each.ran = each.ran, None
+                if tell is not None and not isinstance(each.result, Failure):
+                    tell(each.result)
+        finally:
+            self._isTelling = False
+
+    def _commit(self, group: list[_Waiting], rows: Overlay) -> None:
+        """Hand a group's changes to the writer thread."""
         changes = rows.changes()
         if changes:
             self._group, self._groupOctets = group, rows.octets
@@ -213,6 +295,7 @@ class Writer:
             self.rowsWritten += rows.rows
             self._handover.put(changes)
         else:
+            self._tell(group)
             self._deliver(group)
             self._goOn()
 
@@ -223,7 +306,7 @@ class Writer:
         group: list[_Waiting] = []
         while records and len(group) < limits.jobsPerCommitMax and rows.octets < limits.octetsPerCommitMax:
             waiting = records.popleft()
-            _runJob(waiting, rows, isSpent)
+            self._runJob(waiting, rows, isSpent)
             group.append(waiting)
         bodyOctets = 0
         while bodies and (not records or bodies[0].number < records[0].number):
@@ -233,9 +316,22 @@ class Writer:
             bodyOctets += bodies[0].bodyOctets
             waiting = bodies.popleft()
             self._bodyOctets -= waiting.bodyOctets
-            _runJob(waiting, rows, isSpent)
+            self._runJob(waiting, rows, isSpent)
             group.append(waiting)
         return group
+
+    def _runJob(self, waiting: _Waiting, rows: Overlay, isSpent: bool) -> None:
+        try:
+            waiting.result = waiting.job(rows)
+            if isSpent and rows.isGrowth(GROWTH_OCTETS_MAX):
+                raise StorageFull("only expunges")
+            if waiting.ran is not None:
+                rows.tell(self._ahead)
+            rows.settle()
+        except Exception:
+            waiting.result = Failure()
+            waiting.mayWait = False  # whoever wrote it is to hear of it soon
+            rows.takeBack()
 
     def _deliver(self, group: list[_Waiting]) -> None:
         self.jobs += len(group)
@@ -246,6 +342,7 @@ class Writer:
         """The writer thread is done with the group in flight."""
         self.environment.turn += 1
         group, self._group = self._group, []
+        self._ahead = Ahead()
         seconds = self.commitAgeSeconds()
         self._commitSince = None
         if problem is None:
@@ -311,17 +408,6 @@ class Writer:
             del changes
             self._reactor.callFromThread(self._committed, problem)
         self._reactor.callFromThread(self._stopped)
-
-
-def _runJob(waiting: _Waiting, rows: Overlay, isSpent: bool) -> None:
-    try:
-        waiting.result = waiting.job(rows)
-        if isSpent and rows.isGrowth(GROWTH_OCTETS_MAX):
-            raise StorageFull("only expunges")
-        rows.settle()
-    except Exception:
-        waiting.result = Failure()
-        rows.takeBack()
 
 
 def _refuse(group: list[_Waiting], kind: type[Exception]) -> None:

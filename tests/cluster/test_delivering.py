@@ -94,8 +94,8 @@ def test_aSlowKeeperIsReplacedBeforeTheEntryExistsAndAvoidedForAWhile() -> None:
 
 def test_anIngressWhoseCopyIsNotDurableIsNotNamed() -> None:
     world = MailWorld()
-    world.shares[3].buckets._store.write = lambda job, octets=0: _never()  # type: ignore[method-assign]
-    world.shares[3].copies._store.write = lambda job, octets=0: _never()  # type: ignore[method-assign]
+    world.shares[3].buckets._store.write = lambda job, octets=0, **how: _never()  # type: ignore[method-assign]
+    world.shares[3].copies._store.write = lambda job, octets=0, **how: _never()  # type: ignore[method-assign]
     world.result(world.deliver(3, 1, SMALL))
     assert world.reference(1, 1).keepers == (1, 2)
 
@@ -176,8 +176,8 @@ def test_aFullDiskIsNoKeeper() -> None:
     world = MailWorld()
     real = world.shares[1].copies._store.write
 
-    def write(job: Any, octets: int = 0) -> Any:
-        return fail(StorageFull()) if octets else real(job, octets)
+    def write(job: Any, octets: int = 0, **how: Any) -> Any:
+        return fail(StorageFull()) if octets else real(job, octets, **how)
 
     world.shares[1].copies._store.write = write  # type: ignore[method-assign]
     world.result(world.deliver(2, 1, SMALL))

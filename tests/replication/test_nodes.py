@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -572,10 +573,36 @@ class Durability(SynchronousTestCase):
             assert row is not None
             self.assertEqual(self.array.nodes[3].appliedIndex(1), decode(row, HardRecord).applied)
 
+    def test_whatWasShownAndNotWrittenIsNotReadBackwards(self) -> None:
+        """A turn that was told of finds no room: the replica answers nobody before it is there again."""
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(0.1)
+        store, rows, groups = self.array.stores[3], self.array.rows[3], self.array.nodes[3]
+        before, told = groups.appliedIndex(1), list[Any]()
+
+        def write(job: Any, octets: int = 0, ran: Any = None, mayWait: bool = False) -> Any:
+            if ran is None:
+                return real(job, octets)
+            with contextlib.suppress(StorageFull), rows.transaction():
+                ran(job(rows))
+                told.append(groups.appliedIndex(1))
+                raise StorageFull
+            return fail(StorageFull())
+
+        real, store.write = store.write, write  # type: ignore[method-assign]
+        self.array.result(self.array.nodes[1].propose(1, b"b"))
+        self.array.run(0.05)
+        self.assertEqual((told[0], groups._replicas[1].applied), (before + 1, before))
+        self.assertEqual(groups.appliedIndex(1), 0)
+        del store.write
+        self.array.result(self.array.nodes[1].propose(1, b"c"))
+        self.array.run(1)
+        self.assertEqual((groups.appliedIndex(1), self.array.state(3)), (before + 2, b"a;b;c;"))
+
     def test_followerWhoseTurnWasRefusedStandsForElectionAgain(self) -> None:
         store, refused = self.array.stores[3], list[Any]()
 
-        def write(job: Any, octets: int = 0) -> Any:
+        def write(job: Any, octets: int = 0, ran: Any = None, mayWait: bool = False) -> Any:
             refused.append(job)
             return fail(StorageFull())
 

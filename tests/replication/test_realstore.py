@@ -89,6 +89,14 @@ class RealStoreTests(TestCase):
         with self.store.read() as rows:
             self.assertEqual(decode(rows.get(HARD, groupKey(1)) or b"", HardRecord).applied, 4)
 
+    async def test_theSoleVoterTellsOfNothingBeforeItIsDurable(self) -> None:
+        told: list[bool] = []
+        self.patch(self.environment, "commit", lambda changes: told.append(done.called))
+        done = self.groups.propose(1, b"a")
+        await done
+        self.assertEqual((told, self.events), ([False], [(1, 2, (b"a",))]))
+        self.assertEqual(applied(self.store, 1), b"")  # nothing was written, and readers saw nothing either
+
     async def test_bodyRidesInTheTransactionOfItsEntry(self) -> None:
         await self.groups.propose(1, b"a", lambda rows: rows.put(SUMMARY, b"body", b"octets"))
         with self.store.read() as rows:

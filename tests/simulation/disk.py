@@ -21,10 +21,25 @@ from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IStore
 from jindimail.store.keys import HARD
 from jindimail.store.memory import MemoryRows
+from jindimail.store.overlay import Ahead, Overlay
 from jindimail.store.space import Level
+from jindimail.store.writer import KEPT_SECONDS
 from tests.simulation.clock import NodeClock
 
-Job = Callable[[MemoryRows], Any]
+Job = Callable[[Any], Any]
+
+
+class _Job:
+    """A job, and later its result."""
+
+    __slots__ = ("done", "job", "mayWait", "ran", "result")
+
+    def __init__(self, job: Job, ran: Callable[[Any], object] | None, mayWait: bool) -> None:
+        self.job = job
+        self.ran = ran
+        self.mayWait = mayWait
+        self.done: Deferred[Any] = Deferred()
+        self.result: Any = None
 
 
 class WatchedRows(MemoryRows):
@@ -69,8 +84,8 @@ class DiskStore:
     """
     The store of one incarnation of a node.
 
-    @param wrote: called for each job of a commit in the moment that it is durable, before anybody at the node knows; or
-        has been undone.
+    @param settle: called when a job has run, with whether it holds, and whether that is told before it is durable.
+    @param wrote: called in the moment that a commit is durable, before anybody at the node knows; or, with False, has failed.
     @param boundary: called at places where a crash can come; it may end the clock.
     """
 
@@ -78,16 +93,21 @@ class DiskStore:
         self,
         disk: Disk,
         clock: NodeClock,
+        settle: Callable[[bool, bool], None] = lambda isGood, isTold: None,
         wrote: Callable[[bool], None] = lambda isGood: None,
         boundary: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.disk = disk
         self._clock = clock
+        self._settle = settle
         self._wrote = wrote
         self._boundary = boundary
-        self._waiting: list[tuple[Job, Deferred[Any]]] = []
-        self._bodies: list[tuple[Job, Deferred[Any]]] = []
-        self._isCommitting = False
+        self._waiting: list[_Job] = []
+        self._bodies: list[_Job] = []
+        self._ran: list[_Job] = []  # on `_rows`, and not committed
+        self._rows = Overlay(disk.rows)
+        self._ahead = Ahead()
+        self._isAsked = self._isCommitting = self._isDue = False
         self._reason: Exception | None = None
         self._failed: list[Deferred[Exception]] = []
         self._closed: Deferred[None] | None = None
@@ -103,21 +123,27 @@ class DiskStore:
         """How long the present commit has taken so far."""
         return self._clock.seconds() - self._began if self._isCommitting else 0.0
 
-    def write(self, job: Job, bodyOctets: int = 0) -> Deferred[Any]:
+    def write(
+        self, job: Job, bodyOctets: int = 0, ran: Callable[[Any], object] | None = None, mayWait: bool = False
+    ) -> Deferred[Any]:
         """`IStore`."""
         if self._reason is not None or self._closed is not None:
             return fail(Unavailable("the store is closed"))
-        done: Deferred[Any] = Deferred()
-        (self._bodies if bodyOctets else self._waiting).append((job, done))
-        if not self._isCommitting:
-            self._begin()
-        return done
+        written = _Job(job, ran, mayWait)
+        (self._bodies if bodyOctets else self._waiting).append(written)
+        self._ask()
+        return written.done
 
     def begin(self) -> None:
-        """`IStore`: it has begun, if it can."""
+        """`IStore`: the end of the turn comes anyway."""
 
     @contextmanager
-    def read(self) -> Iterator[MemoryRows]:
+    def read(self) -> Iterator[Any]:
+        """`IStore`."""
+        yield self._ahead.above(self.disk.rows)
+
+    @contextmanager
+    def readDurable(self) -> Iterator[MemoryRows]:
         """`IStore`."""
         yield self.disk.rows
 
@@ -133,19 +159,62 @@ class DiskStore:
     def close(self) -> Deferred[None]:
         """`IStore`."""
         self._closed = Deferred()
-        if not self._isCommitting:
-            self._closed.callback(None)
+        self._isDue = True
+        self._ask()
         return self._closed
 
     # --- commits
 
+    def _ask(self) -> None:
+        if not self._isAsked and not self._isCommitting:
+            self._isAsked = True
+            self._clock.callLater(0, self._begin)
+
     def _begin(self) -> None:
-        self._isCommitting = True
-        self._began = self._clock.seconds()
-        self._clock.callLater(self.disk.latency(), self._sync)
+        """Run what has come until now; what may wait is kept for company."""
+        self._isAsked = False
+        if self._isCommitting or self._reason is not None:
+            return
+        jobs, self._waiting = [*self._waiting, *self._bodies[:8]], []
+        self._bodies = self._bodies[8:]
+        for job in jobs:
+            self._run(job)
+        self._ran += jobs
+        if self._ran and (self._isDue or not all(job.mayWait for job in self._ran)):
+            self._isDue = self._closed is not None
+            self._isCommitting = True
+            self._began = self._clock.seconds()
+            self._clock.callLater(self.disk.latency(), self._sync)
+        elif self._ran and len(self._ran) == len(jobs):
+            self._clock.callLater(KEPT_SECONDS, self._keptLong)
+        elif not self._ran and self._closed is not None and not self._closed.called:
+            self._closed.callback(None)
+        for job in jobs:
+            if job.ran is not None and not isinstance(job.result, Failure) and not self._clock.isOver:
+                job.ran(job.result)
+
+    def _keptLong(self) -> None:
+        if self._ran and not self._isCommitting:
+            self._isDue = True
+            self._ask()
+
+    def _run(self, job: _Job) -> None:
+        try:
+            if self.disk.isFull:
+                raise StorageFull("the disk is full")
+            job.result = job.job(self._rows)
+            if job.ran is not None:
+                self._rows.tell(self._ahead)
+            self._rows.settle()
+            self._settle(True, job.ran is not None)
+        except Exception:
+            job.result = Failure()
+            job.mayWait = False
+            self._rows.takeBack()
+            self._settle(False, False)
 
     def _sync(self) -> None:
-        """The group takes in what has come until now; then the disk decides."""
+        """The disk decides."""
         disk = self.disk
         if disk.isStuck:
             self._clock.callLater(0.05, self._sync)
@@ -153,51 +222,47 @@ class DiskStore:
         self._boundary("before commit")
         if self._clock.isOver:
             return
-        jobs, self._waiting = self._waiting, []
-        if self._bodies:
-            jobs = jobs + self._bodies[:8]
-            self._bodies = self._bodies[8:]
         if disk.mustFail:
             if disk.chance.random() < 0.5:
-                self._run(jobs)  # it is there after all; nobody can know
-            self._breakDown(jobs)
+                self._put()  # it is there after all; nobody can know
+            self._breakDown()
             return
-        disk.commits += 1
-        results = self._run(jobs)
+        if disk.isFull:
+            for job in self._ran:
+                job.result = Failure(StorageFull("the disk is full"))
+            self._wrote(False)
+        else:
+            disk.commits += 1
+            self._put()
         self._boundary("after commit")
-        self._clock.callLater(0.0001, self._answer, jobs, results)
+        self._clock.callLater(0.0001, self._answer)
 
-    def _run(self, jobs: list[tuple[Job, Deferred[Any]]]) -> list[Any]:
-        results: list[Any] = []
-        for job, _ in jobs:
-            if self.disk.isFull:
-                results.append(Failure(StorageFull("the disk is full")))
-                continue
-            try:
-                with self.disk.rows.transaction():
-                    results.append(job(self.disk.rows))
-                self._wrote(True)
-            except Exception:
-                self._wrote(False)
-                results.append(Failure())
-        return results
+    def _put(self) -> None:
+        rows = self.disk.rows
+        for table, puts, deletes in self._rows.changes():
+            for key in deletes:
+                rows.delete(table, key)
+            for key, value in puts:
+                rows.put(table, key, value)
+        self._wrote(True)
 
-    def _answer(self, jobs: list[tuple[Job, Deferred[Any]]], results: list[Any]) -> None:
+    def _answer(self) -> None:
         self._isCommitting = False
-        if self._waiting or self._bodies:
-            self._begin()
-        elif self._closed is not None and not self._closed.called:
-            self._closed.callback(None)
-        for (_, done), result in zip(jobs, results, strict=True):
+        jobs, self._ran = self._ran, []
+        self._rows, self._ahead = Overlay(self.disk.rows), Ahead()
+        if self._waiting or self._bodies or self._closed is not None:
+            self._ask()
+        for job in jobs:
             if self._clock.isOver:
                 return
-            done.callback(result)
+            job.done.callback(job.result)
 
-    def _breakDown(self, jobs: list[tuple[Job, Deferred[Any]]]) -> None:
+    def _breakDown(self) -> None:
         self._reason = OutcomeUnknown("the commit failed")
-        jobs, self._waiting, self._bodies = jobs + self._waiting + self._bodies, [], []
-        for _, done in jobs:
-            done.errback(self._reason)
+        jobs = self._ran + self._waiting + self._bodies
+        self._ran, self._waiting, self._bodies = [], [], []
+        for job in jobs:
+            job.done.errback(self._reason)
         failed, self._failed = self._failed, []
         for waiter in failed:
             waiter.callback(self._reason)

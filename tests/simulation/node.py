@@ -72,7 +72,7 @@ class Node:
         self.disk.mustFail = False
         self.clock = NodeClock(self.heap, self.look, self.offset)
         self.machine = WatchedMachine()
-        self.store = DiskStore(self.disk, self.clock, self._wrote, self.boundary)
+        self.store = DiskStore(self.disk, self.clock, self._ran, self._wrote, self.boundary)
         self.store.failed().addCallback(self._stopped)
         self.watch.started(self.number, self.disk.rows)
         self.trace("node {} starts", self.number)
@@ -134,6 +134,11 @@ class Node:
 
     def _arrive(self, source: int, batch: list[bytes]) -> None:
         self.clock.run(self.driver.receive, source, batch)
+
+    def _ran(self, isGood: bool, isTold: bool) -> None:
+        applied = self.machine.settle(isGood)
+        if isTold:
+            self.watch.told(self.number, applied)
 
     def _wrote(self, isGood: bool) -> None:
         if isGood:

@@ -125,8 +125,9 @@ class Scene(Array):
 
     def uids(self, node: Node) -> list[int]:
         """The UIDs in the INBOX, as a node has applied it."""
-        rows = node.machine.answer(node.disk.rows, GROUP, queries.ReadRows(mailboxId=self.inbox))
-        return [row.uid for row in rows]
+        with node.store.read() as rows:
+            found = node.machine.answer(rows, GROUP, queries.ReadRows(mailboxId=self.inbox))
+        return [row.uid for row in found]
 
     def readAt(self, node: Node) -> Deferred[Any]:
         """The UIDs as of a read index, at a node; it may never answer."""

@@ -150,7 +150,8 @@ class FoundBySeeds(SynchronousTestCase):
 
     def keepers(self, scene: Scene, bodyId: bytes) -> tuple[int, ...]:
         """Who keeps a body, as the leader has it."""
-        known = bodyref(scene.leader.disk.rows, GROUP - 1, bodyId)
+        with scene.leader.store.read() as rows:
+            known = bodyref(rows, GROUP - 1, bodyId)
         assert known is not None
         return known.keepers
 

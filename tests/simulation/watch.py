@@ -97,13 +97,22 @@ class WatchedMachine(MailMachine):
     """The real state machine; what it applied is looked at once it is durable."""
 
     def __init__(self) -> None:
-        self.staged: list[tuple[int, int, bytes, Any]] = []
+        self.staged: list[tuple[int, int, bytes, Any]] = []  # by jobs that hold, not yet durable
+        self._fresh: list[tuple[int, int, bytes, Any]] = []  # by the job that runs
 
     def apply(self, rows: IRows, group: int, index: int, entry: bytes) -> Any:
         """`IStateMachine`."""
         outcome, events = super().apply(rows, group, index, entry)
-        self.staged.append((group, index, entry, outcome))
+        self._fresh.append((group, index, entry, outcome))
         return outcome, events
+
+    def settle(self, isGood: bool) -> list[tuple[int, int, bytes, Any]]:
+        """A job has run; what it applied, if it holds."""
+        fresh, self._fresh = self._fresh, []
+        if not isGood:
+            return []
+        self.staged += fresh
+        return fresh
 
 
 class AppliedLogs:
@@ -121,7 +130,7 @@ class AppliedLogs:
         self.places: dict[tuple[int, int], int] = {}  # (group, the entry's own time): index
 
     def applied(self, node: int, group: int, index: int, entry: bytes, outcome: Any) -> None:
-        """An entry was applied somewhere, durably."""
+        """An entry was applied somewhere, durably or told of."""
         known = self.entries.get((group, index))
         if known is None:
             self.entries[group, index] = entry, outcome
@@ -255,8 +264,14 @@ class Watch:
         for message in messages:
             self.invariants(message.group).sent(message)
 
+    def told(self, node: int, applied: list[tuple[int, int, bytes, Any]]) -> None:
+        """A node tells of what it has applied, which is committed, so that it must come out the same for ever."""
+        for group, index, entry, outcome in applied:
+            self.counters["told ahead of the commit"] += 1
+            self.guarded(self.logs.applied, node, group, index, entry, outcome)
+
     def wrote(self, node: int, rows: WatchedRows, machine: WatchedMachine) -> None:
-        """A job of a node's disk became durable."""
+        """A commit of a node's disk became durable."""
         if rows.hardKeys or machine.staged:
             self.guarded(self._wrote, node, rows, machine)
 

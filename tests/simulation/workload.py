@@ -165,8 +165,8 @@ class Client:
             driver = node.driver
 
             def answers(index: int) -> list[Any]:
-                rows = node.disk.rows
-                return [node.machine.answer(rows, group, each) for each in asked]
+                with node.store.read() as rows:
+                    return [node.machine.answer(rows, group, each) for each in asked]
 
             confirmed: Deferred[Any] = driver.readIndex(group)
             return confirmed.addCallback(answers)

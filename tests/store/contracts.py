@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
@@ -128,6 +130,37 @@ class StoreContract:
 
         self.assertEqual(await self.store.write(job), "result")
         self.assertEqual(self._value(b"k"), b"v")
+
+    async def test_whatIsCertainIsToldInOrderAndReadAtOnce(self: TestCase) -> None:
+        told: list[tuple[bytes, bytes | None]] = []
+
+        def put(rows: IRows, value: bytes) -> bytes:
+            rows.put(META, b"k", value)
+            return value
+
+        waiting = [
+            self.store.write(
+                lambda rows, value=value: put(rows, value),
+                ran=lambda result: told.append((result, self._value(b"k"))),
+            )
+            for value in (b"1", b"2")
+        ]
+        self.assertEqual([await each for each in waiting], [b"1", b"2"])
+        self.assertEqual([result for result, _ in told], [b"1", b"2"])
+        self.assertTrue(all(seen is not None and seen >= result for result, seen in told), told)
+        with self.store.readDurable() as rows:
+            self.assertEqual(rows.get(META, b"k"), b"2")
+
+    async def test_whatRaisesIsNotToldOf(self: TestCase) -> None:
+        told: list[Any] = []
+
+        def job(rows: IRows) -> None:
+            rows.put(META, b"k", b"v")
+            raise ValueError
+
+        with self.assertRaises(ValueError):
+            await self.store.write(job, ran=told.append, mayWait=True)
+        self.assertEqual((told, self._value(b"k")), ([], None))
 
     async def test_jobsRunInOrderAndSeeEarlierOnes(self: TestCase) -> None:
         def job(rows: IRows) -> int:

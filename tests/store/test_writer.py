@@ -17,7 +17,7 @@ from jindimail.store.environment import Environment, found
 from jindimail.store.keys import BODY, META
 from jindimail.store.overlay import Changes
 from jindimail.store.space import Level, Space
-from jindimail.store.writer import Writer, WriterLimits
+from jindimail.store.writer import KEPT_OCTETS_MAX, KEPT_SECONDS, Writer, WriterLimits
 from tests.store.contracts import StoreContract
 from tests.store.places import temporaryPath
 
@@ -364,6 +364,130 @@ class TurnTests(SynchronousTestCase):
         self.store._committed(None)
         self.reactor.advance(0)
         self.assertEqual(ran, [b"v"])
+
+    # --- what is certain before it is durable
+
+    def apply(self, key: bytes, value: bytes | None = b"v", ran: Any = lambda _: None) -> Deferred[Any]:
+        """A job that applies what is committed already."""
+
+        def job(rows: IRows) -> None:
+            if value is None:
+                rows.delete(META, key)
+            else:
+                rows.put(META, key, value)
+
+        return self.store.write(job, ran=ran, mayWait=True)
+
+    def read(self, key: bytes) -> tuple[bytes | None, bytes | None]:
+        """(what readers see, what is durable)."""
+        with self.store.read() as rows, self.store.readDurable() as durable:
+            return rows.get(META, key), durable.get(META, key)
+
+    def keys(self) -> list[bytes]:
+        with self.store.read() as rows:
+            keys = list(rows.keys(META, b"\0", b"\xff"))
+            self.assertEqual(keys, [key for key, _ in rows.scan(META, b"\0", b"\xff")])
+        return [key for key in keys if key != b"node"]
+
+    def commit(self) -> None:
+        """The writer thread does what it was handed."""
+        changes = self.store._handover.get_nowait()
+        assert changes is not None
+        self.environment.commit(changes)
+        self.store._committed(None)
+        self.reactor.advance(0)
+
+    def test_whatMayWaitIsSeenAtOnceAndCommittedWithTheNext(self) -> None:
+        waiting = self.apply(b"a")
+        self.reactor.advance(0)
+        self.assertEqual(self.read(b"a"), (b"v", None))
+        self.assertTrue(self.store._handover.empty())
+        self.store.write(lambda rows: rows.put(META, b"b", rows.get(META, b"a") or b""))
+        self.reactor.advance(0)
+        self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"v", None), (None, None)))
+        self.assertNoResult(waiting)
+        self.commit()
+        self.successResultOf(waiting)
+        self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"v", b"v"), (b"v", b"v")))
+        self.assertEqual(self.store.commits, 1)
+
+    def test_whatMayWaitIsCommittedAfterAWhileOfItsOwnAccord(self) -> None:
+        waiting = self.apply(b"a")
+        self.reactor.advance(0)
+        self.reactor.advance(KEPT_SECONDS)
+        self.reactor.advance(0)
+        self.commit()
+        self.successResultOf(waiting)
+
+    def test_whatWasKeptLaterIsKeptOn(self) -> None:
+        self.apply(b"a")
+        self.reactor.advance(0)
+        self.reactor.advance(KEPT_SECONDS * 0.7)
+        self.store.write(lambda rows: rows.put(META, b"b", b"v"))
+        self.reactor.advance(0)
+        self.commit()
+        self.apply(b"c")
+        self.reactor.advance(0)
+        self.reactor.advance(KEPT_SECONDS * 0.3)
+        self.reactor.advance(0)
+        self.assertTrue(self.store._handover.empty())
+        self.reactor.advance(KEPT_SECONDS)
+        self.reactor.advance(0)
+        self.commit()
+        self.assertEqual(self.read(b"c"), (b"v", b"v"))
+
+    def test_closingCommitsWhatWasKept(self) -> None:
+        waiting = self.apply(b"a")
+        self.reactor.advance(0)
+        self.store.close()
+        self.reactor.advance(0)
+        self.commit()
+        self.successResultOf(waiting)
+        self.assertIsNone(self.store._handover.get_nowait())
+
+    def test_muchThatMayWaitDoesNot(self) -> None:
+        self.apply(b"a", bytes(KEPT_OCTETS_MAX))
+        self.reactor.advance(0)
+        self.commit()
+
+    def test_readersSeeWhatIsDeletedAndPutAheadOfTheCommit(self) -> None:
+        for key in (b"a", b"b"):
+            self.store.write(lambda rows, key=key: rows.put(META, key, b"old"))
+        self.reactor.advance(0)
+        self.commit()
+        self.apply(b"a", None)
+        self.apply(b"c")
+        self.reactor.advance(0)
+        self.assertEqual(self.keys(), [b"b", b"c"])
+        self.apply(b"a", b"again")
+        self.reactor.advance(0)
+        self.assertEqual(self.keys(), [b"a", b"b", b"c"])
+
+    def test_whoIsToldMayWriteMoreAndIsToldOfThatLater(self) -> None:
+        told: list[bytes] = []
+
+        def tell(key: bytes) -> None:
+            told.append(key)
+            if key == b"a":
+                self.apply(b"c", ran=lambda _: tell(b"c"))
+                self.store.begin()
+
+        self.apply(b"a", ran=lambda _: tell(b"a"))
+        self.apply(b"b", ran=lambda _: tell(b"b"))
+        self.reactor.advance(0)
+        self.reactor.advance(0)
+        self.assertEqual(told, [b"a", b"b", b"c"])
+
+    def test_whatDidNotGetDurableOnAFullDiskIsSeenNoMore(self) -> None:
+        assert isinstance(self.store.space, FakeSpace)
+        waiting = self.apply(b"a")
+        self.store.write(lambda rows: rows.put(META, b"b", b"v")).addErrback(lambda _: None)
+        self.reactor.advance(0)
+        self.environment.baseTransaction = self.environment.lastTransaction()
+        self.store.space.exhausted = True
+        self.store._committed(lmdb.Error("commit"))
+        self.failureResultOf(waiting, StorageFull)
+        self.assertEqual(self.read(b"a"), (None, None))
 
 
 def _raiseEio() -> None:
