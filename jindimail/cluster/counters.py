@@ -16,7 +16,6 @@ class BucketCounters:
     queries: int = 0  # asked of other nodes
     waits: int = 0  # queries that waited for this node's replica
     deliveries: int = 0  # placed here, as the leader
-    octetsPlaced: int = 0
     restored: int = 0  # copies that were missing when a delivery was repeated
     fetched: int = 0  # bodies, or chunks of large ones, read from other nodes
     octetsFetched: int = 0

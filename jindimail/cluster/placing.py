@@ -111,7 +111,6 @@ class Placing:
             # Another leader did not know of these copies, and may have let them be swept.
             raise Unavailable("this node did not lead all the while")
         self._counters.deliveries += 1
-        self._counters.octetsPlaced += source.size
         outcome = await self._groups.propose(group, self._machine.encode(entry, keepers))
         if len(keepers) < self._userMap.settings.copies:
             self._owe(bucket, len(keepers))

@@ -63,7 +63,6 @@ class Pattern:
         if len(whole) > NAME_OCTETS_MAX or whole.count(b"*") + whole.count(b"%") > _WILDCARDS_MAX:
             raise Malformed
         self._pieces = tuple(re.split(r"([*%])", _patternText(whole)))
-        self._literal = "" if len(self._pieces) > 1 else self._pieces[0]
 
     def matches(self, name: str) -> bool:
         """Whether a name matches; INBOX in any case."""

@@ -183,7 +183,7 @@ class Conversation:
         raft = replica.raft
         quiet = QuietGroup(replica.group, raft.replicaId, raft.term, raft.log.commit)
         self.forget(replica)
-        replica.quiet, replica.voucher = quiet, 0
+        replica.quiet = quiet
         absent = self._absent(replica)
         for member in raft.configuration.members:
             if member.node != self._node and member.replicaId not in absent:
@@ -202,7 +202,7 @@ class Conversation:
         if replica.nodeOf(quiet.leader) != neighbour.node:
             return False
         self.forget(replica)
-        replica.quiet, replica.voucher = quiet, neighbour.node
+        replica.quiet = quiet
         replica.raft.leaderAlive()
         neighbour.vouched.add(quiet)
         return True

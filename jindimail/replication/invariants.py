@@ -72,7 +72,6 @@ class Invariants:
         self._terms: dict[int, int] = {}
         self._durable: dict[int, IDurable] = {}
         self._appliedBy: dict[int, int] = {}
-        self._spent: set[int] = set()
 
     def observe(self, raft: Raft, durable: IDurable) -> None:
         """A replica after a step."""

@@ -56,7 +56,7 @@ class Replica:
     @ivar reads: who waits for a read index, by context; `open` is the context that this turn's calls share.
     @ivar readable: confirmed reads that wait for their index to be applied.
     @ivar routes: the nodes of replicas that spoke, for those that the configuration does not name (yet).
-    @ivar quiet: where the group is quiet, if it is; `voucher` is the node that says so, 0: this node leads.
+    @ivar quiet: where the group is quiet, if it is.
     @ivar missing: replica ids whose nodes say that they have no such replica: nobody waits for them.
     @ivar inFlight: its turns that are handed to the store and not durable, but for those that only apply.
     """
@@ -83,7 +83,6 @@ class Replica:
         "settledTicks",
         "shown",
         "tombstone",
-        "voucher",
         "waiting",
     )
 
@@ -99,7 +98,6 @@ class Replica:
         self.readable: list[tuple[int, Deferred[int]]] = []
         self.routes: dict[int, int] = {}
         self.quiet: QuietGroup | None = None
-        self.voucher = 0
         self.settledTicks = 0
         self.inFlight = 0
         self.failures = 0
