@@ -48,11 +48,12 @@ def whole(scene: Scene) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def traffic(scene: Scene, mayBeLost: tuple[str, ...] = ()) -> Iterator[Workload]:
+def traffic(scene: Scene, mayBeLost: tuple[str, ...] = (), *, isLast: bool = False) -> Iterator[Workload]:
     """
     Clients of all kinds at every node that there is now, while it lasts; then all that they were promised is held against what is there.
 
     @param mayBeLost: nodes whose sessions may end meanwhile.
+    @param isLast: wait until nothing moves any more, and compare all replicas and copies.
     """
     accounts = scene.accounts[:BUSY]
     workload = Workload(scene.array, scene.promises, accounts, SEED)
@@ -70,7 +71,8 @@ def traffic(scene: Scene, mayBeLost: tuple[str, ...] = ()) -> Iterator[Workload]
     watchers.close()
     scene.array.awaitSettled()
     judge.judge(scene.array.alive)
-    judge.judgeStores(scene.array.alive[-1])
+    if isLast:
+        judge.judgeStores(scene.array.alive[-1])
     print(f"slowest {workload.slowest}, failed {dict(workload.failures)}")
     assert scene.promises.problems == []
 
@@ -210,7 +212,7 @@ def test_aDeadNodeIsReplacedUnderLoad(scene: Scene) -> None:
 
 def test_aNodeIsDrainedUnderLoad(scene: Scene) -> None:
     leaving = scene.array.names[1]
-    with traffic(scene, mayBeLost=(leaving,)):
+    with traffic(scene, mayBeLost=(leaving,), isLast=True):
         scene.array.drain(leaving)
 
 
