@@ -84,7 +84,7 @@ class TlsSide:
                 return
             self._isEstablished = True
             self.shaken()
-        while not self.isDeaf():
+        while (waiting.pending or tls.pending()) and not self.isDeaf():
             try:
                 octets = tls.read(_READ_OCTETS)
             except ssl.SSLWantReadError:
@@ -93,8 +93,6 @@ class TlsSide:
                 self.parted()
                 return
             self.deliver(octets)
-            if not waiting.pending and not tls.pending():
-                return
 
     def encrypt(self, data: bytes) -> None:
         """Send octets to the other side, once the handshake is over."""

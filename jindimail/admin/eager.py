@@ -162,13 +162,15 @@ class EagerPort(tcp.Port):
     def doRead(self) -> None:
         """See `IReadDescriptor.doRead`."""
         try:
-            accepted, address = self.socket.accept()
+            descriptor, address = self.socket._accept()  # type: ignore[union-attr]
         except BlockingIOError:
             return
         except OSError:
             tcp.Port.doRead(self)
             return
         try:
+            # `socket.accept` asks for family, kind and default timeout anew, through enumerations made for each.
+            accepted = socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, descriptor)
             self._take(accepted, address)
         except Exception:  # the port goes on
             _log.failure("a connection could not be taken")

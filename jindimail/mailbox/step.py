@@ -249,10 +249,15 @@ def flagNames(keywords: tuple[str, ...], bits: int) -> tuple[str, ...]:
 
 def counted(record: MailboxRecord, rows: Sequence[MessageRow], sign: int) -> MailboxRecord:
     """A mailbox's counts with these rows added (sign 1) or taken away (sign -1)."""
+    unseen = deleted = octets = 0
+    for row in rows:
+        unseen += not row.flags & SEEN
+        deleted += bool(row.flags & DELETED)
+        octets += row.size
     return replace(
         record,
         messages=record.messages + sign * len(rows),
-        unseen=record.unseen + sign * sum(not row.flags & SEEN for row in rows),
-        deleted=record.deleted + sign * sum(bool(row.flags & DELETED) for row in rows),
-        octets=record.octets + sign * sum(row.size for row in rows),
+        unseen=record.unseen + sign * unseen,
+        deleted=record.deleted + sign * deleted,
+        octets=record.octets + sign * octets,
     )

@@ -26,6 +26,9 @@ from jindimail.smtp.reply import replyOf
 from jindimail.smtp.surroundings import Surroundings
 from jindimail.smtp.transaction import Transaction
 
+_log = Logger(
+    "jindimail.smtp.dialogue.Dialogue"
+)  # for what each message is told with: a class's makes another each time
 Answer = bytes | Coroutine[Any, Any, bytes]
 
 NOTHING: Final = 0
@@ -35,8 +38,6 @@ START_TLS: Final = 2
 
 class Dialogue:
     """One session. Commands are methods named as they are, in lower case."""
-
-    log = Logger()
 
     def __init__(
         self,
@@ -425,7 +426,7 @@ class Dialogue:
         self._badCommands = 0
         each = self._surroundings.service.answersPerRecipient
         answer = (answerEach if each else answerAll)(outcomes, transaction.deliveryId)
-        self.log.info(
+        _log.info(
             "{session} message {delivery} from <{sender}>, {octets} octets, {recipients} recipients: {answer}",
             session=self._session.id,
             delivery=transaction.deliveryId.hex(),

@@ -12,10 +12,9 @@ def reply(code: int, enhanced: str, text: str) -> bytes:
 
 def replyLines(code: int, lines: list[str]) -> bytes:
     """A reply of several lines without enhanced codes, as EHLO's."""
-    last = len(lines) - 1
-    return "".join(
-        f"{code}{' ' if number == last else '-'}{line}\r\n" for number, line in enumerate(lines)
-    ).encode()
+    *before, last = lines
+    continued = f"\r\n{code}-".join(before)
+    return (f"{code}-{continued}\r\n{code} {last}\r\n" if before else f"{code} {last}\r\n").encode()
 
 
 def replyOf(error: JindimailError | type[JindimailError]) -> bytes:
