@@ -206,7 +206,7 @@ class Governing:
 
     async def _propose(self, entries: list[ArrayEntry]) -> None:
         """Propose them together, and wait until all are applied, or have failed: then they are planned again."""
-        proposals = [self._groups.propose(ARRAY_GROUP, self._machine.encode(entry)) for entry in entries]
-        await DeferredList(proposals, consumeErrors=True)
-        if proposals:
+        if entries:
+            proposals = [self._groups.propose(ARRAY_GROUP, self._machine.encode(entry)) for entry in entries]
+            await DeferredList(proposals, consumeErrors=True)
             self._refresh()
