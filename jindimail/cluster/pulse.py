@@ -59,7 +59,7 @@ class Pulse:
             return
         if seconds >= GRID_SECONDS:
             now = self._clock.seconds()
-            seconds = max(0.0, round((now + seconds) / GRID_SECONDS) * GRID_SECONDS - now)
+            seconds = round((now + seconds) / GRID_SECONDS) * GRID_SECONDS - now
         self._call = self._clock.callLater(seconds, self._beat)
 
     def _beat(self) -> None:
