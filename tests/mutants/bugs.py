@@ -803,7 +803,7 @@ BUGS = (
         "replication/outputs.py",
         "and not (self.mustPersist or self.after or self.install)",
         "and not (self.hard or self.install)",
-        checks=(SCENES, RANDOM, NODE_TESTS, "seeds 0-20"),
+        checks=("tests/simulation/test_scenarios.py", "seeds 0-20"),
     ),
     Bug(
         "readersGoBackAfterARefusedTurn",

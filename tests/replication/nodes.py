@@ -121,6 +121,7 @@ class Array:
         self.calls = self.frames = 0
         self.options: dict[str, Any] = {}
         self.alter: Alter | None = None
+        self.machine: Callable[[], Any] = Sums
 
     def found(self, node: int) -> None:
         """Make the first replicas, at one node."""
@@ -134,7 +135,7 @@ class Array:
         groups = self.nodes[node] = Groups(
             clock=self.clock,
             store=self.stores[node],
-            machine=Sums(),
+            machine=self.machine(),
             draw=self.chance.randint,
             node=node,
             incarnation=self.lives[node],
