@@ -187,6 +187,9 @@ class IBuckets(Interface):
     def isOver(node: int, incarnation: int) -> bool:
         """Whether that process of a node is known to have ended: the array has agreed so, or a later one was seen."""
 
+    def isReachable(bucket: int) -> bool:
+        """Whether so many of a bucket's nodes are heard that it may answer now."""
+
     def led() -> Any:
         """The buckets that this node leads now, ascending."""
 

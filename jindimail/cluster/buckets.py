@@ -244,6 +244,10 @@ class Buckets:
         """See `IBuckets`."""
         return incarnation < self.incarnation if node == self.node else self._isOver(node, incarnation)
 
+    def isReachable(self, bucket: int) -> bool:
+        """See `IBuckets`."""
+        return self._elsewhere is None or self._elsewhere.router.hearing.mayAgree(groupOf(bucket))
+
     def led(self) -> Iterator[int]:
         """See `IBuckets`."""
         return (bucket for bucket in range(BUCKET_COUNT) if self._groups.leadingTerm(bucketGroup(bucket)))

@@ -48,9 +48,9 @@ class Hearing:
         self._votersOf = votersOf
 
     def mayAgree(self, group: int) -> bool:
-        """Whether a group may have a leader that can be reached: it is heard, or so many voters are that they can elect one."""
+        """Whether a group may have a leader that can be reached: another node that is heard, or so many voters are that they can elect one."""
         leader = self._groups.leaderOf(group)
-        if leader and self._isHeard(group, leader):
+        if leader and leader != self._links.node and self._isHeard(group, leader):
             return True
         voters = self._votersOf(group)
         return 2 * sum(self._isHeard(group, node) for node in voters) > len(voters)

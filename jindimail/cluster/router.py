@@ -42,6 +42,7 @@ class Router:
     """
     Errands and queries to wherever they are carried out.
 
+    @ivar hearing: whether a group can be reached.
     @ivar seen: by group, the highest applied index that any answer was true of: what is read later must not be older.
     """
 
@@ -63,7 +64,7 @@ class Router:
         self._groups = groups
         self._clock = clock
         self._membersOf = membersOf
-        self._hearing = Hearing(links=links, groups=groups, membersOf=membersOf, votersOf=votersOf)
+        self.hearing = Hearing(links=links, groups=groups, membersOf=membersOf, votersOf=votersOf)
         self._hints: dict[int, int] = {}
         self._shy: dict[int, float] = {}
         self._attempts: dict[Deferred[Any], tuple[int, int]] = {}  # (group, leader) by what is waited for
@@ -96,7 +97,7 @@ class Router:
         began = self._clock.seconds()
         shunned: set[int] = set()
         while (left := began + DEADLINE_SECONDS - self._clock.seconds()) > 0:
-            if DEADLINE_SECONDS - left >= LONELY_SECONDS and not self._hearing.mayAgree(group):
+            if DEADLINE_SECONDS - left >= LONELY_SECONDS and not self.hearing.mayAgree(group):
                 break
             choice = self._choose(group, shunned, DEADLINE_SECONDS - left > TRUST_SECONDS)
             if choice is None:
@@ -171,7 +172,7 @@ class Router:
         self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look) if self._attempts else None
         for asked, (group, leader) in list(self._attempts.items()):
             present = self._groups.leaderOf(group)
-            if (present and present != leader) or not self._hearing.mayAgree(group):
+            if (present and present != leader) or not self.hearing.mayAgree(group):
                 asked.cancel()
 
     def stop(self) -> None:
@@ -192,7 +193,7 @@ class Router:
         payload = encodeCall(QueryCall(group, query, fresh, seen))
         problem: JindimailError = Unavailable("no member")
         deadline = self._clock.seconds() + DEADLINE_SECONDS
-        may = self._hearing.mayAgree if fresh else self._hearing.mayAnswer
+        may = self.hearing.mayAgree if fresh else self.hearing.mayAnswer
         while (left := deadline - self._clock.seconds()) > 0:
             if DEADLINE_SECONDS - left >= LONELY_SECONDS and not may(group):
                 break

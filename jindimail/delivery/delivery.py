@@ -23,6 +23,7 @@ from jindimail.queue.deferral import Deferral
 from jindimail.store.records import WaitingRecord
 
 BUCKETS_AT_ONCE = 16
+EARLY_SECONDS = 5.0  # whoever says before that a bucket does not answer has not waited for it
 HOPS_MAX = 50  # as Postfix; RFC 5321 §6.3 asks for a bound that no honest path reaches
 _HEADER_OCTETS_MAX = 256 * 1024
 _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
@@ -102,12 +103,14 @@ class Delivery:
         """All buckets at once; those that do not answer come later, from a queue."""
         summary = summaryOf(body)
         buckets = list(byBucket)
-        for start in range(0, len(buckets), BUCKETS_AT_ONCE):
-            part = buckets[start : start + BUCKETS_AT_ONCE]
-            await together([self._file(bucket, byBucket[bucket], body, summary, answers) for bucket in part])
-        silent = [
-            bucket for bucket in buckets if isDeferrable(answers[bucket, byBucket[bucket][0].accountId])
-        ]
+        began = self._seconds()
+        silent = await self._fileIn(buckets, byBucket, body, summary, answers)
+        if (
+            self._seconds() - began < EARLY_SECONDS
+        ):  # too few of their nodes were heard: of some, enough may be now
+            back = [bucket for bucket in silent if self._buckets.isReachable(bucket)]
+            stillSilent = await self._fileIn(back, byBucket, body, summary, answers)
+            silent = [bucket for bucket in silent if bucket not in back or bucket in stillSilent]
         answering = [bucket for bucket in buckets if bucket not in silent]
         for bucket in silent:
             waiting = tuple(waitingOf(filing) for filing in byBucket[bucket])
@@ -123,10 +126,25 @@ class Delivery:
                 break  # nobody takes anything: the sender tries again
             answers.update({(bucket, each.accountId): None for each in waiting})
 
+    async def _fileIn(
+        self,
+        buckets: Sequence[int],
+        byBucket: dict[int, list[Filing]],
+        body: Body,
+        summary: bytes,
+        answers: Answers,
+    ) -> list[int]:
+        """File in these buckets, and say which of them do not answer."""
+        for start in range(0, len(buckets), BUCKETS_AT_ONCE):
+            part = buckets[start : start + BUCKETS_AT_ONCE]
+            await together([self._file(bucket, byBucket[bucket], body, summary, answers) for bucket in part])
+        return [bucket for bucket in buckets if isDeferrable(answers[bucket, byBucket[bucket][0].accountId])]
+
     async def _file(
         self, bucket: int, filings: list[Filing], body: Body, summary: bytes, answers: Answers
     ) -> None:
         entry = deliverEntry(body, summary, tuple(filings), int(self._seconds()))
+        answers.update({(bucket, filing.accountId): None for filing in filings})
         try:
             outcome = await self._buckets.propose(bucket, entry, body)
         except JindimailError as error:

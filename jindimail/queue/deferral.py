@@ -88,6 +88,6 @@ class Deferral:
         anywhere = ((first + step) % BUCKET_COUNT for step in range(BUCKET_COUNT))
         seen = {target}
         for bucket in (*answering, *led, *anywhere):
-            if bucket not in seen:
+            if bucket not in seen and self._buckets.isReachable(bucket):
                 seen.add(bucket)
                 yield bucket

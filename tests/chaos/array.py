@@ -78,20 +78,20 @@ class RealArray:
             self.join(name)
         self.awaitSettled()
 
-    def join(self, name: str) -> None:
-        """A new node comes in by a token, and runs."""
-        token = self.ctl(self.someAlive(), "cluster", "invite", "--json")["token"]
+    def join(self, name: str, token: str = "") -> None:
+        """A new node comes in by a token, by a new one if none is given, and runs."""
+        token = token or self.ctl(self.someAlive(), "cluster", "invite", "--json")["token"]
         member = self._make(name)
         with self.inside(name):
             member.process.join(token)
         self.start(name)
 
-    def joinFresh(self) -> str:
+    def joinFresh(self, token: str = "") -> str:
         """A node under a name that was never used joins; the name."""
         self._freshNames += 1
         name = f"fresh{self._freshNames}"
         self.network.add(name)
-        self.join(name)
+        self.join(name, token)
         return name
 
     def drain(self, name: str, seconds: float = DRAIN_SECONDS) -> None:

@@ -217,7 +217,14 @@ def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvalidities(scene: Scene) -> 
         scene.until(lambda account=account: scene.read(survivor, account) or True, "what survived is served")
         assert _validity(scene, survivor, account) > before[account.address]
         scene.deliver(survivor, account)
-    assert scene.promises.problems == []
+    token = scene.array.ctl(survivor, "cluster", "invite", "--json")["token"]
+    scene.array.joinFresh(token)
+    with pytest.raises(NodeFailed, match="used by another node"):
+        scene.array.joinFresh(token)
+    scene.array.forget(scene.array.names[-1])
+    scene.array.joinFresh()
+    scene.requireWhole()  # it has grown again
+    scene.until(lambda: scene.array.ask(survivor, "cluster status")["isWhole"], "the array is whole again")
 
 
 def _foresee(scene: Scene, survivor: str, lost: list[str], foreseen: list[Any]) -> bool:

@@ -22,7 +22,7 @@ from tests.chaos.scene import TIMEOUT_SECONDS, Scene, sharedScene
 from tests.chaos.watch import Watchers
 from tests.chaos.workload import MAILBOXES, Workload
 from tests.support.ledger import letter
-from tests.support.node import HOST
+from tests.support.node import HOST, NodeFailed
 
 NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
@@ -214,6 +214,47 @@ def test_aNodeIsDrainedUnderLoad(scene: Scene) -> None:
     leaving = scene.array.names[1]
     with traffic(scene, mayBeLost=(leaving,), isLast=True):
         scene.array.drain(leaving)
+
+
+def test_aRollingUpgradeGoesNodeByNodeWithMailFlowing(scene: Scene) -> None:
+    array, (first, *others) = scene.array, scene.array.names
+    for name in (first, *others):
+        assert array.stop(name) == 0
+        array.members[name].process.program = ("-m", "tests.chaos.nextversion")
+        for account in scene.accounts:
+            scene.deliver(scene.others(name)[0], account)
+        array.start(name)
+        scene.deliver(name, scene.accounts[0])
+        if name == first:
+            with pytest.raises(NodeFailed, match="unavailable"):  # what the older ones would not know
+                array.ctl(name, "postmaster", "--address", scene.accounts[0].address, "--json")
+    scene.until(
+        lambda: {row["level"] for row in array.ask(first, "cluster nodes")["rows"]} == {2}, "all are new"
+    )
+    array.ctl(first, "postmaster", "--address", scene.accounts[0].address, "--json")
+    array.network.add("late")
+    with pytest.raises(NodeFailed, match="too far apart"):
+        array.join("late")  # of the old version
+    array.forget("late")
+    scene.requireWhole()
+
+
+def test_certificatesRenewThemselves(scene: Scene) -> None:
+    array = scene.array
+
+    def renewals(name: str) -> int:
+        return array.members[name].process.log().count("certificate was renewed")
+
+    before = {name: renewals(name) for name in array.names}
+    scene.until(
+        lambda: all(renewals(name) >= before[name] + 3 for name in array.names),
+        "all have outlived the certificates that they began with",
+    )
+    assert array.stop(array.names[0]) == 0
+    array.start(array.names[0])  # and is believed when it comes anew
+    for account in scene.accounts:
+        scene.deliver(array.names[0], account)
+    scene.requireWhole()
 
 
 def isServing(scene: Scene, name: str) -> bool:
