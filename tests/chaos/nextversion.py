@@ -1,8 +1,8 @@
 """
 A node as of a version to come: `python -m tests.chaos.nextversion -n jindimail --config FILE`, as `twistd` is called.
 
-It speaks one level more than this one, whose entries older nodes do not know (that of `jindictl postmaster --address`). Certificates live for half a
-minute, and what was issued for longer is renewed at once.
+It speaks one level more than this one, whose entries older nodes do not know (that of `jindictl postmaster --address`). Certificates live for some
+seconds, and what was issued for longer is renewed at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from jindimail.cluster import authority, renewal
 from jindimail.cluster.authority import loadCertificate
 from jindimail.mailbox import entries
 
-CERTIFICATE_SECONDS = 30
-LOOK_SECONDS = 3.0
+CERTIFICATE_SECONDS = 16
+LOOK_SECONDS = 2.0
 DAY_SECONDS = 86400
 
 
