@@ -178,8 +178,7 @@ class IPieces(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class OctetPieces:
+class OctetPieces(msgspec.Struct, frozen=True):
     """A body that stands in memory."""
 
     octets: bytes
@@ -190,8 +189,7 @@ class OctetPieces:
             yield self.octets[start : start + octetsMax]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class Body(msgspec.Struct, frozen=True, kw_only=True):
     """A message's octets on their way into the store, named by the delivery that brings them."""
 
     bodyId: bytes
@@ -208,8 +206,7 @@ class Body:
 # --- The envelope of a delivery ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One account that an address leads to."""
 
     bucket: int
@@ -217,16 +214,14 @@ class Target:
     address: str  # the account's own address at the end of aliases
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     """An envelope recipient as given, and the accounts it leads to."""
 
     address: str
     targets: tuple[Target, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """An SMTP or LMTP transaction's envelope (RFC 5321 §2.3.1)."""
 
     deliveryId: bytes

@@ -10,7 +10,8 @@ application/octet-stream.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from jindimail.message import bounds
 from jindimail.message.headers import headerEnd, readFields
@@ -25,8 +26,7 @@ _IDENTITY = frozenset({b"", b"7bit", b"8bit", b"binary"})
 ContentType = tuple[bytes, bytes, Parameters]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One part of a message, or the message itself, which is its own outermost part.
 
     Its header is `[start, bodyStart)` with the blank line, its body `[bodyStart, end)` without the line

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+import msgspec
+
 from jindimail.errors import ProtocolError
 
 addressOctetsMax: Final = 254
@@ -57,8 +59,7 @@ class NeedsUtf8(BadSyntax):
     smtpText = "address is not ASCII and SMTPUTF8 was not requested"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments of MAIL."""
 
     sender: str

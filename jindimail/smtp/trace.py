@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+import msgspec
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -13,8 +14,7 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:\[\]-]")
 _UNSAFE_UTF8: Final = re.compile(r"[^A-Za-z0-9._:\[\]\u00a1-\U0010ffff-]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
     """How a message came to this server, apart from what differs by message."""
 
     client: str

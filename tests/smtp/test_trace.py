@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from email import message_from_bytes
 from email.utils import parsedate_to_datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jindimail.smtp import trace
 
