@@ -115,10 +115,10 @@ class Client:
 
 def read(secure: ssl.SSLSocket, octets: int) -> bytes:
     """Exactly so many octets, or those up to the end."""
-    found = b""
+    found = bytearray()
     while len(found) < octets and (piece := secure.recv(octets - len(found))):
         found += piece
-    return found
+    return bytes(found)
 
 
 class EagerTlsTests(TestCase):
