@@ -28,6 +28,7 @@ async def backup(node: LiveNode, report: Report, *, directory: str) -> dict[str,
     def work() -> Any:
         return backUp(node.store.environment, Path(directory), _onReactor(node, report))
 
+    await node.store.write(_nothing)  # what is applied so far shall be in it
     try:
         manifest = await _alone(node, "a backup", lambda: node.inThread(work))
     except ConfigError as error:
@@ -59,6 +60,10 @@ async def check(node: LiveNode, report: Report, *, cluster: bool = False) -> dic
 
     result: dict[str, Any] = await _alone(node, "a check", begin)
     return result
+
+
+def _nothing(rows: Any) -> None:
+    """A job that only waits for those before it."""
 
 
 def resultOf(findings: Iterable[Finding]) -> dict[str, Any]:

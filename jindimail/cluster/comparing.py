@@ -120,6 +120,7 @@ class Comparing:
         asked = _read(payload, AskDigest)
         if asked.index:
             await self._within(self._groups.whenApplied(asked.group, asked.index), WAIT_SECONDS)
+        await self._within(self._groups.whenDurable(), WAIT_SECONDS)
         found = await self._place.inThread(partial(self._digest, asked))
         return msgspec.msgpack.encode(found)
 
@@ -127,7 +128,7 @@ class Comparing:
         with self._place.read() as rows:
             return digestOfGroup(rows, asked.group, asked.index)
 
-    async def _within(self, waiting: Deferred[int], seconds: float) -> None:
+    async def _within(self, waiting: Deferred[Any], seconds: float) -> None:
         """Wait for an index, but not for long; whether it came is seen in the rows."""
         call = self._clock.callLater(seconds, waiting.cancel)
         await DeferredList([waiting], consumeErrors=True)

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from jindimail.counts import Histogram
 from jindimail.errors import JindimailError, LimitReached, OutcomeUnknown, StorageFull, Unavailable
-from jindimail.interfaces import IGroups, INodeLink, IStateMachine, IStore
+from jindimail.interfaces import IGroups, INodeLink, IRows, IStateMachine, IStore
 from jindimail.replication.configuration import Configuration
 from jindimail.replication.conversation import Conversation
 from jindimail.replication.entries import Snapshot
@@ -229,6 +229,11 @@ class Groups(Roster):
             return succeed(replica.applied)
         done: Deferred[int] = Deferred()
         replica.readable.append((index, done))
+        return done
+
+    def whenDurable(self) -> Deferred[None]:
+        """Fires when all that is applied here so far is durable, so that snapshots have it."""
+        done: Deferred[None] = self._store.write(_nothing)
         return done
 
     def listen(self, listener: Listener) -> None:
@@ -480,3 +485,7 @@ class Groups(Roster):
     def abandon(self, replica: Replica, problem: Exception) -> None:
         """See `IRestored`."""
         self._waiting.abandon(replica, problem)
+
+
+def _nothing(rows: IRows) -> None:
+    """A job that only waits for those before it."""

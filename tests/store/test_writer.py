@@ -411,6 +411,16 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"v", b"v"), (b"v", b"v")))
         self.assertEqual(self.store.commits, 1)
 
+    def test_aJobThatMayNotWaitTakesItAlongThoughItChangesNothing(self) -> None:
+        self.apply(b"a")
+        self.reactor.advance(0)
+        waiting = self.store.write(lambda rows: None)
+        self.reactor.advance(0)
+        self.assertNoResult(waiting)
+        self.commit()
+        self.successResultOf(waiting)
+        self.assertEqual(self.read(b"a"), (b"v", b"v"))
+
     def test_whatMayWaitIsCommittedAfterAWhileOfItsOwnAccord(self) -> None:
         waiting = self.apply(b"a")
         self.reactor.advance(0)
