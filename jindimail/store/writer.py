@@ -342,10 +342,10 @@ class Writer:
         """The writer thread is done with the group in flight."""
         self.environment.turn += 1
         group, self._group = self._group, []
-        self._ahead = Ahead()
         seconds = self.commitAgeSeconds()
         self._commitSince = None
         if problem is None:
+            self._ahead = Ahead()
             self.commits += 1
             self.commitSeconds.observe(seconds)
             self._octetsSinceRefresh += self._groupOctets
@@ -354,8 +354,9 @@ class Writer:
                 self.space.refresh()
             self._deliver(group)
         elif self._survives(problem):
+            self._ahead = Ahead()
             _refuse(group, StorageFull)
-        else:
+        else:  # what was shown is shown on, for as long as this node still answers
             self._breakDown(problem, group)
         self._goOn()
 

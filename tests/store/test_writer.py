@@ -411,6 +411,14 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"v", b"v"), (b"v", b"v")))
         self.assertEqual(self.store.commits, 1)
 
+    def test_afterAFatalCommitReadersDoNotGoBack(self) -> None:
+        waiting = self.apply(b"a")
+        self.store.write(lambda rows: rows.put(META, b"b", b"v")).addErrback(lambda _: None)
+        self.reactor.advance(0)
+        self.store._committed(lmdb.Error("commit"))
+        self.failureResultOf(waiting, OutcomeUnknown)
+        self.assertEqual(self.read(b"a"), (b"v", None))
+
     def test_aJobThatMayNotWaitTakesItAlongThoughItChangesNothing(self) -> None:
         self.apply(b"a")
         self.reactor.advance(0)
