@@ -388,7 +388,9 @@ class Groups(Roster):
             return
         outputs = work.outputs
         if outputs.apply:
-            replica.applied = outputs.apply[-1].index
+            replica.applied = max(
+                replica.applied, outputs.apply[-1].index
+            )  # a later turn may have been told first
         self._waiting.applied(replica, applied, outputs.apply)
         if outputs.reads or replica.readable:
             self._waiting.confirmed(replica, outputs.reads)
