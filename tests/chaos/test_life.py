@@ -224,7 +224,7 @@ def test_aRollingUpgradeGoesNodeByNodeWithMailFlowing(scene: Scene) -> None:
             with pytest.raises(NodeFailed, match="unavailable"):  # what the older ones would not know
                 array.ctl(name, "postmaster", "--address", scene.accounts[0].address, "--json")
     scene.until(
-        lambda: {row["level"] for row in array.ask(first, "cluster nodes")["rows"]} == {2}, "all are new"
+        lambda: {row["level"] for row in array.ask(first, "cluster status")["nodes"]} == {2}, "all are new"
     )
     array.ctl(first, "postmaster", "--address", scene.accounts[0].address, "--json")
     array.network.add("late")
