@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -175,10 +176,9 @@ def test_nodeThatClaimsThisNodesNumberIsRefused() -> None:
 def test_acquaintanceKeepsTheHighestIncarnation() -> None:
     seen = Acquaintance()
     seen.meet(HELLO)
-    seen.know(7, 2)
     assert seen.incarnation(7) == 3
     seen.meet(HELLO)
-    seen.know(7, 4)
+    seen.meet(replace(HELLO, incarnation=4))
     with pytest.raises(Unwelcome):
         seen.meet(HELLO)
     seen.forget([7])

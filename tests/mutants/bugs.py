@@ -908,8 +908,8 @@ BUGS = (
         "appliedAheadOfItsRows",
         "design §8: an answer's index is what its rows have applied",
         DRIVER,
-        "replica.applied = outputs.apply[-1].index",
-        "replica.applied = max(outputs.apply[-1].index, raft.log.commit)",
+        "replica.applied = max(replica.applied, outputs.apply[-1].index)",
+        "replica.applied = max(replica.applied, replica.raft.log.commit)",
         checks=(NODE_TESTS + "Durability::test_appliedIsWhatItsRowsSay",),
     ),
     Bug(
