@@ -130,6 +130,8 @@ class Buckets:
         seen = self._seen.get(group, 1)
         if self._elsewhere is None or (applied and (fresh or applied >= seen)):
             if not fresh:
+                if applied > seen:
+                    self._seen[group] = applied
                 return self._answered(bucket, query)
             confirmed = self.confirm(group)
             confirmed.addCallback(self._confirmed, bucket, query, seen)
@@ -149,8 +151,9 @@ class Buckets:
         A majority confirmed this index. What was seen before cannot be above it, unless the group was founded anew by force from
         what survived: then it is forgotten.
         """
-        if index < seen and self._elsewhere is not None:
-            self._seen[groupOf(bucket)] = index
+        group = groupOf(bucket)
+        if index < seen or index > self._seen.get(group, 0):
+            self._seen[group] = index
         return self._answer(bucket, query)
 
     def _answered(self, bucket: int | None, query: Any) -> Deferred[Any]:

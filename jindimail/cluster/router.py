@@ -118,6 +118,7 @@ class Router:
                 problem = away if not isinstance(problem, OutcomeUnknown) else problem
             else:
                 if not isinstance(answer, Report):
+                    self.saw(group, self._groups.appliedIndex(group))
                     return answer
                 if answer.words is not None:
                     self._hints[group] = answer.leader

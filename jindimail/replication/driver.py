@@ -207,7 +207,7 @@ class Groups(Roster):
         if replica is None or not self._running:
             return fail(Unavailable("no replica here, or stopped"))
         raft = replica.raft
-        if raft.isSoleVoter and raft.isReadable:
+        if raft.isSoleVoter and raft.isReadable and replica.applied >= raft.log.commit:
             return succeed(replica.applied)
         try:
             return self._waiting.read(replica, self._clock.seconds())
@@ -388,9 +388,7 @@ class Groups(Roster):
             return
         outputs = work.outputs
         if outputs.apply:
-            replica.applied = max(
-                replica.applied, outputs.apply[-1].index
-            )  # a later turn may have been told first
+            replica.applied = outputs.apply[-1].index
         self._waiting.applied(replica, applied, outputs.apply)
         if outputs.reads or replica.readable:
             self._waiting.confirmed(replica, outputs.reads)
@@ -424,7 +422,9 @@ class Groups(Roster):
         else:
             self._reload(replica)
         isFull = failure.check(StorageFull, Superseded) and sole
-        self.abandon(replica, StorageFull("not written") if isFull else OutcomeUnknown("not written"))
+        problem = StorageFull("not written") if isFull else OutcomeUnknown("not written")
+        # Whoever hears of it may read: not before all replicas that lost what was shown know it.
+        self._clock.callLater(0, self.abandon, replica, problem)
 
     def _reload(self, replica: Replica) -> None:
         fresh = self._loading.again(replica)

@@ -59,6 +59,7 @@ class Replica:
     @ivar quiet: where the group is quiet, if it is.
     @ivar missing: replica ids whose nodes say that they have no such replica: nobody waits for them.
     @ivar inFlight: its turns that are handed to the store and not durable, but for those that only apply.
+    @ivar untold: its turns under way that apply what nobody may see before it is durable; nor what comes behind them.
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class Replica:
         "settledTicks",
         "shown",
         "tombstone",
+        "untold",
         "waiting",
     )
 
@@ -99,7 +101,7 @@ class Replica:
         self.routes: dict[int, int] = {}
         self.quiet: QuietGroup | None = None
         self.settledTicks = 0
-        self.inFlight = 0
+        self.inFlight = self.untold = 0
         self.failures = 0
         self.installing = False
         self.missing: set[int] = set()

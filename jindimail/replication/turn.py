@@ -48,15 +48,16 @@ class Turn:
     The works of one turn; `run` is the job.
 
     @ivar mayWait: nobody waits for it to be durable.
-    @ivar isTold: what it applies was told of ahead of that.
+    @ivar mayTell: what it applies may be told of ahead of that.
+    @ivar isTold: it was.
     """
 
-    __slots__ = ("_apply", "isTold", "mayWait", "works")
+    __slots__ = ("_apply", "isTold", "mayTell", "mayWait", "works")
 
     def __init__(self, machine: IStateMachine) -> None:
         self._apply = machine.apply
         self.works: list[Work] = []
-        self.mayWait = self.isTold = False
+        self.mayWait = self.mayTell = self.isTold = False
 
     def isCertain(self) -> bool:
         """Whether it applies something, all of it committed already: it holds whether or not it gets durable here."""

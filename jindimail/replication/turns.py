@@ -141,18 +141,32 @@ class Turns:
             turn.works.append(work)
         if not taken:
             return succeed(None)
-        turn.mayWait = all(work.onlyApplies for work in turn.works)
-        if not turn.mayWait:
-            self._begun.append(self._clock.seconds())
-        written: Deferred[list[list[Applied]]] = (
-            self._store.write(turn.run, ran=partial(self._ran, taken, turn), mayWait=turn.mayWait)
-            if turn.isCertain()
-            else self._store.write(turn.run)
-        )
-        done: Deferred[None] = written.addCallbacks(
+        done: Deferred[None] = self._hand(taken, turn).addCallbacks(
             self._committed, self._refused, (taken, turn), {}, (taken, turn)
         )
         return done.addErrback(self._confused)
+
+    def _hand(self, replicas: list[Replica], turn: Turn) -> Deferred[list[list[Applied]]]:
+        """Hand a turn to the store. Nothing is told ahead of what must not be: readers would see a later entry without an earlier one."""
+        turn.mayTell = turn.isCertain() and not any(replica.untold for replica in replicas)
+        turn.mayWait = turn.mayTell and all(work.onlyApplies for work in turn.works)
+        if not turn.mayWait:
+            self._begun.append(self._clock.seconds())
+        if turn.mayTell:
+            return self._store.write(  # type: ignore[no-any-return]
+                turn.run, ran=partial(self._ran, replicas, turn), mayWait=turn.mayWait
+            )
+        for replica, work in zip(replicas, turn.works, strict=True):
+            replica.untold += bool(work.outputs.apply)
+        return self._store.write(turn.run)  # type: ignore[no-any-return]
+
+    def _over(self, replicas: list[Replica], turn: Turn) -> None:
+        """A turn is no longer under way."""
+        if not turn.mayWait:
+            self._begun.popleft()
+        for replica, work in zip(replicas, turn.works, strict=True):
+            replica.inFlight -= not work.onlyApplies
+            replica.untold -= not turn.mayTell and bool(work.outputs.apply)
 
     def _ran(self, replicas: list[Replica], turn: Turn, results: list[list[Applied]]) -> None:
         """What a turn applies is committed, and seen by readers from now on."""
@@ -165,11 +179,9 @@ class Turns:
             self._confused(Failure())
 
     def _committed(self, results: list[list[Applied]], replicas: list[Replica], turn: Turn) -> None:
-        if not turn.mayWait:
-            self._begun.popleft()
+        self._over(replicas, turn)
         told = self._told.written
         for replica, work, applied in zip(replicas, turn.works, results, strict=True):
-            replica.inFlight -= not work.onlyApplies
             replica.failures = 0
             told(replica, work, None if turn.isTold else applied)
         self._told.flush()
@@ -180,16 +192,14 @@ class Turns:
         A turn was not written. If the store goes on (the disk was full, or a job raised), its replicas go back to what is
         stored, as after a crash; nothing that had to be durable has left.
         """
-        if not turn.mayWait:
-            self._begun.popleft()
+        self._over(replicas, turn)
         isFatal = failure.check(OutcomeUnknown, Unavailable) and not failure.check(StorageFull, Superseded)
         if isFatal or self.failure is not None:
             self._break(failure)
         else:
             if not failure.check(StorageFull, Superseded):
                 self._log.failure("a turn of {count} groups raised", failure, count=len(replicas))
-            for replica, work in zip(replicas, turn.works, strict=True):
-                replica.inFlight -= not work.onlyApplies
+            for replica in replicas:
                 self._told.refused(replica, failure)
         self._checkIdle()
 

@@ -330,7 +330,8 @@ class Reading:
         self._turn = environment.turn
         self._transaction = environment._lmdb.begin()
         self._rows = CommittedRows(self._transaction, environment._tables)
-        return self._ahead.above(self._rows) if self._ahead else self._rows
+        ahead = self._ahead
+        return ahead.above(self._rows) if ahead and not ahead.isBelow(self._transaction.id()) else self._rows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -106,15 +106,24 @@ class Above:
 
 
 class Ahead:
-    """What jobs of the next transactions have changed that readers may see before it is committed."""
+    """
+    What jobs of the next transaction have changed that readers may see before it is committed.
 
-    __slots__ = ("_changed",)
+    @ivar transaction: the number that it has; 0: it has not been begun.
+    """
+
+    __slots__ = ("_changed", "transaction")
 
     def __init__(self) -> None:
         self._changed: dict[str, _Changed] = {}
+        self.transaction = 0
 
     def __bool__(self) -> bool:
         return bool(self._changed)
+
+    def isBelow(self, transaction: int) -> bool:
+        """Whether the rows of this transaction have it all, and what jobs changed after it in the same rows."""
+        return 0 < self.transaction <= transaction
 
     def above(self, base: IBase) -> Above:
         """The rows with these changes."""

@@ -290,6 +290,8 @@ class Writer:
         """Hand a group's changes to the writer thread."""
         changes = rows.changes()
         if changes:
+            if self._ahead:
+                self._ahead.transaction = self.environment.lastTransaction() + 1
             self._group, self._groupOctets = group, rows.octets
             self._commitSince = self._reactor.seconds()
             self.rowsWritten += rows.rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import NoSuchDomain, NoSuchUser, RelayDenied
+from jindimail.errors import NoSuchDomain, NoSuchUser, RelayDenied, Unavailable
 from jindimail.mailbox.entries import SetDomain
-from jindimail.mailbox.queries import ListDomains
+from jindimail.mailbox.queries import ListAccounts, ListDomains
 from jindimail.model import bucketOf
 from tests.cluster.edges import Edges
 from tests.cluster.mail import ADDRESS, BUCKET, GROUP, NOW, MailWorld, account
@@ -52,6 +52,21 @@ def test_theArraysOwnRowsCatchUpAtANodeThatIsBehind() -> None:
     assert not world.result(world.shares[3].buckets.query(None, ListDomains()))
     world.result(world.shares[3].catchUp())
     assert world.result(world.shares[3].buckets.query(None, ListDomains()))
+
+
+def test_whatANodeHasShownItDoesNotTakeBackWhenItsReplicaIsGone() -> None:
+    """A snapshot takes its replica's place, say, or what it had applied found no room: no other node that is behind answers for it."""
+    world = MailWorld(hasAccount=False)
+    assert world.leader(GROUP) == 1
+    world.fabric.isStalled = lambda source, target: (source, target) == (1, 2)
+    world.propose(1, account())
+    world.run(0.5)
+    buckets, query = world.shares[3].buckets, ListAccounts(afterId=0, limit=9)
+    assert world.result(buckets.query(BUCKET, query))
+    world.shares[3].groups._replicas[GROUP].installing = True
+    world.kill(1)
+    with pytest.raises(Unavailable):
+        world.result(buckets.query(BUCKET, query))
 
 
 def test_whereNobodyCanSayWhatIsNewTheArraysOwnRowsAreLeft() -> None:

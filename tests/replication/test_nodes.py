@@ -11,7 +11,7 @@ from twisted.internet.defer import fail, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Corrupt, LimitReached, OutcomeUnknown, StorageFull, Unavailable
-from jindimail.replication.durable import HardRecord
+from jindimail.replication.durable import HardRecord, foundGroups
 from jindimail.replication.frames import Unpacker, packFrames
 from jindimail.replication.messages import (
     Append,
@@ -598,6 +598,66 @@ class Durability(SynchronousTestCase):
         self.array.result(self.array.nodes[1].propose(1, b"c"))
         self.array.run(1)
         self.assertEqual((groups.appliedIndex(1), self.array.state(3)), (before + 2, b"a;b;c;"))
+
+    def test_whoHearsOfARefusedTurnReadsNoReplicaThatLostWhatItHadShown(self) -> None:
+        self.array = Array(groups=(1, 2)).grown()
+        groups, rows, seen = self.array.nodes[3], self.array.rows[3], list[int]()
+        store = self.array.stores[3]
+
+        def write(job: Any, octets: int = 0, ran: Any = None, mayWait: bool = False) -> Any:
+            if ran is None:
+                return real(job, octets)
+            with contextlib.suppress(StorageFull), rows.transaction():
+                ran(job(rows))
+                raise StorageFull
+            return fail(StorageFull())
+
+        real, store.write = store.write, write  # type: ignore[method-assign]
+        for group, other in ((1, 2), (2, 1)):
+            far = groups.appliedIndex(group) + 99
+            waiting = groups.whenApplied(group, far)
+            waiting.addErrback(lambda _, other=other: seen.append(groups.appliedIndex(other)))
+            self.array.nodes[1].propose(group, b"a")
+        self.array.run(0.05)
+        self.assertEqual(seen, [0, 0])
+
+    def test_nothingIsToldAheadOfWhatMustWaitForItsSync(self) -> None:
+        """A sole voter's entry in the same turn makes one wait; what comes behind it would show a later entry without an earlier one."""
+        self.array = Array()
+        with self.array.rows[3].transaction() as rows:
+            foundGroups(rows, (2,), 3)
+        self.array.grown()
+        groups, told = self.array.nodes[3], list[Any]()
+        groups.listen(lambda group, index, events: told.append(events) if group == 1 else None)
+        commit, real = self.stick(3), groups.received
+
+        def received(node: int, frames: list[bytes]) -> None:
+            real(node, frames)
+            groups.propose(2, b"x")
+
+        groups.received = received  # type: ignore[method-assign]
+        self.array.result(self.array.nodes[1].propose(1, b"a"))
+        self.array.run(0.05)
+        groups.received = real  # type: ignore[method-assign]
+        self.array.result(self.array.nodes[1].propose(1, b"b"))
+        self.array.run(0.05)
+        commit()
+        self.assertEqual(told, [(b"a",), (b"b",)])
+
+    def test_theSoleVoterReadsNothingBeforeWhatIsCommittedIsApplied(self) -> None:
+        """What others have shown already, before they left."""
+        self.array = Array(nodes=(1,)).grown()
+        groups = self.array.nodes[1]
+        replica, read = groups._replicas[1], list[int]()
+        self.array.result(groups.propose(1, b"a"))
+        commit = replica.applied
+        replica.applied -= 1
+        groups.readIndex(1).addCallback(read.append)
+        self.array.run(0.01)
+        self.assertEqual(read, [])
+        replica.applied += 1
+        self.array.result(groups.propose(1, b"b"))
+        self.assertEqual(read, [commit + 1])
 
     def test_followerWhoseTurnWasRefusedStandsForElectionAgain(self) -> None:
         store, refused = self.array.stores[3], list[Any]()

@@ -244,6 +244,7 @@ class DiskStore:
                 rows.delete(table, key)
             for key, value in puts:
                 rows.put(table, key, value)
+        self._ahead = Ahead()
         self._wrote(True)
 
     def _answer(self) -> None:

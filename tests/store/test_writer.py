@@ -411,6 +411,15 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"v", b"v"), (b"v", b"v")))
         self.assertEqual(self.store.commits, 1)
 
+    def test_inTheMomentOfACommitReadersSeeAllOfItOrNothing(self) -> None:
+        """Nobody has been told yet; what was seen ahead must not lie above what a later job made of it."""
+        self.apply(b"a", b"1")
+        self.store.write(lambda rows: (rows.put(META, b"a", b"2"), rows.put(META, b"b", b"2")))
+        self.reactor.advance(0)
+        self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"1", None), (None, None)))
+        self.environment.commit(self.store._handover.get_nowait() or [])
+        self.assertEqual((self.read(b"a"), self.read(b"b")), ((b"2", b"2"), (b"2", b"2")))
+
     def test_afterAFatalCommitReadersDoNotGoBack(self) -> None:
         waiting = self.apply(b"a")
         self.store.write(lambda rows: rows.put(META, b"b", b"v")).addErrback(lambda _: None)
