@@ -1,8 +1,8 @@
 """
 Filing the mail that waits in queues, as soon as the buckets that it is for answer (design §7).
 
-The node that leads a bucket looks after its queue. A bucket that is waited for is asked, at growing intervals, whether it answers; when it
-does, all that waits for it is filed, one message after the other, each under the delivery id that it came with: what had been filed unheard is
+The node that leads a bucket looks after its queue. A bucket that is waited for is asked, at growing intervals, whether it answers, and at once when enough of
+its nodes are heard again; when it does, all that waits for it is filed, one message after the other, each under the delivery id that it came with: what had been filed unheard is
 so not filed twice. Nothing is written while a bucket is silent.
 
 A bucket may refuse recipients: those that are full wait on, under a new id, since a delivery's outcome stands for ever; the others,
@@ -161,7 +161,8 @@ class QueueRunner:
 
     def _notServed(self, target: int, state: Target, failure: Failure) -> None:
         state.isBusy = False
-        state.pauseSeconds = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, 2 * state.pauseSeconds))
+        longest = LONGEST_PAUSE_SECONDS if self._buckets.isReachable(target) else FIRST_PAUSE_SECONDS
+        state.pauseSeconds = min(longest, max(FIRST_PAUSE_SECONDS, 2 * state.pauseSeconds))
         state.nextSeconds = self._clock.seconds() + state.pauseSeconds
         if not failure.check(Unavailable):
             self.log.failure("what waits for bucket {target} cannot be filed", failure, target=target)
@@ -180,6 +181,8 @@ class QueueRunner:
         rows = [each for each in rows if now - each[1].record.sinceSeconds <= KEPT_SECONDS]
         if not rows:
             return
+        if not self._buckets.isReachable(target):
+            raise Unavailable("too few of its nodes are heard")
         await self._buckets.query(target, ListQueue(limit=1), fresh=True)
         for bucket, row in rows:
             try:

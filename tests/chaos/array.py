@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.target import Account, freePorts
-from jindimail.model import BUCKET_COUNT
+from jindimail.model import BUCKET_COUNT, bucketOf
 from tests.chaos.network import INetwork
 from tests.faults.shim import Cut, Shim, Sync
 from tests.support.disk import SmallDisk
@@ -63,6 +63,7 @@ class RealArray:
         self.directory = directory
         self.network = network
         self.members: dict[str, Member] = {}
+        self._calmAt: dict[str, int] = {}
         self._freshNames = 0
         self._hasSmallDisks, self._hasShims = hasSmallDisks, hasShims
 
@@ -191,6 +192,18 @@ class RealArray:
         """End everything."""
         for member in self.members.values():
             member.close()
+
+    def mayWait(self, address: str) -> bool:
+        """Whether mail for an address was put into a queue since the array was last calm, as its nodes' logs say."""
+        waits = f"of bucket {bucketOf(address)}\n"
+        return any(
+            waits in member.process.log()[self._calmAt.get(name, 0) :]
+            for name, member in self.members.items()
+        )
+
+    def isCalm(self) -> None:
+        """No mail waits in a queue any more."""
+        self._calmAt = {name: len(member.process.log()) for name, member in self.members.items()}
 
     # --- talk ----------------------------------------------------------------------------------------------
 

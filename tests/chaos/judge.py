@@ -33,7 +33,7 @@ class Judge:
         self._array, self._promises, self._accounts = array, promises, accounts
 
     def awaitCalm(self, names: Sequence[str], seconds: float = CALM_SECONDS) -> float:
-        """Until every node serves every account, by IMAP and POP3, and takes mail for it; how long that took.
+        """Until every node serves every account, by IMAP and POP3, takes mail for it, and no mail waits in a queue; how long that took.
 
         What is not so in time is a problem: a healed array must come back by itself.
         """
@@ -45,7 +45,14 @@ class Judge:
                     f"{name} serves {account.address}",
                     began + seconds,
                 )
+        self._await(lambda: self._requireEmptyQueues(names[0]), "no mail waits in a queue", began + seconds)
+        self._array.isCalm()
         return time.monotonic() - began
+
+    def _requireEmptyQueues(self, name: str) -> None:
+        found = self._array.ask(name, "queue list")
+        if found["rows"] or found["silentBuckets"]:
+            raise ConnectionRefusedError(f"{found['rows'][:3]}, silent: {found['silentBuckets'][:3]}")
 
     def _await(self, act: Callable[[], object], what: str, until: float) -> None:
         while True:

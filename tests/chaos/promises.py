@@ -2,7 +2,8 @@
 
 Messages bear numbers (tests/support/ledger.py). The book knows of each place that a message may be in (an account's mailbox) how many copies
 must be there and how many may be: an operation widens that when it begins and narrows it when it is acknowledged; one that is never answered
-leaves it wide. Every event has a number, so that a reading can be judged fairly: it must show what was settled before it began, and
+leaves it wide. Mail for a bucket that does not answer waits in another's queue, acknowledged (design §7): until the array is calm, what nobody has seen yet may be
+there (`mayWait`). Every event has a number, so that a reading can be judged fairly: it must show what was settled before it began, and
 must not show what was over by then; of what happened meanwhile nothing is said. What one reading saw binds all later ones, whatever node they ask: a UID means
 one message for ever, what is gone stays gone, UIDNEXT and MODSEQ never fall.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 INBOX = "INBOX"
@@ -48,6 +49,7 @@ class _Place:
     mostAt: int = 0
     marks: dict[str, int] = field(default_factory=dict)  # acknowledged, and since when
     marksMay: set[str] = field(default_factory=set)
+    isSeen: bool = False
 
 
 @dataclass(slots=True)
@@ -82,9 +84,11 @@ class Promises:
     Thread-safe.
 
     @ivar problems: what was seen and must not be, in words; at most `PROBLEMS_MAX`.
+    @ivar mayWait: whether mail for an address may wait in a queue.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mayWait: Callable[[str], bool] = lambda address: False) -> None:
+        self.mayWait = mayWait
         self._lock = threading.RLock()
         self._event = 0
         self._sent = 0
@@ -173,7 +177,8 @@ class Promises:
         with self._lock:
             for number in numbers:
                 place = self._place(address, target, number)
-                self._must(place)
+                if place.leastAt == 0 and (address, target, number) not in self._claimed:
+                    self._must(place)  # or else another client has seen it there, and removes it
                 place.marks = dict.fromkeys(self._place(address, source, number).marks, self._event)
                 self.counts["copied"] += 1
 
@@ -308,10 +313,15 @@ class Promises:
                 self._wrong(look, f"message {number} must not be there")
             elif count > 1:
                 self._wrong(look, f"message {number} is there {count} times")
+            if place is not None:
+                place.isSeen = True
         for (address, mailbox, number), place in self._places.items():
             isHere = (address, mailbox) == (look.address, look.mailbox)
             if isHere and number not in found and place.least and place.leastAt <= look.at:
-                self._wrong(look, f"message {number} must be there")
+                if place.isSeen or mailbox != INBOX or not self.mayWait(address):
+                    self._wrong(look, f"message {number} must be there")
+                else:
+                    self.counts["late"] += 1
 
     def _learn(self, look: Look, reading: Reading) -> None:
         self._event += 1

@@ -36,7 +36,7 @@ class Rounds:
 
     def __init__(self, array: RealArray, seed: int) -> None:
         self.array = array
-        self.promises = Promises()
+        self.promises = Promises(array.mayWait)
         self.accounts: list[Account] = []
         self._seed = seed
         self._round = 0

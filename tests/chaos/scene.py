@@ -30,7 +30,7 @@ class Scene:
 
     def __init__(self, array: RealArray) -> None:
         self.array = array
-        self.promises = Promises()
+        self.promises = Promises(array.mayWait)
         self.accounts: list[Account] = []
 
     def prepare(self, names: Sequence[str], accounts: int) -> None:

@@ -41,6 +41,29 @@ def test_anAcknowledgedMessageMustBeThere(promises: Promises) -> None:
     assert len(see(promises, reading())) == 1
 
 
+def test_acknowledgedMailMayWaitInAQueueUntilSomebodyHasSeenIt(promises: Promises) -> None:
+    promises.mayWait = lambda address: address == WHO
+    number = promises.sent([WHO])
+    promises.delivered(number, WHO)
+    assert see(promises, reading(row(1, 1, 5))) == []
+    assert see(promises, reading(row(1, 1, 5), row(number, 10), uidNext=11)) == []
+    assert len(see(promises, reading(row(1, 1, 5), uidNext=11))) == 1
+    late = promises.sent([WHO])
+    promises.delivered(late, WHO)
+    promises.mayWait = lambda address: False
+    assert len(see(promises, reading(row(1, 1, 5), uidNext=11))) == 2
+
+
+def test_whatAnotherClientRemovesBeforeItsCopyIsAcknowledgedStaysRemoved(promises: Promises) -> None:
+    promises.copying(WHO, INBOX, "Later", [1])
+    assert promises.claim(WHO, "Later", [1], 1) == [1]
+    promises.removing(WHO, "Later", [1])
+    promises.removed(WHO, "Later", [1])
+    promises.release(WHO, "Later", [1])
+    promises.copied(WHO, INBOX, "Later", [1])
+    assert see(promises, reading(), "Later") == []
+
+
 def test_anUnansweredMessageMayBeThereOnce(promises: Promises) -> None:
     number = promises.sent([WHO])
     assert see(promises, reading(row(1, 1, 5))) == []

@@ -129,6 +129,18 @@ def test_recipientsOfASilentBucketWaitAndTheClientIsTold250(bed: Bed) -> None:
     assert len(bed.inbox(BOB)) == 1
 
 
+def test_aBucketWhoseNodesAreHeardAgainGetsItsMailAtOnce(bed: Bed) -> None:
+    reachable = [False]
+    bed.cut.isReachable = lambda bucket: bucket != bucketOf(BOB) or reachable[0]  # type: ignore[attr-defined]
+    bed.cut.silent.add(bucketOf(BOB))
+    assert bed.deliver(ALICE, BOB) == [None, None]
+    bed.run(60)
+    reachable[0] = True
+    bed.cut.silent.clear()
+    bed.run(2)
+    assert len(bed.inbox(BOB)) == 1
+
+
 def test_aMessageWhoseOnlyBucketIsSilentWaitsInAnother(bed: Bed) -> None:
     bed.cut.silent.add(bucketOf(BOB))
     large = OCTETS + b"0123456789abcdef\r\n" * 60_000
