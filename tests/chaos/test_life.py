@@ -10,6 +10,7 @@ import poplib
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 
 import pytest
 
@@ -114,10 +115,10 @@ def test_anArrayGrowsUnderLoad(scene: Scene) -> None:
 
 
 def test_recipientsOfABucketWithoutAMajorityWaitAndGetTheirMailOnce(scene: Scene) -> None:
-    homes = {account.address: homeOf(scene, account) for account in scene.accounts}
-    lost, dead = next(
-        (account, pair) for account in scene.accounts if (pair := lonely(homes, account)) is not None
-    )
+    homes: dict[str, set[str]] = {}
+    found: list[tuple[Account, set[str]]] = []
+    scene.until(lambda: findLonely(scene, homes, found), "enough buckets have moved to the new nodes")
+    lost, dead = found[0]
     others = [account for account in scene.accounts if len(homes[account.address] & dead) < 2]
     ingress, asked = [name for name in scene.array.names if name not in dead][:2]
     for name in dead:
@@ -272,11 +273,17 @@ def homeOf(scene: Scene, account: Account) -> set[str]:
     return set(row["voters"])
 
 
+def findLonely(scene: Scene, homes: dict[str, set[str]], found: list[tuple[Account, set[str]]]) -> bool:
+    """Whether there is an account that two nodes can make lonely, none of whose buckets is being moved; they stand in `found` then."""
+    homes.update({account.address: homeOf(scene, account) for account in scene.accounts})
+    pairs = ((account, lonely(homes, account)) for account in scene.accounts)
+    found[:] = [(account, pair) for account, pair in pairs if pair is not None]
+    return bool(found) and all(len(home) == 3 for home in homes.values())
+
+
 def lonely(homes: dict[str, set[str]], account: Account) -> set[str] | None:
     """Two nodes without which an account's bucket has no majority, while the buckets of two other accounts at least have one."""
-    one, *rest = sorted(homes[account.address])
-    for other in rest:
-        dead = {one, other}
+    for dead in map(set, combinations(sorted(homes[account.address]), 2)):
         if sum(len(home & dead) < 2 for home in homes.values()) >= 2:
             return dead
     return None
