@@ -133,10 +133,14 @@ class Invariants:
         )
         self._require("boundaries", holds, raft.replicaId, f"{log.baseIndex} {log.commit} {log.lastIndex}")
 
+    def _isUnheard(self, raft: Raft) -> bool:
+        """Whether it leads in a term that nobody can have heard of, as a sole voter may: a crash or a full disk undoes it."""
+        return raft.role is Role.LEADER and raft.term > self._durable[raft.replicaId].hard.term
+
     def _checkLog(self, raft: Raft) -> None:
         log = raft.log
-        if raft.term > self._durable[raft.replicaId].hard.term and raft.role is Role.LEADER:
-            return  # a sole voter, of whose new term nobody can have heard: a crash undoes it
+        if self._isUnheard(raft):
+            return
         known = self._known.setdefault(raft.replicaId, {})
         index = log.lastIndex
         for stale in range(index + 1, self._knownLast.get(raft.replicaId, index) + 1):
@@ -171,7 +175,7 @@ class Invariants:
 
     def _checkLeader(self, raft: Raft) -> None:
         replicaId = raft.replicaId
-        if raft.role is not Role.LEADER:
+        if raft.role is not Role.LEADER or self._isUnheard(raft):
             self._led.pop(replicaId, None)
             return
         leader = self._leaders.setdefault(raft.term, replicaId)

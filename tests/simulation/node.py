@@ -11,6 +11,7 @@ from jindimail.replication.raft import Raft
 from tests.simulation.clock import HeapClock, NodeClock
 from tests.simulation.disk import Disk, DiskStore
 from tests.simulation.network import Network
+from tests.simulation.readers import Readers
 from tests.simulation.watch import Watch, WatchedMachine
 
 Trace = Callable[..., None]
@@ -74,6 +75,7 @@ class Node:
         self.machine = WatchedMachine()
         self.store = DiskStore(self.disk, self.clock, self._ran, self._wrote, self.boundary)
         self.store.failed().addCallback(self._stopped)
+        self.readers = Readers()
         self.watch.started(self.number, self.disk.rows)
         self.trace("node {} starts", self.number)
         self.driver = self._make(self)
@@ -131,6 +133,7 @@ class Node:
         """Have everybody look at the machines."""
         if self.driver is not None:
             self.watch.looked(self.number, self.disk.rows, self.driver.replicas)
+            self.watch.guarded(self.readers.look, self)
 
     def _arrive(self, source: int, batch: list[bytes]) -> None:
         self.clock.run(self.driver.receive, source, batch)

@@ -19,6 +19,7 @@ from jindimail.replication.storedlog import StoredLog
 from jindimail.replication.turn import packLogRow
 from jindimail.store.keys import BODY, LOG, logKey
 from jindimail.store.memory import MemoryStore
+from tests.simulation.array import Array
 from tests.simulation.clock import HeapClock, NodeClock
 from tests.simulation.node import Node
 from tests.simulation.scene import GROUP, Scene
@@ -107,6 +108,10 @@ class FoundBySeeds(SynchronousTestCase):
         copies.received(2, BodyPut(0, b"i" * 16, 0, False, sent[1].attempt))
         heap.runUntil(heap.now + 0.2)
         self.assertEqual(results[1:], [(2,)])
+
+    def test_theTermThatASoleVoterHadNoRoomForIsAnothers(self) -> None:
+        """It led in it for a moment; nobody had heard of that, and it forgot it (seed 71046)."""
+        Array(71046).run()
 
     def test_tombstoneAllOfWhoseAcquaintancesWereReplacedIsToldSo(self) -> None:
         """Or it keeps its records and bodies for ever (seed 5197)."""
