@@ -24,7 +24,7 @@ from jindimail.interfaces import IStateMachine
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.driver import Groups
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.3
 EMPTY_SECONDS = 3.0  # for so long a node must have been empty before it is gone
 UNHEARD_SECONDS = 3.0  # after which what was wished for shows in the reports
 BUSY = 0.6  # the array's mean load, from which on

@@ -11,15 +11,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jindimail.errors import Unavailable
-
-GRID_SECONDS = 0.25
+from jindimail.replication.neighbours import BEAT_SECONDS
 
 
 class Pulse:
     """
     One such work.
 
-    Those that are in no hurry beat together, on a grid of the clock's: what an idle node costs is how often it wakes.
+    Those that are in no hurry beat together, and with the groups' ticks, on a grid of the clock's: what an idle node costs is how
+    often it wakes.
     What the work raises ends only this one time: `Unavailable` is usual among nodes, anything else is logged.
 
     @ivar seconds: between the end of one time and the beginning of the next, about; the work itself may change it.
@@ -57,9 +57,9 @@ class Pulse:
     def _again(self, seconds: float) -> None:
         if not self._running:
             return
-        if seconds >= GRID_SECONDS:
+        if seconds >= 2 * BEAT_SECONDS:
             now = self._clock.seconds()
-            seconds = round((now + seconds) / GRID_SECONDS) * GRID_SECONDS - now
+            seconds = round((now + seconds) / BEAT_SECONDS) * BEAT_SECONDS - now
         self._call = self._clock.callLater(seconds, self._beat)
 
     def _beat(self) -> None:

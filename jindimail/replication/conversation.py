@@ -64,7 +64,7 @@ class Conversation:
         self._failed = failed
         self._others = others
         self._ticking: dict[int, Replica] = {}
-        self._expected = 0.0
+        self._expected = self._lag = 0.0
         self.lagSeconds = Histogram()
 
     # --- out
@@ -291,16 +291,21 @@ class Conversation:
         self.lagSeconds.observe(lag)
         if lag > SLEPT_SECONDS:
             self._slept(now)
+        self._lag = lag
         self._tickGroups(now)
-        fell, rose = self._neighbours.changes(now, lag)
-        for neighbour in fell:
-            self._fellSilent(neighbour)
-        for neighbour in rose:
-            self._wakeLed(neighbour)
+        self.look(now)
         age = self._turns.ageSeconds(now)
         if age > COMMIT_AGE_SECONDS_MAX:
             self._handOver()
         self._neighbours.beat(now, age)
+
+    def look(self, now: float) -> None:
+        """See which nodes have fallen silent, and which live again."""
+        fell, rose = self._neighbours.changes(now, self._lag)
+        for neighbour in fell:
+            self._fellSilent(neighbour)
+        for neighbour in rose:
+            self._wakeLed(neighbour)
 
     def _tickGroups(self, now: float) -> None:
         for replica in list(self._ticking.values()):

@@ -23,7 +23,7 @@ from jindimail.replication.conversation import Conversation
 from jindimail.replication.entries import Snapshot
 from jindimail.replication.loading import Loading
 from jindimail.replication.messages import Install, Message
-from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours, NoLink
+from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours, NoLink, untilTick
 from jindimail.replication.nodemessages import NodeMessage, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, NotPossible, TooManyProposals
@@ -59,6 +59,7 @@ class Groups(Roster):
     _log = Logger()
     _flushCall: IDelayedCall | None = None
     _tickCall: IDelayedCall | None = None
+    _lookCall: IDelayedCall | None = None
 
     def __init__(
         self,
@@ -154,12 +155,14 @@ class Groups(Roster):
         """Take nothing more; the Deferred fires when everything taken is durable, or failed."""
         self._turns.stop()
         self._running = False
-        if self._tickCall is not None and self._tickCall.active():
-            self._tickCall.cancel()
-        if self._flushCall is not None and self._flushCall.active():
-            self._flushCall.cancel()
+        self._stopCalls()
         self._transfers.stop()
         return self._turns.whenIdle().addCallback(lambda _: self._failWaiting(Unavailable("stopped")))
+
+    def _stopCalls(self) -> None:
+        for call in (self._tickCall, self._lookCall, self._flushCall):
+            if call is not None and call.active():
+                call.cancel()
 
     def _campaign(self, replica: Replica) -> None:
         """Have the sole voter of a group lead it, at the start or after a turn that was not written."""
@@ -343,33 +346,38 @@ class Groups(Roster):
             self._transfers.piece(node, message, self._clock.seconds())
         elif isinstance(message, SnapshotTaken):
             self._transfers.taken(node, message, self._clock.seconds())
-        else:
-            receiver = self._receivers.get(type(message))
-            if receiver is not None:
-                receiver(node, message)
+        elif receiver := self._receivers.get(type(message)):
+            receiver(node, message)
 
     def _create(self, message: Message) -> Replica | None:
         """The replica that a learner's first message makes; None if its id is a tombstone here."""
         group, replicaId = message.group, message.recipient
         present = self._replicas.get(group)
         if present is not None:
+            # Its node came back under a new id: the old one was removed.
             if present.raft.replicaId < replicaId and not present.installing:
-                self._restoring.bury(
-                    present
-                )  # its node came back under a new id, so that the old one was removed
+                self._restoring.bury(present)
             return None
         return self._loading.blank(group, replicaId)
 
     def _tick(self) -> None:
-        self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)
         now = self._clock.seconds()
-        self._conversation.tick(now, BEAT_SECONDS)
+        seconds = untilTick(now)
+        self._tickCall = self._clock.callLater(seconds, self._tick)
+        self._conversation.tick(now, seconds)
+        silence = self._neighbours.untilSilence(now)
+        if 0 < silence < seconds:
+            self._lookCall = self._clock.callLater(silence, self._look)
         self._ticks += 1
         if self._ticks % SWEEP_TICKS == 0:
             self._waiting.sweep(now)
             self._transfers.tick(now)
         if self._ticks % STRANGER_TICKS == 0:
             self._conversation.forgetStrangers(now)
+        self.flush()
+
+    def _look(self) -> None:
+        self._conversation.look(self._clock.seconds())
         self.flush()
 
     # --- what became of turns
@@ -437,8 +445,7 @@ class Groups(Roster):
     def broken(self, failure: Failure) -> None:
         """See `ITurned`: what the store holds now is not known, and the next commit would lie (design §4)."""
         self._running = False
-        if self._tickCall is not None and self._tickCall.active():
-            self._tickCall.cancel()
+        self._stopCalls()
         self._failWaiting(OutcomeUnknown("the commit failed"))
 
     def flush(self) -> None:

@@ -25,7 +25,16 @@ SILENCE_MILLISECONDS = (400, 800)  # drawn for each silence
 LAGS_IN_A_SILENCE = 5  # a silence is at least so many loop lags
 COMMIT_AGE_SECONDS_MAX = 0.4
 STRANGER_SECONDS = 10.0  # a node that shares no group is forgotten after such a silence
+INSTANT_SECONDS = 0.001  # sums of floating times may fall short of a deadline
 OUTBOX_OCTETS_MAX = 8 * 1024 * 1024  # of one turn to one node; what is beyond is lost, as on a bad link
+
+
+def untilTick(now: float) -> float:
+    """
+    The time to the next tick: on a grid of the clock's, so that what the nodes of one machine send one another finds them awake
+    (docs/adr/0028).
+    """
+    return BEAT_SECONDS * round(now / BEAT_SECONDS + 1) - now
 
 
 class Outbox:
@@ -207,7 +216,7 @@ class Neighbours:
     def beat(self, now: float, commitAgeSeconds: float) -> None:
         """Send a beat to each node that has heard nothing for a while."""
         for neighbour in self._neighbours.values():
-            isDue = now - neighbour.sentAt >= BEAT_SECONDS * 0.9 or now - neighbour.beatAt >= DIGEST_SECONDS
+            isDue = now - neighbour.sentAt >= BEAT_SECONDS * 0.8 or now - neighbour.beatAt >= DIGEST_SECONDS
             if not isDue and commitAgeSeconds <= COMMIT_AGE_SECONDS_MAX:
                 continue
             neighbour.beatAt = now
@@ -236,6 +245,20 @@ class Neighbours:
                 self._drawSilence(neighbour)
             neighbour.isSilent = isSilent
         return fell, rose
+
+    def untilSilence(self, now: float) -> float:
+        """
+        For how long nobody can fall silent yet; not above 0: somebody may have. A silence has a length of its own at each node:
+        if its end were looked for at ticks only, nodes that tick together would campaign together.
+        """
+        return INSTANT_SECONDS + min(
+            (
+                each.heardAt + each.silenceSeconds - now
+                for each in self._neighbours.values()
+                if not each.isSilent
+            ),
+            default=inf,
+        )
 
     def keepOnly(self, nodes: set[int], now: float) -> None:
         """Forget the nodes that are none of these and have not been heard for a while."""
