@@ -333,7 +333,8 @@ class Bodies(SynchronousTestCase):
         change = BodyEntries(scene)
         for new in ((2, 3), (3, 1)):
             scene.wait(scene.leader.driver.propose(GROUP, change.setKeepers(name, (1, 2), new)))
-        known = bodyref(scene.leader.disk.rows, GROUP - 1, name)
+        with scene.leader.store.read() as rows:  # what was told of may not be durable yet
+            known = bodyref(rows, GROUP - 1, name)
         assert known is not None
         self.assertEqual(known.keepers, (2, 3))
         scene.finish()
