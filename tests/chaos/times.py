@@ -24,7 +24,7 @@ from bench.wire import SmtpClient, WireError
 from jindimail.model import bucketGroup, bucketOf
 from tests.chaos.array import RealArray
 from tests.chaos.network import Namespaces
-from tests.support.node import HOST
+from tests.support.node import HOST, NodeFailed
 
 ACCOUNTS = 9
 PAUSE_SECONDS = 0.1
@@ -175,8 +175,7 @@ class Stopwatch:
         leaders = self.leaders()
         victim = max(leaders, key=lambda name: len(leaders[name]))
         self.measure(times, victim, lambda: self.array.kill(victim), leaders[victim])
-        self.array.start(victim)
-        self.array.awaitSettled()
+        self._begin(victim)
 
     def paused(self, times: Times) -> None:
         """SIGSTOP of the node that leads most, longer than it takes to notice."""
@@ -184,7 +183,7 @@ class Stopwatch:
         victim = max(leaders, key=lambda name: len(leaders[name]))
         self.measure(times, victim, lambda: self.array.pause(victim), leaders[victim])
         self.array.resume(victim)
-        self.array.awaitSettled()
+        self._awaitWhole()
 
     def stopped(self, times: Times) -> None:
         """A node is stopped in order, as for an upgrade: its groups are handed over."""
@@ -193,8 +192,22 @@ class Stopwatch:
         process = self.array.members[victim].process
         self.measure(times, victim, lambda: process.signal(15), leaders[victim])
         process.wait()
-        self.array.start(victim)
+        self._begin(victim)
+
+    def _begin(self, name: str) -> None:
+        self.array.start(name)
+        self._awaitWhole()
+
+    def _awaitWhole(self) -> None:
+        """Until the array takes every node for up: what fails before that is a second failure beside the first."""
         self.array.awaitSettled()
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            nodes = self.array.ask(self.array.someAlive(), "cluster status")["nodes"]
+            if all(node["member"] == "up" for node in nodes):
+                return
+            time.sleep(0.2)
+        raise NodeFailed("a node is not up again")
 
 
 _COLUMNS = " | ".join(
