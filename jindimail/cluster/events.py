@@ -29,6 +29,7 @@ KINDS = {
     "bodiesSwept": "bodies that nobody names were deleted here",
     "bodyDamaged": "a copy of a body was found damaged or missing",
     "bodyMended": "a damaged copy was replaced from another keeper",
+    "bodiesLost": "bodies of buckets led here were kept only by nodes that are gone for good",
     "bodyLost": "no sound copy of a body is left",
     "groupsRecovered": "groups were founded anew, by force, from what survived",
 }

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from jindimail.cluster.events import Events
 from jindimail.errors import Corrupt, JindimailError
-from jindimail.replication.repair import Repair, Wanted
+from jindimail.replication.repair import Looked, Repair, Wanted
 
 PAUSE_SECONDS = 0.01  # between two looks, or bodies
 LOADED_PAUSE_SECONDS = 0.25  # at full load
@@ -38,19 +38,20 @@ class Mender:
         self._load = load
         self.moved = 0
 
-    async def survey(self, number: int, wanted: Wanted) -> tuple[list[bytes], int, bool]:
-        """A bucket's bodies to be mended, the copies that are owed, and whether that is all of them."""
+    async def survey(self, number: int, wanted: Wanted) -> Looked:
+        """A bucket's bodies, as `Repair.look` tells of them; `after` is not None where not all were looked at."""
         lacking: list[bytes] = []
-        owed = 0
+        owed = lost = 0
         after: bytes | None = b""
         while after is not None and len(lacking) < LACKING_MAX:
             looked = self._repair.look(number, wanted, after)
             lacking += looked.lacking
             owed += looked.owed
+            lost += looked.lost
             after = looked.after
             if after is not None:
                 await self._pause(PAUSE_SECONDS)
-        return lacking, owed, after is None
+        return Looked(lacking, owed, lost, after)
 
     async def mend(
         self,
@@ -89,8 +90,7 @@ class Mender:
     async def restore(self, number: int, node: int, isCurrent: Callable[[], bool]) -> None:
         """Put again what a node has lost of a bucket's bodies."""
         everything = Wanted(candidates=(), copies=0, isLost=lambda keeper: keeper == node)
-        lacking, _, _ = await self.survey(number, everything)
-        for bodyId in lacking:
+        for bodyId in (await self.survey(number, everything)).lacking:
             if not isCurrent():
                 return
             try:

@@ -46,13 +46,14 @@ class _Loss:
 class _Bucket:
     """A bucket that is led here."""
 
-    __slots__ = ("clean", "doubted", "dueAt", "home", "isHome", "owed", "term")
+    __slots__ = ("clean", "doubted", "dueAt", "home", "isHome", "lost", "owed", "term")
 
     def __init__(self, term: int, dueAt: float) -> None:
         self.term = term
         self.dueAt: float | None = dueAt  # of the next pass
         self.clean: _Loss | None = None
         self.owed = 0
+        self.lost = 0  # bodies whose keepers are all gone
         self.doubted: set[int] = set()  # nodes that have lost what they kept
         self.home: frozenset[int] = frozenset()
         self.isHome = False  # whether all bodies are known to be there
@@ -235,13 +236,17 @@ class Mending:
         wanted = Wanted(
             candidates=self._nodesFor(number), copies=loss.copies, isLost=lambda node: node in loss.nodes
         )
-        lacking, bucket.owed, isAll = await self._mender.survey(number, wanted)
+        found = await self._mender.survey(number, wanted)
+        lacking, bucket.owed = found.lacking, found.owed
+        if found.lost > bucket.lost:
+            self._events.add("bodiesLost", bucket=number, bodies=found.lost)
+        bucket.lost = found.lost
         mended = await self._mender.mend(number, lacking, wanted, isCurrent, bucket.mended)
         if mended:
             self._events.add("copiesRepaired", bucket=number, bodies=mended)
         # What was expunged meanwhile is not owed any more: count again.
         isSettled = not lacking or not bucket.owed
-        if mended == len(lacking) and isAll and isSettled:
+        if mended == len(lacking) and found.after is None and isSettled:
             bucket.clean = loss if not bucket.owed else None
         else:
             self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)
@@ -258,14 +263,14 @@ class Mending:
         if copies < self._loss.copies:
             return True  # as far as can be done now; a change of home asks again
         wanted = Wanted(candidates=nodes, copies=copies, isLost=lambda node: node not in home)
-        lacking, _, isAll = await self._mender.survey(number, wanted)
+        found = await self._mender.survey(number, wanted)
         isCurrent = partial(self._isCurrent, number, bucket)
         mended = await self._mender.mend(
-            number, lacking, wanted, isCurrent, bucket.mended, HOMING_PAUSE_SECONDS
+            number, found.lacking, wanted, isCurrent, bucket.mended, HOMING_PAUSE_SECONDS
         )
         if mended:
             self._events.add("bodiesMoved", bucket=number, bodies=mended)
-        return isAll and mended == len(lacking)
+        return found.after is None and mended == len(found.lacking)
 
     def _nodesFor(self, number: int) -> list[int]:
         """The nodes that may be made keepers: as for new bodies, then any other that is up."""

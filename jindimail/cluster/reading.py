@@ -138,7 +138,8 @@ class Reading:
 
     def _inOrder(self, keepers: Sequence[int]) -> list[int]:
         node, links, copies = self._links.node, self._links, self._copies
-        return sorted(keepers, key=lambda each: (each != node, copies.isSlow(each) or not links.isUp(each)))
+        living = [each for each in keepers if not copies.isGone(each)]
+        return sorted(living, key=lambda each: (each != node, copies.isSlow(each) or not links.isUp(each)))
 
     def tellDamaged(self, bucket: int, bodyId: bytes, node: int) -> None:
         """A node's copy was found damaged or missing."""

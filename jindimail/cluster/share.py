@@ -96,7 +96,13 @@ class Share:
 
     def _copies(self, ground: Ground) -> Copies:
         groups = ground.groups
-        copies = Copies(clock=ground.clock, store=ground.store, node=ground.links.node, send=groups.send)
+        copies = Copies(
+            clock=ground.clock,
+            store=ground.store,
+            node=ground.links.node,
+            send=groups.send,
+            isGone=ground.userMap.isGone,
+        )
         groups.attend((PutBody, BodyPut, AskBody, TellBody), copies.received)
         return copies
 

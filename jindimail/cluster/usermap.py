@@ -99,6 +99,11 @@ class UserMap:
         record = self.nodes.get(node)
         return record is None or record.state in (DRAINING, GONE)
 
+    def isGone(self, node: int) -> bool:
+        """Whether a node has left for good, or was given up."""
+        record = self.nodes.get(node)
+        return record is not None and record.state == GONE
+
     def isAway(self, node: int) -> bool:
         """Whether the array has agreed that a node is down, or gone."""
         record = self.nodes.get(node)

@@ -82,8 +82,16 @@ class Copies:
     """
 
     def __init__(
-        self, *, clock: IReactorTime, store: IStore, node: int, send: Callable[[int, NodeMessage], None]
+        self,
+        *,
+        clock: IReactorTime,
+        store: IStore,
+        node: int,
+        send: Callable[[int, NodeMessage], None],
+        isGone: Callable[[int], bool] = lambda node: False,
     ) -> None:
+        """@param isGone: whether a node, and with it what it kept, is gone for good."""
+        self.isGone = isGone
         self._clock = clock
         self._store = store
         self._node = node
@@ -230,11 +238,13 @@ class Copies:
         A whole body, verified, from the first keeper that has it; the nearest should stand first.
 
         @param damaged: is told of keepers that have none, or a damaged one.
-        @raise Corrupt: each keeper answered, and none has it sound.
+        @raise Corrupt: each keeper answered, and none has it sound; or all are gone for good.
         @raise Unavailable: some keeper did not answer.
         """
         problem: JindimailError = Corrupt("no keeper has the body")
         for node in keepers:
+            if self.isGone(node):
+                continue
             try:
                 octets = await self._whole(node, bucket, bodyId, size)
             except NotKept:

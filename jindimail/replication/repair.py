@@ -77,11 +77,12 @@ class Wanted:
 class Looked(NamedTuple):
     """
     What a look at some bodies found: those to be repaired, the copies that they all lack (also where nobody is there who
-    could keep them), and where to go on (None: all were looked at).
+    could keep them), how many are lost with all that kept them, and where to go on (None: all were looked at).
     """
 
     lacking: list[bytes]
     owed: int
+    lost: int
     after: bytes | None
 
 
@@ -102,20 +103,23 @@ class Repair:
         """Look at some bodies behind `after`."""
         wanted = replace(wanted, isLost=cache(wanted.isLost))  # nothing changes during the scan
         lacking: list[bytes] = []
-        owed = seen = 0
+        owed = lost = seen = 0
         with self._store.read() as rows:
             for key, value in rows.scan(BODYREF, _behind(bucket, after), bucketKey(bucket + 1)):
                 after = unpackBodyKey(key)[1]
                 record = decode(value, BodyrefRecord)
                 live = len(wanted.live(record))
-                owed += max(0, wanted.copies - live)
                 isWhole = live == len(record.keepers) >= wanted.copies
-                if not isWhole and wanted.isLacking(record):
-                    lacking.append(after)
+                if not live and all(map(self._copies.isGone, record.keepers)):
+                    lost += 1  # nothing can be done for it, so that nothing is owed
+                else:
+                    owed += max(0, wanted.copies - live)
+                    if not isWhole and wanted.isLacking(record):
+                        lacking.append(after)
                 seen += 1
                 if seen == SCANNED_AT_ONCE:
-                    return Looked(lacking, owed, after)
-        return Looked(lacking, owed, None)
+                    return Looked(lacking, owed, lost, after)
+        return Looked(lacking, owed, lost, None)
 
     async def step(
         self,

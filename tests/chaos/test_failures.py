@@ -231,6 +231,7 @@ def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvalidities(scene: Scene) -> 
                 lambda name=name, account=account: _validity(scene, name, account), "it is served there"
             )
             assert _validity(scene, name, account) > before[account.address]
+    scene.until(lambda: scene.array.ask(survivor, "cluster status")["isWhole"], "the array is whole again")
 
 
 def _foresee(scene: Scene, survivor: str, lost: list[str], foreseen: list[Any]) -> bool:

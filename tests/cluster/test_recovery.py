@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jindimail.cluster.arrayrecords import GONE
-from jindimail.errors import NotAllowed
-from jindimail.mailbox.queries import ListMailboxes
-from tests.cluster.test_mending import BUCKET, deliver, keepersOf
+from jindimail.errors import Corrupt, NotAllowed
+from jindimail.mailbox.queries import ListMailboxes, ReadOctets
+from tests.cluster.test_mending import BUCKET, bodyIdOf, deliver, keepersOf, kinds, octetsOf
 from tests.cluster.world import World
 
 FEW = tuple(range(9))
@@ -17,6 +17,12 @@ def validity(world: World, node: int) -> int:
     """The UIDVALIDITY of the one INBOX."""
     found = world.result(world.shares[node].buckets.query(BUCKET, ListMailboxes(accountId=1), fresh=True))
     return int(found.mailboxes[0].uidValidity)
+
+
+def read(world: World, node: int, number: int) -> bytes:
+    """A message, at a node."""
+    query = ReadOctets(bodyId=bodyIdOf(number), prefix=0, start=0, stop=len(octetsOf(number)))
+    return bytes(world.result(world.shares[node].buckets.query(BUCKET, query)))
 
 
 def lonely() -> World:
@@ -58,6 +64,27 @@ def test_anotherNodeMayComeAfterwards() -> None:
     world.settle()
     assert len(world.shares[4].groups.groups()) == len(FEW)
     world.until(lambda: set(keepersOf(world, 0)) == {1, 4}, 60)
+
+
+def test_bodiesThatOnlyTheLostKeptAreDamagedMailAndNotOwedForEver() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(1), (2, 3))
+    deliver(world, range(1, 2), (1, 2))
+    for node in (2, 3):
+        world.kill(node)
+    world.run(5)
+    world.result(world.shares[1].operations.recover((2, 3)))
+    world.join()
+    world.settle()
+    world.until(lambda: set(keepersOf(world, 1)) == {1, 4}, 60)
+    for node in (1, 4):
+        with pytest.raises(Corrupt):
+            read(world, node, 0)
+        assert read(world, node, 1) == octetsOf(1)
+    world.until(lambda: not any(world.shares[node].mending.owed for node in (1, 4)), 60)
+    assert keepersOf(world, 0) == (2, 3)
+    assert "bodiesLost" in kinds(world) and "bodyDamaged" not in kinds(world)
 
 
 def test_theMostAdvancedIsChosenAndTheOthersComeBackAsLearners() -> None:
