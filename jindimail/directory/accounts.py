@@ -217,14 +217,9 @@ class Directory:
         return sorted(found, key=lambda user: user.address)
 
     async def _accountsOf(self, bucket: int) -> list[Account]:
-        found: list[Account] = []
-        page = PAGE
-        while page == PAGE:
-            query = ListAccounts(afterId=found[-1].accountId if found else 0, limit=PAGE)
-            rows: Sequence[Account] = await self._buckets.query(bucket, query, fresh=True)
-            page = len(rows)
-            found.extend(rows)
-        return found
+        return await self._pages(
+            bucket, lambda last: ListAccounts(afterId=last.accountId if last else 0, limit=PAGE)
+        )
 
     async def setUser(
         self,
@@ -378,11 +373,17 @@ class Directory:
                 yield address, record
 
     async def _addressesOf(self, bucket: int) -> list[tuple[str, AddressRecord]]:
-        found: list[tuple[str, AddressRecord]] = []
+        return await self._pages(
+            bucket, lambda last: ListAddresses(after=last[0] if last else "", limit=PAGE)
+        )
+
+    async def _pages(self, bucket: int, after: Callable[[Any], Any]) -> list[Any]:
+        """All rows of a bucket: `after(row)` asks for those behind a row, of None for the first."""
+        found: list[Any] = []
         page = PAGE
         while page == PAGE:
-            query = ListAddresses(after=found[-1][0] if found else "", limit=PAGE)
-            rows: Sequence[tuple[str, AddressRecord]] = await self._buckets.query(bucket, query, fresh=True)
+            query = after(found[-1] if found else None)
+            rows: Sequence[Any] = await self._buckets.query(bucket, query, fresh=True)
             page = len(rows)
             found.extend(rows)
         return found

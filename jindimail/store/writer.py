@@ -241,20 +241,21 @@ class Writer:
             else:
                 rows.rebase(base)
             ran = self._runJobs(rows)
-        group = [*self._kept, *ran] if self._kept else ran
-        if not self._keep(group, rows):
+        if not self._keep(ran, rows):
+            group = [*self._kept, *ran]
             self._kept, self._keptRows = [], None
             self._commit(group, rows)
         self._tell(ran)
 
-    def _keep(self, group: list[_Waiting], rows: Overlay) -> bool:
-        """Keep a group for company, if all of it may wait."""
-        if self._isKeptDue or rows.octets >= KEPT_OCTETS_MAX or not all(each.mayWait for each in group):
+    def _keep(self, ran: list[_Waiting], rows: Overlay) -> bool:
+        """Keep what has run for company, with what is kept already, if all of it may wait."""
+        if self._isKeptDue or rows.octets >= KEPT_OCTETS_MAX or not all(each.mayWait for each in ran):
             self._isKeptDue = self._closing is not None
             return False
         if not self._kept:
             self._keptSince = float(self._reactor.seconds())
-        self._kept, self._keptRows = group, rows
+        self._kept.extend(ran)
+        self._keptRows = rows
         if self._keptCall is None:
             self._keptCall = self._reactor.callLater(KEPT_SECONDS, self._keptLong)
         return True

@@ -165,14 +165,19 @@ class Judge:
         return Imap(HOST, self._array.port(name, "imap"), account.login, account.password, _TIMEOUT_SECONDS)
 
     def _pop3(self, name: str, account: Account) -> poplib.POP3:
-        client = poplib.POP3(HOST, self._array.port(name, "pop3"), _TIMEOUT_SECONDS)
-        try:
-            client.user(account.login)
-            client.pass_(account.password)
-        except BaseException:
-            client.close()
-            raise
-        return client
+        return pop3Session(self._array.port(name, "pop3"), account, _TIMEOUT_SECONDS)
+
+
+def pop3Session(port: int, account: Account, seconds: float) -> poplib.POP3:
+    """A logged-in session; none is left behind where the login is refused."""
+    client = poplib.POP3(HOST, port, seconds)
+    try:
+        client.user(account.login)
+        client.pass_(account.password)
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def _difference(

@@ -17,7 +17,7 @@ import pytest
 from bench.target import Account, isListening
 from bench.wire import SmtpClient, stuffed
 from jindimail.model import BUCKET_COUNT, bucketOf
-from tests.chaos.judge import Judge
+from tests.chaos.judge import Judge, pop3Session
 from tests.chaos.promises import INBOX
 from tests.chaos.scene import TIMEOUT_SECONDS, Scene, sharedScene
 from tests.chaos.watch import Watchers
@@ -302,11 +302,4 @@ def sendTo(client: SmtpClient, addresses: list[str], message: bytes) -> bytes:
 def pop3(scene: Scene, name: str, account: Account) -> poplib.POP3:
     """A logged-in POP3 session."""
     with scene.array.inside(name):
-        client = poplib.POP3(HOST, scene.array.port(name, "pop3"), TIMEOUT_SECONDS)
-    try:
-        client.user(account.login)
-        client.pass_(account.password)
-    except BaseException:
-        client.close()
-        raise
-    return client
+        return pop3Session(scene.array.port(name, "pop3"), account, TIMEOUT_SECONDS)
