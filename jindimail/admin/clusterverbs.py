@@ -10,9 +10,10 @@ from typing import Any
 from jindimail.admin.arraystatus import isWhole, movesToCome, nodeRows, unsettled
 from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
-from jindimail.admin.verb import NUMBER, TEXTS, Argument, Report, VerbRefused, verb
+from jindimail.admin.verb import NUMBER, SWITCH, TEXTS, Argument, Report, VerbRefused, verb
 from jindimail.admin.webstatus import ArrayStatus, leaders
 from jindimail.cluster.arrayrecords import GONE, readNodes, readWishes
+from jindimail.cluster.foretelling import EXAMPLES_MAX, LostBodies, Told
 from jindimail.cluster.recovery import Loss
 from jindimail.cluster.settings import BOUNDS, readSettings
 from jindimail.model import BUCKET_COUNT, bucketGroup
@@ -116,14 +117,24 @@ async def undrain(node: LiveNode, report: Report, *, name: str) -> dict[str, Any
 @verb(
     "cluster remove",
     _NODE,
-    confirm="Remove {name} for good? What only it has is lost, and it can never come back.",
-    examples=("jindictl cluster remove node3 --yes",),
+    Argument(
+        name="force",
+        doc="also if mail is lost, or may be, that no other node keeps",
+        kind=SWITCH,
+        option=True,
+        default=False,
+    ),
+    confirm="Remove {name} for good? It can never come back.",
+    examples=("jindictl cluster remove node3 --yes", "jindictl cluster remove node3 --force"),
 )
-async def remove(node: LiveNode, report: Report, *, name: str) -> dict[str, Any]:
-    """Give up a node that is dead for good: what it had is restored elsewhere at once, and it may never come back."""
+async def remove(node: LiveNode, report: Report, *, name: str, force: bool) -> dict[str, Any]:
+    """
+    Give up a node that is dead for good: what it had is restored elsewhere at once, and it may never come back. Where mail would be
+    lost, since no other node keeps it, that is said and nothing is done without `--force`.
+    """
     number = await _numberOf(node, name)
-    await node.share.operations.remove(number)
-    return {"removed": number}
+    lost = await node.share.operations.remove(number, force, _told(report))
+    return {"removed": number, "lost": _mailRow(lost)}
 
 
 @verb(
@@ -169,7 +180,10 @@ async def settings(node: LiveNode, report: Report) -> dict[str, Any]:
 @verb(
     "cluster recover",
     Argument(name="lost", doc="the nodes that are lost for good", kind=TEXTS),
-    confirm="Found these groups anew, without {lost}? What only the lost nodes had is lost for ever.",
+    confirm=(
+        "Found {foundedAnew} groups anew, without {lost}? {messages} messages ({octets} octets) that only they keep are lost for"
+        " ever, and whatever else only they had."
+    ),
     foreseen="cluster loss",
     examples=("jindictl cluster recover node2 node3",),
 )
@@ -180,7 +194,7 @@ async def recover(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> d
     beforehand what would be lost.
     """
     numbers = tuple([await _numberOf(node, each) for each in lost])
-    return _lossRow(await node.share.operations.recover(numbers))
+    return _lossRow(await node.share.operations.recover(numbers, _told(report)))
 
 
 @verb(
@@ -189,18 +203,56 @@ async def recover(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> d
     examples=("jindictl cluster loss node2 node3",),
 )
 async def loss(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> dict[str, Any]:
-    """What `cluster recover` would lose, if these nodes never came back. Nothing is changed."""
+    """
+    What `cluster recover` would lose, if these nodes never came back. Nothing is changed. `foundedAnew` groups cannot elect a leader
+    without them, of the `hopeless` nothing is left; `messages` are kept by these nodes alone, in all buckets but the `uncounted`, with a few `examples`.
+    """
     numbers = tuple([await _numberOf(node, each) for each in lost])
-    return _lossRow(await node.share.operations.foreseen(numbers))
+    return _lossRow(await node.share.operations.foreseen(numbers, _told(report)))
 
 
 def _lossRow(found: Loss) -> dict[str, Any]:
+    """The long list first: what is read last is what it comes to."""
+    groups = sorted({*found.groups, *(bucketGroup(bucket) for bucket in found.bodies)})
     return {
+        "groups": [
+            {"group": group, "index": found.groups.get(group), **_countRow(found.bodies.get(group - 1))}
+            for group in groups
+        ],
         "nodes": list(found.nodes),
         "foundedAnew": len(found.groups),
         "hopeless": list(found.hopeless),
-        "groups": [{"group": group, "index": index} for group, index in found.groups.items()],
+        **_mailRow(found),
     }
+
+
+def _mailRow(found: Loss) -> dict[str, Any]:
+    return {
+        "examples": [
+            {
+                "bucket": bucket,
+                "body": example.bodyId.hex(),
+                "octets": example.size,
+                "account": example.address,
+                "mailbox": example.mailbox,
+                "messageId": example.messageId,
+            }
+            for bucket, lost in found.bodies.items()
+            for example in (lost.examples if lost else ())
+        ][:EXAMPLES_MAX],
+        "uncounted": list(found.uncounted),
+        **_countRow(found.mail),
+    }
+
+
+def _countRow(lost: LostBodies | None) -> dict[str, int]:
+    lost = lost or LostBodies()
+    return {"bodies": lost.bodies, "octets": lost.octets, "messages": lost.messages}
+
+
+def _told(report: Report) -> Told:
+    """Counting takes a while where there is much mail."""
+    return lambda done, total: report(done, total, "buckets counted")
 
 
 @verb(

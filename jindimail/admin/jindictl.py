@@ -145,14 +145,16 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
 
 def _confirm(verb: Verb, given: dict[str, Any], options: argparse.Namespace, output: Output) -> None:
     """Say what will be lost, and ask."""
+    foreseen: dict[str, Any] = {}
     if verb.foreseen:
         client = _client(options)
         try:
-            output.result(client.ask(verb.foreseen, given))
+            foreseen = client.ask(verb.foreseen, given, output.progress)
         finally:
             client.close()
+        output.result(foreseen)
     shown = {name: " ".join(each) if isinstance(each, list) else each for name, each in given.items()}
-    if not confirmed(verb.confirm.format(**shown), sys.stdin):
+    if not confirmed(verb.confirm.format(**foreseen, **shown), sys.stdin):
         raise ValueError("not confirmed (use --yes)")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from jindimail.cluster.arrayentries import ArrayEntry, SetArraySetting, SetNode
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP, NodeRecord, readNodes
 from jindimail.cluster.entrance import WEIGHT_MAX, Entrance
+from jindimail.cluster.foretelling import Told
 from jindimail.cluster.membership import Declined
 from jindimail.cluster.recovery import Loss, Recovery
 from jindimail.cluster.settings import BOUNDS
@@ -42,14 +43,23 @@ class Operations(Entrance):
             SetNode(seconds=self._now(), node=node, state=DOWN)
         )  # up again as soon as it is heard
 
-    async def remove(self, node: int) -> None:
-        """A node that is dead for good: what it had is replaced at once, and it may never come back."""
+    async def remove(self, node: int, isForced: bool = False, told: Told = lambda done, total: None) -> Loss:
+        """
+        A node that is dead for good: what it had is replaced at once, and it may never come back; what is lost with it.
+
+        @param isForced: also if anything is, or what is lost could not be counted.
+        @param told: how far it is with counting.
+        """
         record = self._known(node)
         if node == self._node or record.state == UP:
             raise NotAllowed("it is up; empty it first (`jindictl cluster drain`)")
         if record.weight and not self._fullBesides(node):
             raise NotAllowed("there is no other node")
+        loss = await self.recovery.foreseenOf(node, told)
+        if not isForced and (loss.bodies or loss.groups):
+            raise NotAllowed(_refusal(loss))
         await self._set(SetNode(seconds=self._now(), node=node, state=GONE))
+        return loss
 
     async def setWeight(self, node: int, weight: int) -> None:
         """How much a node shall bear; 100 is usual, 0 makes it a witness."""
@@ -91,14 +101,25 @@ class Operations(Entrance):
         if isinstance(outcome, Declined):
             raise NotAllowed(outcome.reason)
 
-    async def foreseen(self, lost: tuple[int, ...]) -> Loss:
+    async def foreseen(self, lost: tuple[int, ...], told: Told = lambda done, total: None) -> Loss:
         """What `recover` would do if these nodes never came back: to be shown before it is asked for."""
-        return (await self.recovery.survey(lost)).loss
+        return await self.recovery.foreseen(lost, told)
 
-    async def recover(self, lost: tuple[int, ...]) -> Loss:
+    async def recover(self, lost: tuple[int, ...], told: Told = lambda done, total: None) -> Loss:
         """
         Forced: found every group anew that lost its majority with these nodes, from the most advanced replica within reach.
 
         What only the lost nodes had is lost. Mailboxes of these buckets get new UIDVALIDITYs.
         """
-        return await self.recovery.recover(lost)
+        return await self.recovery.recover(lost, told)
+
+
+def _refusal(loss: Loss) -> str:
+    """Why a node is not removed; what could not be counted may be lost, too."""
+    mail = loss.mail
+    parts = [
+        f"{mail.messages} messages ({mail.octets} octets) are kept by it alone" if mail.bodies else "",
+        f"{len(loss.groups)} groups could never agree again without it" if loss.groups else "",
+        f"the mail of {len(loss.uncounted)} buckets could not be counted" if loss.uncounted else "",
+    ]
+    return f"{'; '.join(filter(None, parts))}: with force this is lost for good"

@@ -9,7 +9,8 @@ before anything else; replicas and copies are then made again as after any loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -20,10 +21,11 @@ from twisted.internet.task import deferLater
 from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import GONE, UP
 from jindimail.cluster.events import Events
+from jindimail.cluster.foretelling import Foretelling, LostBodies, Told
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import Corrupt, JindimailError, NotAllowed, Unavailable
 from jindimail.interfaces import ILinks
-from jindimail.model import ARRAY_GROUP
+from jindimail.model import ARRAY_GROUP, bucketGroup
 from jindimail.replication.driver import Groups
 from jindimail.replication.status import Standing
 
@@ -43,11 +45,24 @@ class Loss:
     @ivar groups: that cannot form a majority and are founded anew, with the index of what survives.
     @ivar hopeless: groups without any surviving replica within reach.
     @ivar nodes: that are given up for good.
+    @ivar bodies: by bucket, what of its mail only these nodes keep; None where that could not be counted. Buckets without a loss stand not here.
     """
 
     groups: dict[int, int]
     hopeless: tuple[int, ...]
     nodes: tuple[int, ...]
+    bodies: dict[int, LostBodies | None] = field(default_factory=dict)
+
+    @property
+    def mail(self) -> LostBodies:
+        """All bodies that are known to be lost."""
+        return sum((each for each in self.bodies.values() if each), LostBodies())
+
+    @property
+    def uncounted(self) -> tuple[int, ...]:
+        """Buckets whose bodies could not be counted, all those without any replica among them."""
+        unknown = [bucketGroup(bucket) for bucket, each in self.bodies.items() if each is None]
+        return tuple(sorted(group - 1 for group in {*unknown, *self.hopeless} - {ARRAY_GROUP}))
 
 
 class Founding(msgspec.Struct, frozen=True, array_like=True):
@@ -64,10 +79,12 @@ class Survey:
     What is left.
 
     @ivar chosen: by group, the node to found it anew at, and how.
+    @ivar places: by group, the node with its most advanced replica.
     """
 
     loss: Loss
     chosen: dict[int, tuple[int, Founding]]
+    places: dict[int, int]
 
 
 _decodeStandings = msgspec.msgpack.Decoder(list[Standing]).decode
@@ -85,6 +102,7 @@ class Recovery:
         groups: Groups,
         userMap: UserMap,
         events: Events,
+        foretelling: Foretelling,
         numbers: Collection[int],
         propose: Callable[[int | None, Any], Any],
         renewal: Callable[[int], Any],
@@ -101,6 +119,7 @@ class Recovery:
         self._groups = groups
         self._userMap = userMap
         self._events = events
+        self._foretelling = foretelling
         self._numbers = tuple(numbers)
         self._propose = propose
         self._renewal = renewal
@@ -133,21 +152,38 @@ class Recovery:
         gone = frozenset(lost)
         for node in sorted(gone):
             self._requireLost(node)
-        standings: dict[int, list[tuple[int, Standing]]] = {group: [] for group in self._numbers}
-        for node in self._userMap.living() or (self._userMap.node,):
-            if node not in gone:
-                for standing in await self._standingsOf(node):
-                    standings.setdefault(standing.group, []).append((node, standing))
-        chosen: dict[int, tuple[int, Founding]] = {}
-        groups: dict[int, int] = {}
-        for group, found in standings.items():
-            if found and not _mayAgree(found):
-                node, best = max(found, key=_advance)
-                term = max(standing.term for _, standing in found) + 1
-                chosen[group] = node, Founding(group, best.replicaId, term)
-                groups[group] = best.lastIndex
-        hopeless = tuple(group for group, found in standings.items() if not found)
-        return Survey(loss=Loss(groups=groups, hopeless=hopeless, nodes=tuple(sorted(gone))), chosen=chosen)
+        left = [node for node in self._userMap.living() or (self._userMap.node,) if node not in gone]
+        return _surveyOf(self._numbers, gone, left, {node: await self._standingsOf(node) for node in left})
+
+    async def foreseen(self, lost: Iterable[int], told: Told = lambda done, total: None) -> Loss:
+        """
+        What `recover` would lose.
+
+        @param told: how far it is with counting.
+        @raise NotAllowed: as `survey`.
+        """
+        survey = await self.survey(lost)
+        return await self._counted(survey, survey.loss.nodes, told)
+
+    async def foreseenOf(self, node: int, told: Told = lambda done, total: None) -> Loss:
+        """
+        What would be lost, now or with what went before, if this node alone never came back; others may be silent, and are not given up.
+        `groups` are those that could never agree again without force.
+        """
+        left = [each for each in self._userMap.living() if each != node]
+        standings = {}
+        for each in left:
+            if each == self._userMap.node or self._links.isUp(each):
+                with suppress(NotAllowed):
+                    standings[each] = await self._standingsOf(each)
+        survey = _surveyOf(self._numbers, frozenset((node,)), left, standings)
+        return await self._counted(survey, (node,), told)
+
+    async def _counted(self, survey: Survey, nodes: tuple[int, ...], told: Told) -> Loss:
+        places = {group - 1: node for group, node in survey.places.items() if group != ARRAY_GROUP}
+        found = await self._foretelling.count(nodes, places, told)
+        losses = {bucket: lost for bucket, lost in found.items() if lost is None or lost.bodies}
+        return replace(survey.loss, bodies=losses)
 
     def _requireLost(self, node: int) -> None:
         record = self._userMap.nodes.get(node)
@@ -166,10 +202,11 @@ class Recovery:
                 f"node {node} does not answer; if it is lost for good, too, it has to be named"
             ) from problem
 
-    async def recover(self, lost: Iterable[int]) -> Loss:
+    async def recover(self, lost: Iterable[int], told: Told = lambda done, total: None) -> Loss:
         """
-        Found anew what lost its majority, and dismiss the lost nodes.
+        Found anew what lost its majority, and dismiss the lost nodes; what was lost.
 
+        @param told: how far it is with counting that, in the end.
         @raise NotAllowed: as `survey`.
         @raise Unavailable: it was not finished; asking again goes on with it.
         """
@@ -188,7 +225,7 @@ class Recovery:
             if not all(isDone for isDone, _ in results):
                 raise Unavailable("not all groups could be founded anew; ask again")
         self._events.add("groupsRecovered", groups=len(survey.chosen), hopeless=len(survey.loss.hopeless))
-        return survey.loss
+        return await self._counted(survey, survey.loss.nodes, told)
 
     async def _recoverBucket(self, bucket: int, node: int, founding: Founding) -> None:
         await self._foundAnew(node, founding)
@@ -211,11 +248,34 @@ class Recovery:
             await deferLater(self._clock, PAUSE_SECONDS)
 
 
-def _mayAgree(found: list[tuple[int, Standing]]) -> bool:
-    """Whether those that are left may form a majority, as the most advanced of them sees it."""
-    _, best = max(found, key=_advance)
-    here = {node for node, standing in found}
-    return 2 * sum(voter in here for voter in best.voters) > len(best.voters)
+def _surveyOf(
+    numbers: Iterable[int], lost: frozenset[int], left: Collection[int], told: dict[int, list[Standing]]
+) -> Survey:
+    """
+    What is left, by what nodes told of their replicas.
+
+    @param left: the nodes that are not lost, whether or not they told anything.
+    """
+    standings: dict[int, list[tuple[int, Standing]]] = {group: [] for group in numbers}
+    for node, each in told.items():
+        for standing in each:
+            standings.setdefault(standing.group, []).append((node, standing))
+    best = {group: max(found, key=_advance) for group, found in standings.items() if found}
+    silent = set(left) - told.keys()
+    chosen: dict[int, tuple[int, Founding]] = {}
+    for group, (node, standing) in best.items():
+        if not _mayAgree(standing, silent.union(holder for holder, _ in standings[group])):
+            term = max(each.term for _, each in standings[group]) + 1
+            chosen[group] = node, Founding(group, standing.replicaId, term)
+    hopeless = tuple(group for group, found in standings.items() if not found)
+    groups = {group: best[group][1].lastIndex for group in chosen}
+    loss = Loss(groups=groups, hopeless=hopeless, nodes=tuple(sorted(lost)))
+    return Survey(loss=loss, chosen=chosen, places={group: node for group, (node, _) in best.items()})
+
+
+def _mayAgree(best: Standing, holders: Collection[int]) -> bool:
+    """Whether those that have a replica, as far as is known, may form a majority, as the most advanced of them sees it."""
+    return 2 * sum(voter in holders for voter in best.voters) > len(best.voters)
 
 
 def _advance(each: tuple[int, Standing]) -> tuple[int, int, int]:

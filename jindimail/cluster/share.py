@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 from jindimail.cluster.comparing import Comparing
 from jindimail.cluster.elsewhere import IWire
+from jindimail.cluster.foretelling import Foretelling
 from jindimail.cluster.gossip import Gossip
 from jindimail.cluster.ground import Ground
 from jindimail.cluster.keeping import Keeping
@@ -137,6 +138,14 @@ class Share:
             groups=ground.groups,
             userMap=ground.userMap,
             events=ground.events,
+            foretelling=Foretelling(
+                clock=ground.clock,
+                links=ground.links,
+                store=ground.store,
+                groups=ground.groups,
+                machine=ground.machine,
+                userMap=ground.userMap,
+            ),
             numbers=ground.numbers,
             propose=self.buckets.propose,
             renewal=entries.renewUidValidities,

@@ -21,7 +21,8 @@ from jindimail.cluster.answerers import Answerers
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode
 from jindimail.cluster.arrayrecords import readNodes
 from jindimail.cluster.events import Events
-from jindimail.cluster.operations import Loss
+from jindimail.cluster.foretelling import Example, LostBodies
+from jindimail.cluster.recovery import Loss
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import NotAllowed, Unavailable
 from tests.admin.live import Asker
@@ -51,6 +52,19 @@ class Links:
         return self._answerers.answer(node, method, payload, seconds)
 
 
+EXAMPLE = Example(bodyId=b"\1" * 16, size=30, messageId="<1@x>", address="ada@example.org", mailbox="INBOX")
+LOSS = Loss(
+    groups={7: 99},
+    hopeless=(8,),
+    nodes=(2, 3),
+    bodies={
+        6: LostBodies(bodies=1, octets=10, messages=2),
+        3: LostBodies(bodies=2, octets=50, messages=2, examples=(EXAMPLE,)),
+        5: None,
+    },
+)
+
+
 class Operations:
     """Remembers what it was asked."""
 
@@ -59,9 +73,9 @@ class Operations:
 
     def __getattr__(self, name: str) -> Any:
         async def ask(*arguments: Any) -> Any:
-            self.asked.append((name, *arguments))
-            if name in ("foreseen", "recover"):
-                return Loss(groups={7: 99}, hopeless=(8,), nodes=arguments[0])
+            self.asked.append((name, *(each for each in arguments if not callable(each))))
+            if name in ("foreseen", "recover", "remove"):
+                return LOSS
             return "token" if name == "invite" else None
 
         return ask
@@ -110,7 +124,8 @@ def ask() -> Asker:
     [
         ("cluster drain", {"name": "node3"}, ("drain", 3)),
         ("cluster undrain", {"name": "3"}, ("undrain", 3)),
-        ("cluster remove", {"name": "node2"}, ("remove", 2)),
+        ("cluster remove", {"name": "node2"}, ("remove", 2, False)),
+        ("cluster remove", {"name": "node2", "force": True}, ("remove", 2, True)),
         ("cluster weight", {"name": "node2", "weight": 50}, ("setWeight", 2, 50)),
         ("cluster set", {"setting": "copies", "value": 3}, ("setSetting", "copies", 3)),
         ("cluster invite", {"hours": 2}, ("invite", 7200)),
@@ -143,6 +158,36 @@ def test_whatMakesNoSenseIsRefusedBeforeTheArrayIsAsked(
 def test_aForcedRecoveryShowsFirstWhatItWillLose() -> None:
     verb = VERBS["cluster recover"]
     assert verb.confirm and VERBS[verb.foreseen].arguments == verb.arguments
+
+
+def test_theLossIsToldByGroupAndInTheEndAltogether(ask: Asker) -> None:
+    told = ask("cluster loss", lost=["node2", "3"])
+    assert told["groups"] == [
+        {"group": 4, "index": None, "bodies": 2, "octets": 50, "messages": 2},
+        {"group": 6, "index": None, "bodies": 0, "octets": 0, "messages": 0},
+        {"group": 7, "index": 99, "bodies": 1, "octets": 10, "messages": 2},
+    ]
+    assert (told["foundedAnew"], told["hopeless"], told["nodes"]) == (1, [8], [2, 3])
+    assert (told["bodies"], told["octets"], told["messages"]) == (3, 60, 4)
+    assert told["uncounted"] == [5, 7], "of a bucket without any replica, too, nothing is known"
+    assert told["examples"] == [
+        {
+            "bucket": 3,
+            "body": "01" * 16,
+            "octets": 30,
+            "account": "ada@example.org",
+            "mailbox": "INBOX",
+            "messageId": "<1@x>",
+        }
+    ]
+    assert next(iter(told)) == "groups", "the long list is not what is read last"
+    assert ask("cluster remove", name="2")["lost"]["messages"] == 4
+
+
+def test_theQuestionBeforeARecoverySaysHowMuchMailItLoses(ask: Asker) -> None:
+    told = ask("cluster loss", lost=["node2", "3"])
+    question = VERBS["cluster recover"].confirm.format(**told, lost="node2 node3")
+    assert "1 groups anew, without node2 node3?" in question and "4 messages (60 octets)" in question
 
 
 def test_statusCountsTheNodesThatDoNotAnswer(ask: Asker) -> None:

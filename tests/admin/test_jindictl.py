@@ -115,6 +115,18 @@ def test_removalIsConfirmed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("user", "remove", "ada@example.org", "--yes") == EXIT_OK
 
 
+def test_whatIsForetoldIsShownBeforeTheQuestionAndStandsInIt(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(jindictl, "confirmed", lambda question, source: asked.append(question) or True)
+    told = {"foundedAnew": 257, "messages": 12, "octets": 3456}
+    assert run("cluster", "recover", "node2", "node3", results=(told, {"groups": []})) == EXIT_OK
+    assert [verb for verb, _ in run.client.asked] == ["cluster loss", "cluster recover"]
+    assert "foundedAnew: 257" in capsys.readouterr().out
+    assert "without node2 node3? 12 messages (3456 octets)" in asked[0]
+
+
 def test_pathsAreMadeAbsolute(run: Run) -> None:
     run("backup", "here")
     assert run.client.asked[0][1] == {"directory": str(Path("here").absolute())}

@@ -107,6 +107,24 @@ class Imap(Line):
             rows=sorted(rows.values(), key=_byUid),
         )
 
+    def damaged(self, mailbox: str) -> int:
+        """How many messages of a mailbox are refused as damaged; all others must be what was sent."""
+        self.choose(mailbox, readOnly=True)
+        self.learnUids()
+        count = 0
+        for uid in list(self.view):
+            try:
+                _, responses = self.command(b"UID FETCH %d (UID FLAGS MODSEQ BODY.PEEK[])" % (uid or 0))
+            except ImapRefused as refused:
+                if "NO [CORRUPTION]" not in str(refused):
+                    raise
+                count += 1
+            else:
+                rows = filter(None, (_row(response, octets=True) for response in responses))
+                if not all(row.number for row in rows):
+                    self.wrong.append(f"UID {uid} is not what was sent")
+        return count
+
     def append(self, mailbox: str, message: bytes) -> None:
         """APPEND."""
         self.command(b"APPEND %s" % _quoted(mailbox), message)

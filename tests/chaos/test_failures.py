@@ -200,25 +200,28 @@ def test_aLostMajorityIsUnavailableAndInventsNothing(scene: Scene) -> None:
     scene.requireWhole()
 
 
-def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvalidities(scene: Scene) -> None:
+def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvaliditiesAndLosesWhatItForetold(scene: Scene) -> None:
     survivor, *lost = scene.array.names
     scene.requireWhole()
     before = {account.address: _validity(scene, survivor, account) for account in scene.accounts}
     for name in lost:
+        for account in scene.accounts:
+            scene.deliver(name, account)  # where one of these leads, the other is its keeper
+    for name in lost:
         scene.array.kill(name)
-    foreseen: list[Any] = []
-    scene.until(lambda: _foresee(scene, survivor, lost, foreseen), "the lost are known to be silent")
-    assert foreseen[0]["foundedAnew"] == 257
-    scene.array.ctl(survivor, "cluster", "recover", *lost, "--yes", "--json")
+    foreseen = _foreseen(scene, survivor, lost)
+    assert foreseen["foundedAnew"] == 257 and foreseen["messages"] > 0 and foreseen["uncounted"] == []
+    told = scene.array.ctl(survivor, "cluster", "recover", *lost, "--yes", "--json")
+    assert told["messages"] == foreseen["messages"]
     for name in lost:
         scene.array.forget(name)
     for account in scene.accounts:
         scene.promises.forgetValidity(account.address)
-        scene.until(lambda account=account: scene.read(survivor, account) or True, "what survived is served")
+        scene.until(lambda account=account: _validity(scene, survivor, account), "what survived is served")
         assert _validity(scene, survivor, account) > before[account.address]
         scene.deliver(survivor, account)
     token = scene.array.ctl(survivor, "cluster", "invite", "--json")["token"]
-    scene.array.joinFresh(token)
+    fresh = scene.array.joinFresh(token)
     with pytest.raises(NodeFailed, match="used by another node"):
         scene.array.joinFresh(token)
     scene.array.forget(scene.array.names[-1])
@@ -231,14 +234,31 @@ def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvalidities(scene: Scene) -> 
                 lambda name=name, account=account: _validity(scene, name, account), "it is served there"
             )
             assert _validity(scene, name, account) > before[account.address]
+    assert _damaged(scene, fresh) == foreseen["messages"]  # that node remembers nothing from before
     scene.until(lambda: scene.array.ask(survivor, "cluster status")["isWhole"], "the array is whole again")
 
 
-def _foresee(scene: Scene, survivor: str, lost: list[str], foreseen: list[Any]) -> bool:
+def _foreseen(scene: Scene, survivor: str, lost: list[str]) -> dict[str, Any]:
     """What a recovery would lose; it is refused while the survivor has heard of a lost node within two seconds."""
-    with suppress(NodeFailed):
-        foreseen.append(scene.array.ctl(survivor, "cluster", "loss", *lost, "--json"))
-    return bool(foreseen)
+    foreseen: list[dict[str, Any]] = []
+
+    def foresee() -> bool:
+        with suppress(NodeFailed):
+            foreseen.append(scene.array.ctl(survivor, "cluster", "loss", *lost, "--json"))
+        return bool(foreseen)
+
+    scene.until(foresee, "the lost are known to be silent")
+    return foreseen[0]
+
+
+def _damaged(scene: Scene, name: str) -> int:
+    """How many messages of all accounts are damaged, as a node tells its clients."""
+    count = 0
+    for account in scene.accounts:
+        with scene.imap(name, account) as session:
+            count += session.damaged(INBOX)
+            assert session.wrong == []
+    return count
 
 
 def _validity(scene: Scene, name: str, account: Account) -> int:

@@ -54,17 +54,22 @@ def deliver(world: World, numbers: Iterable[int], keepers: tuple[int, ...]) -> N
     for number in numbers:
         octets = octetsOf(number)
         kept = world.result(share.copies.put(BUCKET, bodyIdOf(number), octets, keepers, len(keepers)))
-        entry = Deliver(
-            seconds=1,
-            deliveryId=bodyIdOf(number),
-            bodyId=bodyIdOf(number),
-            size=len(octets),
-            digest=digestOf(octets),
-            keepers=kept,
-            summary=SUMMARY,
-            filings=(Filing(accountId=1),),
-        )
-        assert isinstance(world.result(share.buckets.propose(BUCKET, entry)), Filed)
+        assert isinstance(world.result(share.buckets.propose(BUCKET, delivered(number, kept))), Filed)
+
+
+def delivered(number: int, keepers: tuple[int, ...]) -> Deliver:
+    """The entry that files a body which these nodes keep."""
+    octets = octetsOf(number)
+    return Deliver(
+        seconds=1,
+        deliveryId=bodyIdOf(number),
+        bodyId=bodyIdOf(number),
+        size=len(octets),
+        digest=digestOf(octets),
+        keepers=keepers,
+        summary=SUMMARY,
+        filings=(Filing(accountId=1),),
+    )
 
 
 def keepersOf(world: World, number: int) -> tuple[int, ...]:

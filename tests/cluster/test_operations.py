@@ -8,6 +8,7 @@ import pytest
 
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
 from jindimail.errors import NotAllowed
+from tests.cluster.test_mending import GROUP, deliver, keepersOf, octetsOf
 from tests.cluster.world import World
 
 FEW = tuple(range(9))
@@ -62,6 +63,55 @@ def test_aDeadNodeIsRemovedAndReplacedAtOnce() -> None:
     world.result(world.shares[1].operations.remove(3))
     world.settle()
     assert 3 not in membersOf(world, 1) and stateOf(world, 3) == GONE
+
+
+def bereave(world: World) -> None:
+    """A dead node of four is all that keeps a body; another body has a keeper that is left."""
+    deliver(world, range(1), (4,))
+    deliver(world, range(1, 2), (1, 4))
+    world.kill(4)
+    world.until(lambda: stateOf(world, 4) == DOWN)
+
+
+def test_aDeadNodeThatAloneKeepsMailIsRemovedByForceOnly() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    bereave(world)
+    operations = world.shares[1].operations
+    with pytest.raises(NotAllowed, match=rf"1 messages \({len(octetsOf(0))} octets\) are kept by it alone"):
+        world.result(operations.remove(4))
+    assert stateOf(world, 4) == DOWN
+    lost = world.result(operations.remove(4, isForced=True))
+    assert lost.mail.messages == 1 and stateOf(world, 4) == GONE
+
+
+def test_aDeadNodeThatAloneKeepsMailIsNeverEmptyUntilItIsBack() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    bereave(world)
+    world.result(world.shares[1].operations.drain(4))
+    world.until(lambda: keepersOf(world, 1) and 4 not in keepersOf(world, 1), 90)
+    world.run(60)
+    assert stateOf(world, 4) == DRAINING and keepersOf(world, 0) == (4,)
+    world.start(4)
+    world.until(lambda: stateOf(world, 4) == GONE, 90)
+    assert 4 not in keepersOf(world, 0) and len(keepersOf(world, 0)) == 2
+
+
+def test_theLastOfAMajorityThatIsGivenUpOneByOneIsRemovedByForceOnly() -> None:
+    world = World(groups=FEW)
+    world.growArray(5)
+    first, second = world.shares[1].userMap.wish(GROUP).voters[1:3]
+    asked = next(node for node in world.shares if node not in (first, second))
+    operations = world.shares[asked].operations
+    for victim in (first, second):
+        world.kill(victim)
+    world.until(lambda: {stateOf(world, first), stateOf(world, second)} == {DOWN})
+    world.result(operations.remove(first))
+    with pytest.raises(NotAllowed, match="could never agree again without it"):
+        world.result(operations.remove(second))
+    loss = world.result(operations.remove(second, isForced=True))
+    assert GROUP in loss.groups
 
 
 def test_aWeightMovesReplicasAndLeaders() -> None:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from jindimail.cluster.arrayrecords import GONE
+from jindimail.cluster.foretelling import EXAMPLES_MAX, PIECE_BODIES
 from jindimail.errors import Corrupt, NotAllowed
+from jindimail.mailbox.entries import Filing, encodeEntry
 from jindimail.mailbox.queries import ListMailboxes, ReadOctets
-from tests.cluster.test_mending import BUCKET, bodyIdOf, deliver, keepersOf, kinds, octetsOf
+from jindimail.replication.durable import packLogRow
+from jindimail.replication.entries import NORMAL, Entry
+from jindimail.store.keys import BODYREF, LOG, bodyrefKey, logKey
+from jindimail.store.records import BodyrefRecord, encode
+from tests.cluster.test_mending import (
+    BUCKET,
+    GROUP,
+    bodyIdOf,
+    deliver,
+    delivered,
+    keepersOf,
+    kinds,
+    octetsOf,
+)
 from tests.cluster.world import World
 
 FEW = tuple(range(9))
@@ -23,6 +39,14 @@ def read(world: World, node: int, number: int) -> bytes:
     """A message, at a node."""
     query = ReadOctets(bodyId=bodyIdOf(number), prefix=0, start=0, stop=len(octetsOf(number)))
     return bytes(world.result(world.shares[node].buckets.query(BUCKET, query)))
+
+
+def isDamaged(world: World, node: int, number: int) -> bool:
+    """Whether a message cannot be had any more."""
+    try:
+        return read(world, node, number) != octetsOf(number)
+    except Corrupt:
+        return True
 
 
 def lonely() -> World:
@@ -85,6 +109,67 @@ def test_bodiesThatOnlyTheLostKeptAreDamagedMailAndNotOwedForEver() -> None:
     world.until(lambda: not any(world.shares[node].mending.owed for node in (1, 4)), 60)
     assert keepersOf(world, 0) == (2, 3)
     assert "bodiesLost" in kinds(world) and "bodyDamaged" not in kinds(world)
+
+
+def test_whatOnlyTheLostKeepIsForetoldAndIsWhatIsDamagedAfterwards() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(3), (2, 3))
+    deliver(world, range(3, 5), (1, 2))
+    deliver(world, range(5, 6), (3,))
+    for node in (2, 3):
+        world.kill(node)
+    world.run(5)
+    operations = world.shares[1].operations
+    foreseen = world.result(operations.foreseen((2, 3)))
+    assert set(foreseen.bodies) == {BUCKET} and foreseen.uncounted == ()
+    lost = foreseen.mail
+    numbers = (0, 1, 2, 5)
+    assert (lost.bodies, lost.messages) == (4, 4) and lost.octets == sum(
+        len(octetsOf(number)) for number in numbers
+    )
+    assert [each.bodyId for each in lost.examples] == [bodyIdOf(number) for number in numbers]
+    assert {(each.address, each.mailbox) for each in lost.examples} == {("a@example.org", "INBOX")}
+    assert world.result(operations.recover((2, 3))).bodies == foreseen.bodies
+    world.settle()
+    assert [number for number in range(6) if isDamaged(world, 1, number)] == list(numbers)
+    assert world.result(operations.foreseen((2, 3))).mail == lost, "it says the same when it is asked again"
+
+
+def test_whatIsNotAppliedYetIsForetoldToo() -> None:
+    world = lonely()
+    share = world.shares[1]
+    entry = replace(delivered(9, (2, 3)), filings=(Filing(accountId=1), Filing(accountId=1)))
+    index = share.groups.appliedIndex(GROUP) + 1
+    row = packLogRow(Entry(index, 99, NORMAL, encodeEntry(entry)))
+    world.rows[1].put(LOG, logKey(GROUP, index), row)
+    lost = world.result(share.operations.foreseen((2, 3))).mail
+    assert (lost.bodies, lost.messages, lost.octets) == (1, 2, len(octetsOf(9)))
+
+
+def test_bodiesAreCountedInPiecesAndInWholeBuckets() -> None:
+    world = lonely()
+    bodies = 2 * PIECE_BODIES + 1
+    for bucket in (1, 2):
+        for number in range(bodies):
+            keepers = (2, 3) if number % 2 else (1, 2)
+            record = BodyrefRecord(size=10, digest=b"", references=2, keepers=keepers)
+            world.rows[1].put(BODYREF, bodyrefKey(bucket, number.to_bytes(16, "big")), encode(record))
+    loss = world.result(world.shares[1].operations.foreseen((2, 3)))
+    assert {bucket: lost.bodies for bucket, lost in loss.bodies.items() if lost} == dict.fromkeys(
+        (1, 2), bodies // 2
+    )
+    assert (loss.mail.messages, loss.mail.octets) == (2 * 2 * (bodies // 2), 2 * 10 * (bodies // 2))
+    assert len(loss.mail.examples) == EXAMPLES_MAX
+
+
+def test_aBucketWhoseRecordsAreDamagedIsSaidToBeUncountedAndNothingElse() -> None:
+    world = lonely()
+    world.rows[1].put(BODYREF, bodyrefKey(1, bytes(16)), b"rotten")
+    record = BodyrefRecord(size=10, digest=b"", references=1, keepers=(3,))
+    world.rows[1].put(BODYREF, bodyrefKey(2, bytes(16)), encode(record))
+    loss = world.result(world.shares[1].operations.foreseen((2, 3)))
+    assert loss.uncounted == (1,) and loss.mail.bodies == 1
 
 
 def test_theMostAdvancedIsChosenAndTheOthersComeBackAsLearners() -> None:
