@@ -124,24 +124,38 @@ class Placing:
 
         @raise Unavailable: there are too few.
         """
-        candidates, settings = self._inOrder(bucket, ingress), self._userMap.settings
+        candidates, settings = self._candidates(bucket, self._links.node, ingress), self._userMap.settings
         copies = min(settings.copies, len(candidates))
         if copies < settings.minCopies:
             raise Unavailable("too few nodes are there to keep the body")
-        return candidates, copies
+        return self._inOrder(bucket, candidates), copies
 
-    def _inOrder(self, bucket: int, ingress: int) -> list[int]:
-        """This node, then the ingress, then the others, where they are equally good; those that do not answer last."""
-        node, links, copies = self._links.node, self._links, self.copies
+    def _inOrder(self, bucket: int, candidates: Sequence[int]) -> list[int]:
+        """
+        This node, then the ingress, then the others, where they are equally good; those that do not answer last.
+
+        A node that is back, though the array still takes it for down, is better than one that does not answer. It is not counted upon: its link
+        may be up only because nobody has noticed that it is not.
+        """
+        node, copies = self._links.node, self.copies
+        back = [
+            each
+            for each in self._userMap.downAtHome(bucket)
+            if each not in candidates and self._isLinked(each)
+        ]
 
         def isAway(each: int) -> bool:
-            return each != node and (copies.isSlow(each) or not links.isUp(each))
+            return each != node and (copies.isSlow(each) or not self._isLinked(each))
 
-        return sorted(self._candidates(bucket, node, ingress), key=isAway)
+        return sorted((*candidates, *back), key=isAway)
+
+    def _isLinked(self, node: int) -> bool:
+        return node == self._links.node or self._links.isUp(node)
 
     async def _holdAgain(self, bucket: int, bodyId: bytes, source: Source) -> None:
         """
-        Before a stored outcome is repeated: its keepers must still have the body, and get it again if they have not.
+        Before a stored outcome is repeated: its keepers must still have the body, and get it again if they have not. Those that are away are
+        asked only if nobody else has it: mending sees to them.
 
         @raise OutcomeUnknown: none of them could be asked.
         """
@@ -150,7 +164,9 @@ class Placing:
         if record is None:
             return  # it is gone, or nobody took it
         held = 0
-        for node in record.keepers:
+        for node in sorted(record.keepers, key=self._isLinked, reverse=True):
+            if held and not self._isLinked(node):
+                return
             try:
                 if not await self.copies.holds(node, bucket, bodyId, record.size):
                     await self.copies.place(bucket, bodyId, source, partial(_only, node), {}, HOLD_SECONDS)

@@ -72,6 +72,11 @@ class UserMap:
         full = tuple(node for node in members if self.isFull(node))
         return tuple(node for node in full if self.nodes[node].state == UP) or full or (self.node,)
 
+    def downAtHome(self, bucket: int) -> tuple[int, ...]:
+        """A bucket's full members that the array takes for down; some may be back already, which it agrees on a second or two later."""
+        members = self.membersOf(bucketGroup(bucket))
+        return tuple(node for node in members if self.isFull(node) and self.nodes[node].state == DOWN)
+
     @property
     def level(self) -> int:
         """The level of the log's entries that all nodes know."""

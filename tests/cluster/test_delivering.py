@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from jindimail.cluster.delivering import CALL_OCTETS_MAX
-from jindimail.errors import StorageFull, Unavailable
+from jindimail.cluster.placing import FRESH_SECONDS
+from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.mailbox.outcomes import Filed
 from jindimail.replication.copies import ofOctets
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
@@ -121,6 +122,30 @@ def test_withTooFewNodesADeliveryWaitsUntilTheArrayHasAgreedThatTheyAreDown() ->
     assert len(world.reference(leader, 1).keepers) == 1
 
 
+def test_aNodeThatIsBackKeepsTheBodyWhenAnotherDiesBeforeTheArrayTakesItForUpAgain() -> None:
+    world = MailWorld()
+    world.kill(2)
+    world.start(2)
+    world.isDown(2)
+    world.run(1.0)
+    world.kill(3)
+    before = world.heap.now
+    assert isinstance(world.result(world.deliver(1, 1, SMALL)), Filed)
+    assert world.heap.now - before < 0.5
+    assert world.reference(1, 1).keepers == (1, 2)
+
+
+def test_aNodeThatTheArrayTakesForDownIsTheLastToBeAskedAndNotCountedUpon() -> None:
+    world = MailWorld()
+    placing = world.shares[1].buckets._delivering.placing  # type: ignore[union-attr]
+    world.isDown(2)
+    assert placing._plan(BUCKET, 1) == ([1, 3, 2], 2)
+    world.isDown(2, 3)
+    world.kill(3)
+    world.run(FRESH_SECONDS)
+    assert placing._plan(BUCKET, 1) == ([1, 2], 1)
+
+
 def test_fewerCopiesThanTheArrayAsksForAreNotTaken() -> None:
     world = MailWorld()
     for share in world.shares.values():
@@ -159,6 +184,34 @@ def test_aRepeatedDeliveryBringsBackTheBodyThatItsKeepersLost() -> None:
     outcome = world.result(world.deliver(1, 1, SMALL))
     assert outcome.repeated
     world.checkNamed(1, len(SMALL))
+
+
+def test_aRepeatedDeliveryDoesNotWaitForADeadKeeperWhereAnotherHasTheBody() -> None:
+    world = MailWorld()
+    world.result(world.deliver(2, 1, SMALL))
+    assert world.reference(1, 1).keepers == (1, 2)
+    world.run(0.5)
+    world.kill(2)
+    before = world.heap.now
+    assert world.result(world.deliver(1, 1, SMALL)).repeated
+    assert world.heap.now - before < 0.5
+
+
+def test_aRepeatedDeliveryAsksADeadKeeperRatherThanNobody() -> None:
+    world = MailWorld()
+    world.result(world.deliver(2, 1, SMALL))
+    placing = world.shares[1].buckets._delivering.placing  # type: ignore[union-attr]
+    asked: list[int] = []
+
+    async def holds(node: int, *body: Any) -> bool:
+        asked.append(node)
+        raise OutcomeUnknown("no answer")
+
+    placing.copies.holds = holds  # type: ignore[method-assign]
+    world.kill(2)
+    with pytest.raises(OutcomeUnknown):
+        world.result(placing._holdAgain(BUCKET, bodyName(1), ofOctets(SMALL)))
+    assert asked == [1, 2]
 
 
 def test_aDeliveryReachesALeaderOutOfReachThroughAnotherNode() -> None:
