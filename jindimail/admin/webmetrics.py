@@ -91,7 +91,7 @@ METRICS: tuple[NodeMetric, ...] = (
     gauge("proposals_waiting", "Proposals that wait for their commit.", ofGroups(lambda group: group.waiting)),
     gauge("entries_unapplied", "Committed entries that are not applied here yet.", ofGroups(lambda group: max(0, group.commit - group.applied))),
     gauge("log_entries", "Entries in all logs of this node.", ofTable(LOG)),
-    histogram("loop_lag_seconds", "How late the reactor's loop came to what was due, measured ten times a second.", ofNode(lambda node: getattr(node.groups, "lagSeconds", None) or Histogram())),
+    histogram("loop_lag_seconds", "How late the reactor's loop came to what was due, measured five to ten times a second.", ofNode(lambda node: getattr(node.groups, "lagSeconds", None) or Histogram())),
     gauge("queue_entries", "Mail that waits for a bucket that did not answer, in the replicas of this node: each entry is counted at each of its replicas.", ofTable(QUEUE)),
     # store
     gauge("store_free_octets", "Free octets of the disk that holds the store.", ofSpace("freeOctets")),

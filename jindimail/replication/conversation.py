@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from jindimail.counts import Histogram
 from jindimail.replication.messages import Append, AskRead, Beat, Install, Message
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
@@ -41,6 +40,7 @@ class Conversation:
     @param create: makes a replica for a learner's first message, if that may be.
     @param failed: is given a replica whose machine raised.
     @param others: takes messages that are not the groups' (snapshots, bodies).
+    @param awoke: is called when a group ticks where none did.
     """
 
     _log = Logger()
@@ -55,6 +55,7 @@ class Conversation:
         create: Callable[[Message], Replica | None],
         failed: Callable[[Replica], None],
         others: Callable[[int, NodeMessage], None],
+        awoke: Callable[[], None],
     ) -> None:
         self._node = node
         self._replicas = replicas
@@ -63,9 +64,8 @@ class Conversation:
         self._create = create
         self._failed = failed
         self._others = others
+        self._awoke = awoke
         self._ticking: dict[int, Replica] = {}
-        self._expected = self._lag = 0.0
-        self.lagSeconds = Histogram()
 
     # --- out
 
@@ -125,7 +125,7 @@ class Conversation:
             replica = self._create(message) if isFirst else None
             if replica is None:
                 return
-            self._ticking[replica.group] = replica
+            self.keepTicking(replica)
         known = replica.raft.configuration.member(message.sender)
         if replica.installing or (known is not None and known.node != node):
             return
@@ -133,7 +133,7 @@ class Conversation:
         replica.missing.discard(message.sender)
         replica.raft.step(message)
         if isinstance(message, AskRead):
-            self._ticking[replica.group] = replica  # until it is answered: the beat that asks may be lost
+            self.keepTicking(replica)  # until it is answered: the beat that asks may be lost
         self.stepped(replica)
 
     def _hasReplica(self, message: Message) -> bool:
@@ -162,7 +162,7 @@ class Conversation:
         if replica is None or self._replicas.get(replica.group) is not replica:
             return
         self.forget(replica)
-        self._ticking[replica.group] = replica
+        self.keepTicking(replica)
 
     def forget(self, replica: Replica) -> None:
         """A replica is neither quiet nor ticked any more."""
@@ -176,7 +176,9 @@ class Conversation:
                 neighbour.vouched.discard(replica.group)
 
     def keepTicking(self, replica: Replica) -> None:
-        """A leader has something to repeat until it is answered (reads), quiet or not."""
+        """A replica has something to repeat until it is answered, quiet or not."""
+        if not self._ticking:
+            self._awoke()
         self._ticking[replica.group] = replica
 
     def _quieten(self, replica: Replica, now: float) -> None:
@@ -270,9 +272,13 @@ class Conversation:
 
     # --- time
 
-    def start(self, now: float, seconds: float) -> None:
-        """Begin with all replicas that others share in dispute; the first tick is expected after `seconds`."""
-        self._expected = now + seconds
+    @property
+    def isAtRest(self) -> bool:
+        """Whether no group ticks here: all are quiet, or alone."""
+        return not self._ticking
+
+    def start(self) -> None:
+        """Begin with all replicas that others share in dispute."""
         for replica in self._replicas.values():
             self.admit(replica)
 
@@ -280,28 +286,22 @@ class Conversation:
         """A replica that was loaded, or made, ticks until it is known to be quiet; one that is alone never needs to."""
         raft = replica.raft
         if not raft.isSoleVoter or len(raft.configuration.members) != 1:
-            self._ticking[replica.group] = replica
+            self.keepTicking(replica)
 
-    def tick(self, now: float, seconds: float) -> None:
-        """One tick of the node; the next is expected after `seconds`."""
-        lag = max(0.0, now - self._expected)
-        if now < self._expected - 2 * seconds:
-            self._neighbours.rewind(now)
-        self._expected = now + seconds
-        self.lagSeconds.observe(lag)
-        if lag > SLEPT_SECONDS:
+    def tick(self, now: float, lagSeconds: float) -> None:
+        """One tick of the node, and how late it came."""
+        if lagSeconds > SLEPT_SECONDS:
             self._slept(now)
-        self._lag = lag
         self._tickGroups(now)
-        self.look(now)
+        self.look(now, lagSeconds)
         age = self._turns.ageSeconds(now)
         if age > COMMIT_AGE_SECONDS_MAX:
             self._handOver()
         self._neighbours.beat(now, age)
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, lagSeconds: float) -> None:
         """See which nodes have fallen silent, and which live again."""
-        fell, rose = self._neighbours.changes(now, self._lag)
+        fell, rose = self._neighbours.changes(now, lagSeconds)
         for neighbour in fell:
             self._fellSilent(neighbour)
         for neighbour in rose:

@@ -23,7 +23,7 @@ from jindimail.replication.conversation import Conversation
 from jindimail.replication.entries import Snapshot
 from jindimail.replication.loading import Loading
 from jindimail.replication.messages import Install, Message
-from jindimail.replication.neighbours import BEAT_SECONDS, Neighbours, NoLink, untilTick
+from jindimail.replication.neighbours import Neighbours, NoLink
 from jindimail.replication.nodemessages import NodeMessage, SnapshotPiece, SnapshotTaken
 from jindimail.replication.outputs import Settings
 from jindimail.replication.raft import NotLeader, NotPossible, TooManyProposals
@@ -35,6 +35,7 @@ from jindimail.replication.status import (
     SnapshotInstalled,
     caughtUp,
 )
+from jindimail.replication.ticks import Ticks
 from jindimail.replication.transfers import SnapshotPlace, Transfers, placeInMemory
 from jindimail.replication.turn import Applied, Before, Superseded, Work
 from jindimail.replication.turns import Turns
@@ -48,8 +49,8 @@ ENTRY_OCTETS_MAX = 4 * 1024 * 1024  # what can still be sent to others
 BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
 FAILURES_MAX = 3  # in a row, before a replica is left alone
-SWEEP_TICKS = 3  # between looks at the deadlines
-STRANGER_TICKS = 50  # between looks for nodes that share no group any more
+SWEEP_SECONDS = 0.3  # between looks at the deadlines, or a tick longer
+STRANGER_SECONDS = 5.0  # between looks for nodes that share no group any more
 
 
 @implementer(IGroups)
@@ -58,8 +59,6 @@ class Groups(Roster):
 
     _log = Logger()
     _flushCall: IDelayedCall | None = None
-    _tickCall: IDelayedCall | None = None
-    _lookCall: IDelayedCall | None = None
 
     def __init__(
         self,
@@ -96,7 +95,9 @@ class Groups(Roster):
             create=self._create,
             failed=self.failed,
             others=self._receivedOther,
+            awoke=lambda: self._ticks.hasten(),
         )
+        self._ticks = Ticks(clock, self._conversation, self._neighbours, self._ticked, self.flush)
         self._restoring = Restoring(clock=clock, store=store, replicas=self._replicas, told=self)
         self._transfers = Transfers(
             place=place or placeInMemory(store),
@@ -105,7 +106,8 @@ class Groups(Roster):
             arrived=self._restoring.arrived,
         )
         self._waiting = Waiting(replicas=self._replicas, asked=self._asked)
-        self._queuedBefores = self._queuedOctets = self._ticks = 0
+        self._queuedBefores = self._queuedOctets = 0
+        self._sweptAt = self._strangersAt = clock.seconds()
         self._receivers: dict[type[NodeMessage], Receiver] = {}
         self._running = False
 
@@ -116,8 +118,8 @@ class Groups(Roster):
 
     @property
     def lagSeconds(self) -> Histogram:
-        """How late the ticks came, ten times a second: the lag of the reactor's loop. The one measurement of it."""
-        return self._conversation.lagSeconds
+        """How late the ticks came."""
+        return self._ticks.lagSeconds
 
     @property
     def commitAgeSeconds(self) -> float:
@@ -142,9 +144,8 @@ class Groups(Roster):
             self._restoring.recover(group, record)
         for replica in list(self._replicas.values()):
             self._campaign(replica)
-        now = self._clock.seconds()
-        self._conversation.start(now, BEAT_SECONDS)
-        self._tickCall = self._clock.callLater(BEAT_SECONDS, self._tick)
+        self._conversation.start()
+        self._ticks.start()
         return self._turns.turn().addCallback(self._started)
 
     def _started(self, _: None) -> None:
@@ -160,9 +161,9 @@ class Groups(Roster):
         return self._turns.whenIdle().addCallback(lambda _: self._failWaiting(Unavailable("stopped")))
 
     def _stopCalls(self) -> None:
-        for call in (self._tickCall, self._lookCall, self._flushCall):
-            if call is not None and call.active():
-                call.cancel()
+        self._ticks.stop()
+        if self._flushCall is not None and self._flushCall.active():
+            self._flushCall.cancel()
 
     def _campaign(self, replica: Replica) -> None:
         """Have the sole voter of a group lead it, at the start or after a turn that was not written."""
@@ -360,25 +361,14 @@ class Groups(Roster):
             return None
         return self._loading.blank(group, replicaId)
 
-    def _tick(self) -> None:
-        now = self._clock.seconds()
-        seconds = untilTick(now)
-        self._tickCall = self._clock.callLater(seconds, self._tick)
-        self._conversation.tick(now, seconds)
-        silence = self._neighbours.untilSilence(now)
-        if 0 < silence < seconds:
-            self._lookCall = self._clock.callLater(silence, self._look)
-        self._ticks += 1
-        if self._ticks % SWEEP_TICKS == 0:
+    def _ticked(self, now: float) -> None:
+        if not 0 <= now - self._sweptAt < SWEEP_SECONDS:
+            self._sweptAt = now
             self._waiting.sweep(now)
             self._transfers.tick(now)
-        if self._ticks % STRANGER_TICKS == 0:
+        if not 0 <= now - self._strangersAt < STRANGER_SECONDS:
+            self._strangersAt = now
             self._conversation.forgetStrangers(now)
-        self.flush()
-
-    def _look(self) -> None:
-        self._conversation.look(self._clock.seconds())
-        self.flush()
 
     # --- what became of turns
 

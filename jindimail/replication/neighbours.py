@@ -29,14 +29,6 @@ INSTANT_SECONDS = 0.001  # sums of floating times may fall short of a deadline
 OUTBOX_OCTETS_MAX = 8 * 1024 * 1024  # of one turn to one node; what is beyond is lost, as on a bad link
 
 
-def untilTick(now: float) -> float:
-    """
-    The time to the next tick: on a grid of the clock's, so that what the nodes of one machine send one another finds them awake
-    (docs/adr/0028).
-    """
-    return BEAT_SECONDS * round(now / BEAT_SECONDS + 1) - now
-
-
 class Outbox:
     """What leaves for a node with this turn, on one channel."""
 

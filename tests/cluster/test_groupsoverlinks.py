@@ -54,9 +54,9 @@ class GroupsOverLinks(SynchronousTestCase):
     def kill(self, node: int) -> None:
         groups = self.groups.pop(node)
         groups._running = False
-        for call in (groups._tickCall, groups._turns._call):
-            if call is not None and call.active():
-                call.cancel()
+        groups._ticks.stop()
+        if groups._turns._call is not None and groups._turns._call.active():
+            groups._turns._call.cancel()
         self.stores[node]._waiting.clear()
         self.array.crash(node)
 

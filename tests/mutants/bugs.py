@@ -490,6 +490,22 @@ BUGS = (
         checks=(NODE_TESTS + "Durability::test_differentDigestsAreSettledByTheList",),
     ),
     Bug(
+        "nodeThatIsWokenRestsOn",
+        "design §5: a group is ticked while it has something to do",
+        "replication/ticks.py",
+        "self._expected - now > seconds:",
+        "self._expected - now > 1000 * seconds:",
+        checks=("tests/replication/test_ticks.py::AtRest::test_groupThatWakesIsTickedWithinABeat",),
+    ),
+    Bug(
+        "busyNodeRests",
+        "design §5: beats under load",
+        "replication/ticks.py",
+        "REST_SECONDS if self._conversation.isAtRest else BEAT_SECONDS",
+        "REST_SECONDS",
+        checks=("tests/replication/test_ticks.py::AtRest::test_nodeThatIsBusyBeatsAtFullPace",),
+    ),
+    Bug(
         "oldIncarnationIsHeard",
         "design §4: an old disk image",
         "replication/neighbours.py",

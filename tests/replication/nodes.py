@@ -150,8 +150,7 @@ class Array:
         """A node dies; what its store has not committed is lost."""
         groups = self.nodes.pop(node)
         groups._running = False
-        if groups._tickCall is not None and groups._tickCall.active():
-            groups._tickCall.cancel()
+        groups._ticks.stop()
         if groups._turns._call is not None and groups._turns._call.active():
             groups._turns._call.cancel()
         self.stores[node]._waiting.clear()

@@ -25,6 +25,7 @@ from jindimail.replication.messages import (
     encodeMessage,
 )
 from jindimail.replication.nodemessages import AllQuiet, AskQuiet, NodeBeat, Quiet, Wake, encodeTraffic
+from jindimail.replication.ticks import REST_SECONDS
 from jindimail.store.keys import HARD, LOG, SUMMARY, groupKey, logKey
 from jindimail.store.records import decode
 from tests.replication.nodes import Array
@@ -194,7 +195,7 @@ class ThreeNodes(SynchronousTestCase):
     def test_nodeThatSleptKnowsNeitherWhoLivesNorWhoLeads(self) -> None:
         self.array.run(2)
         groups = self.array.nodes[2]
-        groups._conversation.tick(self.array.clock.seconds() + 5, 0.1)
+        groups._ticks.tick(self.array.clock.seconds() + 5)
         self.assertFalse(groups._neighbours.isSilent(1))
         self.assertIn(1, groups._conversation._ticking)
         self.assertFalse(groups.status(1).quiet)  # type: ignore[union-attr]
@@ -218,10 +219,10 @@ class ThreeNodes(SynchronousTestCase):
         self.array.run(2)
         groups = self.array.nodes[2]
         now = self.array.clock.seconds() - 1000
-        groups._conversation.tick(now, 0.1)
+        groups._ticks.tick(now)
         self.assertFalse(groups._neighbours.isSilent(1))
         for tenths in range(1, 11):
-            groups._conversation.tick(now + tenths / 10, 0.1)
+            groups._ticks.tick(now + tenths / 10)
         self.assertTrue(groups._neighbours.isSilent(1))
 
     def test_transferBetweenNodes(self) -> None:
@@ -540,7 +541,7 @@ class Durability(SynchronousTestCase):
             beat = NodeBeat(neighbour.incarnation, 1, 0, 0, age, neighbour.vouched.digest)
             self.array.cut.add((1, 2))
             groups._conversation.received(1, packFrames([encodeTraffic(beat)]), now())
-            self.array.run(0.12)
+            self.array.run(REST_SECONDS + 0.02)
         self.assertNotEqual(self.kinds(Campaign), [])
 
     def test_readAtAFollowerWaitsUntilItHasApplied(self) -> None:
