@@ -107,7 +107,7 @@ class Delivering:
         leader = self._groups.leaderOf(errand.group)
         if leader == self.node:
             words = await self.take(errand.group, delivery, source, {self.node: succeed(None)})
-            return encodeCall(Report(self.node, self._groups.appliedIndex(errand.group), words))
+            return self.router.report(errand.group, words)
         if not errand.mayPass or not leader:
             return encodeCall(Report(leader or 0, 0, None))
         self.router.counters.passed += 1

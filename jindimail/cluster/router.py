@@ -109,6 +109,9 @@ class Router:
                 patience = ATTEMPT_SECONDS if self._groups.appliedIndex(group) else BLIND_SECONDS
                 asked = ask(node, node != leader, min(patience, left))
                 answer = await self._attempt(group, leader, asked)
+                if not isinstance(answer, Report):
+                    self.saw(group, self._indexOf(group))
+                    return answer
             except OutcomeUnknown as unknown:
                 problem = unknown
                 self.counters.unknown += 1
@@ -117,9 +120,6 @@ class Router:
             except Unavailable as away:
                 problem = away if not isinstance(problem, OutcomeUnknown) else problem
             else:
-                if not isinstance(answer, Report):
-                    self.saw(group, self._groups.appliedIndex(group))
-                    return answer
                 if answer.words is not None:
                     self._hints[group] = answer.leader
                     self.saw(group, answer.index)
@@ -249,14 +249,33 @@ class Router:
         group = errand.group
         leader = self._groups.leaderOf(group)
         if leader is not None and leader == self.node:
-            words = await carry(group, errand.words)
-            return encodeCall(Report(leader, self._groups.appliedIndex(group), words))
+            return self.report(group, await carry(group, errand.words))
         if errand.mayPass and leader and leader != node:
             self.counters.passed += 1
             onward = encodeCall(Errand(group, False, errand.words))
             octets: bytes = await self._links.call(leader, method, onward, 0.9 * deadlineSeconds)
             return octets
         return encodeCall(Report(leader or 0, 0, None))
+
+    def report(self, group: int, words: bytes) -> bytes:
+        """
+        The outcome of an errand that was carried out here.
+
+        @raise OutcomeUnknown: as `_indexOf`.
+        """
+        return encodeCall(Report(self.node, self._indexOf(group), words))
+
+    def _indexOf(self, group: int) -> int:
+        """
+        An applied index that an outcome of this node's replica is true of.
+
+        @raise OutcomeUnknown: the replica was loaded again meanwhile, or is gone: nobody could say from when on the outcome can be
+            read. Who asks again is given it by the next leader.
+        """
+        index = self._groups.appliedIndex(group)
+        if not index:
+            raise OutcomeUnknown("the replica that knew it was loaded again")
+        return index
 
     def serveQueries(self, answer: Callable[[QueryCall, float], Any]) -> None:
         """Answer others' queries: `answer(call, seconds)` gives an awaitable of a `QueryAnswer`, from this node's replica."""

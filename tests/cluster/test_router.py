@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -201,6 +201,26 @@ def test_whatStaysUnknownIsSaidToBe() -> None:
     array.clock.callLater(5.0, lambda: array.down.update((2, 3)))
     with pytest.raises(OutcomeUnknown):
         array.result(array.do(b"delivery"))
+
+
+def test_anOutcomeIsAskedForAgainWhenTheReplicaThatKnewItWasLoadedAgain() -> None:
+    array = Array()
+    array.leader = array.nodes[1].idea = 2
+    leader = array.nodes[2]
+    leader.applied = 0
+    array.clock.callLater(0.5, lambda: setattr(leader, "applied", 9))
+    assert array.result(array.do(b"delivery")) == b"done delivery"
+    assert array.done.count((2, b"delivery")) >= 2
+    assert array.router.seen[GROUP] == 9, "it is read from there on"
+
+
+def test_anOutcomeOfThisNodesOwnReplicaIsAskedForAgainToo() -> None:
+    array = Array()
+    own = array.nodes[1]
+    own.applied = 0
+    array.clock.callLater(0.5, lambda: setattr(own, "applied", 8))
+    waiting = array.router.toLeader(GROUP, lambda node, mayPass, seconds: succeed("filed"))
+    assert array.result(waiting) == "filed" and array.router.seen[GROUP] == 8
 
 
 def test_aRefusalIsAnAnswer() -> None:
