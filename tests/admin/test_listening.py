@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ class ListeningTests(TestCase):
             assert await call(client) == "hello"
 
     async def test_aClosedUnixSocketHangsUp(self) -> None:
-        path = Path(tempfile.mkdtemp()) / "mail"
+        place = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, place)
+        path = Path(place) / "mail"
         listening = await self.bound(f"unix:{path}")
         for _ in range(2):
             listening.close(["mail"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from tempfile import mkdtemp
 from typing import Any
@@ -74,10 +76,12 @@ class Node:
         self.account = self.world.account(user)
         self.checker = OnePassword((user.bucket, user.accountId, user.addresses))
         self.realm = MailRealm(buckets=self.world.buckets, clock=self.clock, seconds=self.clock.seconds)
+        place = mkdtemp()
+        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         self.factory = ImapFactory(
             portal=Portal(self.realm, [self.checker]),
             delivery=self.world.delivery,
-            spool=Spool(mkdtemp()),
+            spool=Spool(place),
             sessions=self.world.sessions,
             reactor=self.clock,
             hostName="mail.example.org",

@@ -79,11 +79,13 @@ def check(place: Path, words: str) -> str:
 
 
 def what(words: str, output: str) -> str:
-    """The line of a check's output that says what it found."""
+    """The line of a check's output that says what it found, and the invariant's name if one was broken."""
+    broken = re.search(r"InvariantBroken: (\w+)", output)
+    name = f" [invariant {broken[1]}]" if broken else ""
     for pattern in (r"^seed \d+: .*", r"^FAILED .*", r"^ERROR .*"):
         found = re.search(pattern, output, re.MULTILINE)
         if found:
-            return found[0].removeprefix("FAILED ")[:160]
+            return found[0].removeprefix("FAILED ")[:160] + name
     return f"{words}: {output.strip()[-160:]}"
 
 
