@@ -7,6 +7,7 @@ Members of a group exchange heartbeats; a node without a replica of it only know
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Protocol
 
 from jindimail.interfaces import ILinks
@@ -62,7 +63,8 @@ class Hearing:
     def _isHeard(self, group: int, node: int) -> bool:
         if node == self._links.node:
             return True
+        if not self._links.isUp(node):
+            return False
+        # Of a node that had nothing to say yet, only that its links are up is known: members that lead nothing do not speak to each other.
         isNeighbour = bool(self._groups.appliedIndex(group))
-        return self._links.isUp(node) and not (
-            isNeighbour and self._groups.silenceSeconds(node) > SILENT_SECONDS
-        )
+        return not (isNeighbour and SILENT_SECONDS < self._groups.silenceSeconds(node) < inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ class Array:
         self.down: set[int] = set()
         self.cut: set[tuple[int, int]] = set()
         self.silent: set[int] = set()  # their links are up, and nothing is heard of them
+        self.unheard: set[int] = set()  # their links are up, and they had nothing to say yet
         self.deaf: set[int] = set()  # they do what they are asked, but their answers are lost
         self.done: list[tuple[int, bytes]] = []
         self.nodes = {number: Node(self, number) for number in (1, 2, 3)}
@@ -103,7 +105,7 @@ class Node:
 
     def silenceSeconds(self, node: int) -> float:
         """`IHearing`."""
-        return 9.0 if node in self.array.silent else 0.0
+        return inf if node in self.array.unheard else 9.0 if node in self.array.silent else 0.0
 
     async def carry(self, group: int, words: bytes) -> bytes:
         """Carry out an errand, as the leader."""
@@ -162,6 +164,13 @@ def test_aNewLeaderIsWaitedFor() -> None:
     array = Array()
     array.leader = None
     array.clock.callLater(1.0, lambda: setattr(array, "leader", 2))
+    assert array.result(array.do(b"x")) == b"done x"
+
+
+def test_aNewLeaderIsWaitedForWithANodeThatNeverSpoke() -> None:
+    array = Array()
+    array.leader, array.down, array.unheard = None, {2}, {3}
+    array.clock.callLater(1.0, lambda: setattr(array, "leader", 3))
     assert array.result(array.do(b"x")) == b"done x"
 
 
