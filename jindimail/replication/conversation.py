@@ -27,7 +27,6 @@ from jindimail.replication.nodemessages import (
 from jindimail.replication.replica import Replica
 from jindimail.replication.turns import Turns
 
-SETTLED_TICKS = 2  # for so long a group has nothing to do before it goes quiet
 DISPUTES_MAX = 5  # beats in a row with another digest, before the list is no longer waited for
 SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept
 
@@ -162,11 +161,12 @@ class Conversation:
         if replica is None or self._replicas.get(replica.group) is not replica:
             return
         self.forget(replica)
+        replica.tickedIndex = replica.raft.log.commit
         self.keepTicking(replica)
 
     def forget(self, replica: Replica) -> None:
         """A replica is neither quiet nor ticked any more."""
-        replica.settledTicks = 0
+        replica.isTold = False
         if self._ticking.get(replica.group) is replica:
             del self._ticking[replica.group]
         if replica.quiet is not None:
@@ -186,6 +186,7 @@ class Conversation:
         quiet = QuietGroup(replica.group, raft.replicaId, raft.term, raft.log.commit)
         self.forget(replica)
         replica.quiet = quiet
+        replica.isTold = True
         absent = self._absent(replica)
         for member in raft.configuration.members:
             if member.node != self._node and member.replicaId not in absent:
@@ -308,19 +309,28 @@ class Conversation:
             self._wakeLed(neighbour)
 
     def _tickGroups(self, now: float) -> None:
+        """
+        Groups in which nothing is left to do go quiet; the others tick, those that lead only if somebody did not hear of them anyway.
+
+        A tick is a beat to each member and its answer: in a busy group as dear as a message.
+        """
         for replica in list(self._ticking.values()):
             raft = replica.raft
-            raft.tick()
-            if raft.hasOutputs():
-                self._turns.touch(replica)
-            if raft.leadership is None or not raft.isSettled(self._absent(replica)):
-                replica.settledTicks = 0
+            isSettled = isHeard = False
+            if raft.leadership is not None:
+                isSettled, isHeard = raft.isSettled(self._absent(replica)), replica.isHeard()
+            if isSettled and (isHeard or replica.isTold):
+                if replica.quiet is not None:
+                    self._ticking.pop(replica.group, None)
+                else:
+                    self._quieten(replica, now)
                 continue
-            replica.settledTicks += 1
-            if replica.quiet is not None:
-                self._ticking.pop(replica.group, None)
-            elif replica.settledTicks >= SETTLED_TICKS:
-                self._quieten(replica, now)
+            replica.tickedIndex = raft.log.lastIndex
+            replica.isTold = isSettled
+            if not isHeard:
+                raft.tick()
+                if raft.hasOutputs():
+                    self._turns.touch(replica)
 
     def forgetStrangers(self, now: float) -> None:
         """Nodes that share no group any more, and are silent, get no more beats; and those without their replicas are asked again."""

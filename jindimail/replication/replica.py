@@ -57,8 +57,10 @@ class Replica:
     @ivar readable: confirmed reads that wait for their index to be applied.
     @ivar routes: the nodes of replicas that spoke, for those that the configuration does not name (yet).
     @ivar quiet: where the group is quiet, if it is.
+    @ivar isTold: all members were told where the group is when it was settled; where it leads.
     @ivar missing: replica ids whose nodes say that they have no such replica: nobody waits for them.
     @ivar inFlight: its turns that are handed to the store and not durable, but for those that only apply.
+    @ivar tickedIndex: the last of its log at its last tick; when it woke, the last that was committed.
     @ivar untold: its turns under way that apply what nobody may see before it is durable; nor what comes behind them.
     """
 
@@ -74,6 +76,7 @@ class Replica:
         "group",
         "inFlight",
         "installing",
+        "isTold",
         "missing",
         "open",
         "quiet",
@@ -81,8 +84,8 @@ class Replica:
         "readable",
         "reads",
         "routes",
-        "settledTicks",
         "shown",
+        "tickedIndex",
         "tombstone",
         "untold",
         "waiting",
@@ -100,7 +103,8 @@ class Replica:
         self.readable: list[tuple[int, Deferred[int]]] = []
         self.routes: dict[int, int] = {}
         self.quiet: QuietGroup | None = None
-        self.settledTicks = 0
+        self.isTold = False
+        self.tickedIndex = 0
         self.inFlight = self.untold = 0
         self.failures = 0
         self.installing = False
@@ -160,6 +164,13 @@ class Replica:
             and log.lastIndex == quiet.commit == log.commit
             and raft.role in (Role.LEADER, Role.FOLLOWER)
         )
+
+    def isHeard(self) -> bool:
+        """Whether all members have acknowledged something newer than the last tick to it, which leads: they hear it, and it hears them."""
+        leadership = self.raft.leadership
+        if leadership is None or leadership.reads or leadership.transferee:
+            return False
+        return self.raft.leastMatch() > self.tickedIndex
 
     def record(self) -> HardRecord:
         """The hard record as of now."""

@@ -93,6 +93,36 @@ class ThreeNodes(SynchronousTestCase):
             self.assertTrue(self.array.nodes[node].status(1).quiet)  # type: ignore[union-attr]
             self.assertEqual(self.array.nodes[node]._conversation._ticking, {})
 
+    def _beats(self) -> list[Beat]:
+        """Where the group's beats are put from now on."""
+        beats: list[Beat] = []
+
+        def alter(sender: int, recipient: int, message: Any) -> Any:
+            beats.extend([message] if isinstance(message, Beat) else [])
+            return message
+
+        self.array.alter = alter
+        return beats
+
+    def test_groupThatEverybodyAcknowledgesNeedsNoBeats(self) -> None:
+        self.array.run(2)
+        beats = self._beats()
+        for _ in range(20):
+            self.array.result(self.array.nodes[1].propose(1, b"a"))
+            self.array.run(0.05)
+        self.array.run(2)
+        self.assertEqual(beats, [])
+        self.assertTrue(self.array.nodes[3].status(1).quiet)  # type: ignore[union-attr]
+
+    def test_memberThatDoesNotAnswerGetsBeats(self) -> None:
+        self.array.run(2)
+        beats = self._beats()
+        self.array.cut = {(3, 1)}
+        for _ in range(20):
+            self.array.result(self.array.nodes[1].propose(1, b"a"))
+            self.array.run(0.05)
+        self.assertGreater(len(beats), 5)
+
     def test_quietGroupIsNotDisputed(self) -> None:
         self.array.run(2)
         self.array.result(self.array.nodes[1].propose(1, b"a"))
