@@ -42,6 +42,7 @@ from jindimail.admin.webreading import (
     openFiles,
     recipients,
     sessions,
+    trips,
     usedOctets,
 )
 from jindimail.counts import Histogram
@@ -108,6 +109,7 @@ METRICS: tuple[NodeMetric, ...] = (
     gauge("peer_in_flight_octets", "Octets sent to the other node and not acknowledged.", ofPeers("octetsInFlight"), "peer"),
     gauge("peer_calls_in_flight", "Calls to the other node that are not answered.", ofPeers("callsInFlight"), "peer"),
     gauge("peer_calls_waiting", "Calls to the other node that wait for room.", ofPeers("callsWaiting"), "peer"),
+    gauge("peer_trip_seconds", "How long the last mark sent to the other node took to be answered, about once a second: the network, what waited before it, and both nodes' loops.", trips, "peer", "channel"),
     counter("peer_connections_total", "Connections made to the other node.", ofChannels("connected"), "peer", "channel"),
     counter("peer_connections_failed_total", "Attempts to connect that failed.", ofChannels("failed"), "peer", "channel"),
     counter("peer_connections_silent_total", "Connections ended because nothing came back.", ofChannels("silences"), "peer", "channel"),

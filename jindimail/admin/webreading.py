@@ -205,6 +205,13 @@ def ofPeers(name: str) -> Read:
     return read
 
 
+def trips(reading: Reading) -> Iterator[Sample]:
+    """The round trips to other nodes."""
+    for peer in reading.peers:
+        for channel, seconds in peer.trips.items():
+            yield (peer.name, channel), seconds
+
+
 def bodies(reading: Reading) -> Iterator[Sample]:
     """What was done with bodies."""
     share = reading.node.share

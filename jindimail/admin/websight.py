@@ -23,6 +23,7 @@ from jindimail.admin.nodeverbs import residentOctets, versionText
 from jindimail.admin.webhistory import NOTHING, SLOT_SECONDS, Classes, History, Totals
 from jindimail.admin.webstatus import ArrayStatus, EventStatus, LedGroup, NodeStatus, SilentNode
 from jindimail.cluster.arrayrecords import GONE
+from jindimail.cluster.hello import CHANNELS, CONTROL
 from jindimail.counts import Histogram
 from jindimail.replication.status import GroupStatus
 
@@ -93,6 +94,11 @@ class Sight:
             leads=tuple(_led(status) for status in groups if status.role == "leader"),
             sessions=self._sessions(),
             peersDown=tuple(peer.name for peer in self._peers() if not peer.isUp),
+            trips={
+                peer.name: round(peer.trips[CHANNELS[CONTROL]], 6)
+                for peer in self._peers()
+                if CHANNELS[CONTROL] in peer.trips
+            },
             events=tuple(self._events()),
             slots=self._history.slots,
         )

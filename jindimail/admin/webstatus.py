@@ -40,6 +40,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     @ivar groupsIncomplete: led here, without all the members that are wished for.
     @ivar copiesOwed: bodies of groups led here that have fewer copies than they should; None if not known.
     @ivar bodiesMoved: to other keepers, or repaired, since it started.
+    @ivar trips: by the name of another node, the last round trip to it in seconds.
     """
 
     node: str
@@ -64,6 +65,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     bodiesMoved: int = 0
     groupsIncomplete: int = 0
     peersDown: tuple[str, ...] = ()
+    trips: dict[str, float] = {}
     events: tuple[EventStatus, ...] = ()
     slots: tuple[Slot, ...] = ()
 

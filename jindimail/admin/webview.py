@@ -38,6 +38,7 @@ NODE_COLUMNS = (
     "State",
     "Load",
     "Loop lag",
+    "Round trip",
     "Commit",
     "Free space",
     "Leads",
@@ -237,6 +238,7 @@ def _row(status: NodeStatus, until: int) -> tuple[Cell, ...]:
         ),
         Cell(text=f"{load:.0%}", note=f"{octetsText(status.residentOctets)} memory", bar=min(1.0, load)),
         Cell(text=shareText([slot.lag for slot in recent], 0.99), note="99 %"),
+        _tripCell(status),
         Cell(
             text=shareText([slot.commit for slot in recent], 0.5),
             note=f"99 %: {shareText([slot.commit for slot in recent], 0.99)}",
@@ -256,6 +258,14 @@ def _row(status: NodeStatus, until: int) -> tuple[Cell, ...]:
         Cell(text=str(sum(status.sessions.values()))),
         Cell(text=rateText(recent)),
     )
+
+
+def _tripCell(status: NodeStatus) -> Cell:
+    """The longest, and to whom."""
+    if not status.trips:
+        return Cell(text="–", tone=QUIET)
+    name = max(status.trips, key=lambda each: status.trips[each])
+    return Cell(text=secondsText(status.trips[name]), note=f"to {name}")
 
 
 def _silentRow(silent: SilentNode) -> tuple[Cell, ...]:

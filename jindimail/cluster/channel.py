@@ -84,6 +84,7 @@ class Channel:
     One of the two channels to a peer.
 
     @ivar trouble: why there is no connection, in a word or two; "" while there is one.
+    @ivar tripSeconds: how long the last answer to a mark took to come, with what left before it; None: none came yet (docs/adr/0037).
     """
 
     log = Logger()
@@ -129,6 +130,7 @@ class Channel:
         self._sentOctets = self._ackedOctets = self._markedOctets = 0
         self._marks = 0  # that are not answered
         self._markedAt = self._heardAt = now
+        self.tripSeconds: float | None = None
         self._isMarkDue = False
         self._calls = 0
         self._callOctets = 0
@@ -279,13 +281,16 @@ class Channel:
         self._isMarkDue = False
         self._markedOctets = self._sentOctets
         marked: Deferred[Any] = self._root.callRemote("take", batch)
-        marked.addCallbacks(self._acknowledged, lambda _: None, callbackArgs=(self._up, self._sentOctets))
+        marked.addCallbacks(
+            self._acknowledged, lambda _: None, callbackArgs=(self._up, self._sentOctets, now)
+        )
 
-    def _acknowledged(self, _: object, dial: Dial, octets: int) -> None:
+    def _acknowledged(self, _: object, dial: Dial, octets: int, markedAt: float) -> None:
         if dial is self._up:
             self._marks -= 1
             self._ackedOctets = octets
             self._heardAt = self._clock.seconds()
+            self.tripSeconds = self._heardAt - markedAt
 
     def look(self, now: float, wasAway: bool) -> None:
         """

@@ -33,6 +33,7 @@ class PeerStatus:
 
     @ivar trouble: by channel (`control`, `data`), why there is no connection; empty if both are up.
     @ivar counters: by channel and name (`channel.Counters`).
+    @ivar trips: by channel, the last round trip in seconds, where there was one.
     """
 
     node: int
@@ -46,6 +47,7 @@ class PeerStatus:
     callsWaiting: int
     trouble: dict[str, str]
     counters: dict[str, dict[str, int]]
+    trips: dict[str, float]
 
 
 class PeerLinks:
@@ -142,6 +144,7 @@ class PeerLinks:
             callsWaiting=sum(channel.callsWaiting for channel in self.channels),
             trouble={name: channel.trouble for name, channel in channels.items() if channel.trouble},
             counters={name: channel.counters.asMap() for name, channel in channels.items()},
+            trips={name: each.tripSeconds for name, each in channels.items() if each.tripSeconds is not None},
         )
 
     def _nextEndpoint(self) -> IStreamClientEndpoint:

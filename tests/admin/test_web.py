@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from jindimail.admin.livenode import STOPPING
 from jindimail.admin.web import CONNECTIONS_PER_PEER_MAX
 from jindimail.admin.webreading import COUNTER
 from jindimail.admin.webrequest import BODY_OCTETS_MAX, HEADER_OCTETS_MAX, REQUEST_SECONDS
+from jindimail.cluster.peer import PeerStatus
 from tests.admin.webworld import Address, Client, WebWorld
 from tests.cluster.mail import MailWorld
 
@@ -84,8 +86,24 @@ def test_metricsOfAnArrayCarryWhatItsPartsCounted(web: WebWorld) -> None:
     world.result(world.deliver(1, 1, b"x" * 1000))
     share = world.shares[1]
     share.events.add("nodeUp", name="n2")
-    web.node.share, web.node.links = share, None
+    peer = PeerStatus(
+        node=2,
+        name="n2",
+        addresses=(),
+        isUp=True,
+        level=1,
+        incarnation=1,
+        octetsInFlight=0,
+        callsInFlight=0,
+        callsWaiting=0,
+        trouble={},
+        counters={},
+        trips={"control": 0.25},
+    )
+    web.node.share, web.node.links = share, SimpleNamespace(peers=lambda: (peer,))
     text = web.get("/metrics").decode()
+    trips = [line for line in text.splitlines() if line.startswith("jindimail_peer_trip_seconds{")]
+    assert trips == ['jindimail_peer_trip_seconds{channel="control",peer="n2"} 0.25']
     assert 'jindimail_nodes{state="up"} 3.0' in text
     assert "jindimail_events_total 1.0" in text
     puts = [line for line in text.splitlines() if line.startswith('jindimail_bodies_total{what="put"}')]

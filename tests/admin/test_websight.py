@@ -278,6 +278,15 @@ def test_rowsHaveACellForEachColumnAndStandInTheOrderOfNumbers() -> None:
     assert view.nodes[1][1].note == "array: down"
 
 
+def test_theLongestRoundTripIsShownAndToWhom() -> None:
+    view = viewOf(arrayOf(status(1, trips={"node2": 0.0012, "node3": 0.034}), status(2)))
+    column = NODE_COLUMNS.index("Round trip")
+    assert [(row[column].text, row[column].note) for row in view.nodes] == [
+        ("34 ms", "to node3"),
+        ("–", ""),
+    ]
+
+
 def test_whatTheArrayOwesIsSummedOverItsLeaders() -> None:
     view = viewOf(
         arrayOf(status(1, leads=allLed(), copiesOwed=2, groupsIncomplete=1), status(2, copiesOwed=3))

@@ -258,6 +258,21 @@ class Sending(SynchronousTestCase):
         self.assertEqual(len(self.array.got), 40)
         self.assertLessEqual(self.array.nodes[1].peers()[0].octetsInFlight, MARK_OCTETS)
 
+    def test_roundTripIsThatOfTheLastMark(self) -> None:
+        self.array.run(3)
+        quick = self.array.nodes[1].peers()[0].trips
+        self.assertEqual(sorted(quick), ["control", "data"])
+        self.array.network.delaySeconds = 0.05
+        self.array.run(3)
+        slow = self.array.nodes[1].peers()[0].trips
+        for channel in quick:
+            self.assertLess(quick[channel], 0.05)
+            self.assertGreaterEqual(slow[channel], 0.1)
+            self.assertLess(slow[channel], 0.2)
+        self.array.crash(2)
+        self.array.run(1)
+        self.assertEqual(self.array.nodes[1].peers()[0].trips, {})
+
     def test_octetsInFlightAreBounded(self) -> None:
         self.array.network.blackhole("1:1", "2:1")
         for _ in range(100):
