@@ -123,6 +123,33 @@ class ThreeNodes(SynchronousTestCase):
             self.array.run(0.05)
         self.assertGreater(len(beats), 5)
 
+    def test_readWhoseBeatsAreLostIsAskedAgainInABusyGroup(self) -> None:
+        self.array.run(2)
+        lost: list[Beat] = []
+
+        def alter(sender: int, recipient: int, message: Any) -> Any:
+            if isinstance(message, Beat) and len(lost) < 2:
+                return lost.append(message)
+            return message
+
+        self.array.alter = alter
+        read: list[int] = []
+        self.array.nodes[1].readIndex(1).addCallback(read.append)
+        for _ in range(20):
+            self.array.nodes[1].propose(1, b"a")
+            self.array.run(0.02)
+        self.assertEqual(len(lost), 2)
+        self.assertEqual(len(read), 1)
+
+    def test_readInAQuietGroupDoesNotKeepItTicking(self) -> None:
+        self.array.run(2)
+        quiet = self.array.nodes[1]._replicas[1].quiet
+        self.array.result(self.array.nodes[1].readIndex(1))
+        self.assertFalse(self.array.nodes[1]._conversation.isAtRest)
+        self.array.run(1)
+        self.assertTrue(self.array.nodes[1]._conversation.isAtRest)
+        self.assertEqual(self.array.nodes[1]._replicas[1].quiet, quiet)
+
     def test_quietGroupIsNotDisputed(self) -> None:
         self.array.run(2)
         self.array.result(self.array.nodes[1].propose(1, b"a"))
@@ -254,6 +281,12 @@ class ThreeNodes(SynchronousTestCase):
         for tenths in range(1, 11):
             groups._ticks.tick(now + tenths / 10)
         self.assertTrue(groups._neighbours.isSilent(1))
+
+    def test_clockSetBackDoesNotEndTheSweeps(self) -> None:
+        groups = self.array.nodes[2]
+        for now in (1000.0, 10.0):
+            groups._ticks.tick(now)
+            self.assertEqual((groups._sweptAt, groups._strangersAt), (now, now))
 
     def test_transferBetweenNodes(self) -> None:
         self.array.nodes[1].transfer(1, 3)

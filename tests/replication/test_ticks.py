@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from jindimail.replication.neighbours import BEAT_SECONDS, SILENCE_MILLISECONDS
+from jindimail.replication.neighbours import BEAT_SECONDS, SILENCE_MILLISECONDS, Neighbours, NoLink
 from jindimail.replication.nodemessages import NodeBeat
-from jindimail.replication.ticks import REST_SECONDS, untilTick
+from jindimail.replication.ticks import REST_SECONDS, Ticks, untilTick
 from tests.replication.nodes import Array
 
 
@@ -22,6 +23,38 @@ class Grid(SynchronousTestCase):
 
     def test_oneLateBeatMakesNoSilence(self) -> None:
         self.assertLess(REST_SECONDS * 1.9, SILENCE_MILLISECONDS[0] / 1000)
+
+
+class Looks:
+    """A conversation that notes when it is to look for silent nodes, and how late the loop is said to be."""
+
+    isAtRest = True
+
+    def __init__(self) -> None:
+        self.looks: list[tuple[float, float]] = []
+
+    def tick(self, now: float, lagSeconds: float) -> None:
+        """Nothing to do."""
+
+    def look(self, now: float, lagSeconds: float) -> None:
+        """Note it."""
+        self.looks.append((now, lagSeconds))
+
+
+class Late(SynchronousTestCase):
+    """A node whose loop lags."""
+
+    def test_endOfASilenceIsJudgedByTheLagOfTheLastTick(self) -> None:
+        clock, looks = Clock(), Looks()
+        neighbours = Neighbours(incarnation=1, link=lambda _: NoLink(), draw=lambda low, high: 500)
+        neighbours.at(2, 0.0)
+        ticks = Ticks(clock, looks, neighbours, lambda now: None, lambda: None)  # type: ignore[arg-type]
+        ticks.start()
+        for seconds in (BEAT_SECONDS + 0.35, 0.1):
+            clock.advance(seconds)
+        [(now, lag)] = looks.looks
+        self.assertGreater(now, 0.5)
+        self.assertAlmostEqual(lag, 0.35)
 
 
 class AtRest(SynchronousTestCase):
