@@ -182,7 +182,7 @@ async def settings(node: LiveNode, report: Report) -> dict[str, Any]:
     Argument(name="lost", doc="the nodes that are lost for good", kind=TEXTS),
     confirm=(
         "Found {foundedAnew} groups anew, without {lost}? {messages} messages ({octets} octets) that only they keep are lost for"
-        " ever, and whatever else only they had."
+        " ever, and whatever else only they had; the mailboxes get new UIDVALIDITYs."
     ),
     foreseen="cluster loss",
     examples=("jindictl cluster recover node2 node3",),

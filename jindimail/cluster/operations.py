@@ -56,7 +56,7 @@ class Operations(Entrance):
         if record.weight and not self._fullBesides(node):
             raise NotAllowed("there is no other node")
         loss = await self.recovery.foreseenOf(node, told)
-        if not isForced and (loss.bodies or loss.groups):
+        if not isForced and (loss.mail.bodies or loss.groups or loss.uncounted):
             raise NotAllowed(_refusal(loss))
         await self._set(SetNode(seconds=self._now(), node=node, state=GONE))
         return loss

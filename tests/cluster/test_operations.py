@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
+from jindimail.cluster.recovery import Loss
 from jindimail.errors import NotAllowed
 from tests.cluster.test_mending import GROUP, deliver, keepersOf, octetsOf
 from tests.cluster.world import World
@@ -83,6 +84,23 @@ def test_aDeadNodeThatAloneKeepsMailIsRemovedByForceOnly() -> None:
     assert stateOf(world, 4) == DOWN
     lost = world.result(operations.remove(4, isForced=True))
     assert lost.mail.messages == 1 and stateOf(world, 4) == GONE
+
+
+def test_aDeadNodeWhoseMailCannotBeCountedIsRemovedByForceOnly(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.kill(3)
+    world.until(lambda: stateOf(world, 3) == DOWN)
+    operations = world.shares[1].operations
+
+    async def foreseenOf(node: int, told: Any) -> Loss:
+        return Loss(groups={}, hopeless=(GROUP,), nodes=(node,))
+
+    monkeypatch.setattr(operations.recovery, "foreseenOf", foreseenOf)
+    with pytest.raises(NotAllowed, match="the mail of 1 buckets could not be counted"):
+        world.result(operations.remove(3))
+    world.result(operations.remove(3, isForced=True))
+    assert stateOf(world, 3) == GONE
 
 
 def test_aDeadNodeThatAloneKeepsMailIsNeverEmptyUntilItIsBack() -> None:
