@@ -31,7 +31,7 @@ from jindimail.admin.eagertls import TlsFromTheStart
 from jindimail.admin.endpoints import serverEndpoints
 from jindimail.admin.leanpoll import makeLean
 from jindimail.admin.listening import Listening
-from jindimail.admin.livenode import REMOVED, SERVING, STOPPING, WITNESS, LiveNode
+from jindimail.admin.livenode import ALONE, REMOVED, SERVING, STARTING, STOPPING, WITNESS, LiveNode
 from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
 from jindimail.admin.preload import preload
@@ -53,6 +53,9 @@ FAILED = 1  # exit status
 WATCH_SECONDS = 1.0
 UPKEEP_SECONDS = 600
 ABORT_SECONDS = 2.0
+WHY = {
+    ALONE: "it was restored alone, and has no links to other nodes until `jindictl cluster recover` has given up all of them"
+}
 _COLLECT_AFTER = (10_000, 20, 50)  # new containers; younger collections before an older one
 FAILED_SECONDS = 1.0
 CLOSE_SECONDS = 10.0  # for the last commits of a stopping node
@@ -131,10 +134,16 @@ class NodeService(Service):
         serveVerbs(node, VERBS)
         await stack.start()
         node.sight.start()
-        self._listening.accept("cluster", stack.links.factory)
         await self._bind(lambda service: service == "control")
         self._serveOperators(node)
         self._watch.start(WATCH_SECONDS, now=False)
+        if stack.isAlone:
+            self._serveNobody(ALONE, (*MAIL_SERVICES, "cluster"))
+            await stack.founded()
+            if not self.running or self._hasFailed:
+                return
+            node.state = STARTING
+        self._listening.accept("cluster", stack.links.factory)
         await stack.ready()
         if not self.running or self._hasFailed or node.state == REMOVED:
             return
@@ -208,12 +217,14 @@ class NodeService(Service):
             services=", ".join(f"{service} {' '.join(at)}" for service, at in node.listening.items()),
         )
 
-    def _serveNobody(self, why: str) -> None:
+    def _serveNobody(self, why: str, services: tuple[str, ...] = MAIL_SERVICES) -> None:
         """From now on, as a node that clients have no business with; operators still have."""
         assert self._node is not None
         self._node.state = why
-        self._log.critical("node {name} serves no clients: {why}", name=self._node.meta.name, why=why)
-        self._listening.close(MAIL_SERVICES)
+        self._log.critical(
+            "node {name} serves no clients: {why}", name=self._node.meta.name, why=WHY.get(why, why)
+        )
+        self._listening.close(services)
         self._node.listening = self._listening.addresses()
         for session in self._node.sessions:
             session.disconnect()

@@ -204,10 +204,15 @@ def _addOffline(add: Callable[..., argparse.ArgumentParser]) -> None:
     restore = add(
         ("restore",),
         "Fill the configured data directory, which must be empty or absent, from a backup. The node must not be running.",
-        ("jindictl restore /backup/monday",),
+        ("jindictl restore /backup/monday", "jindictl restore /backup/monday --alone"),
     )
     restore.set_defaults(verb="restore")
     restore.add_argument("directory", metavar="DIR", help="the backup")
+    restore.add_argument(
+        "--alone",
+        action="store_true",
+        help="the array had other nodes, and all of them are lost for good: `cluster recover` then founds it anew from this node alone",
+    )
     example = add(
         ("config", "example"),
         "Print a configuration file that names every key.",

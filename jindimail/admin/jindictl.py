@@ -115,7 +115,7 @@ def _offline(verb: Any, options: argparse.Namespace, output: Output) -> int:
         return offline.join(options, configPath(options), output)
     configuration = load(configPath(options))
     if verb == "restore":
-        return offline.restore(configuration, options.directory, output)
+        return offline.restore(configuration, options.directory, output, isAlone=options.alone)
     result = offline.check(configuration, output)
     output.result(result)
     return EXIT_OK if result["isSound"] else EXIT_DAMAGED

@@ -11,7 +11,8 @@ from jindimail.delivery.counted import CountedDelivery
 from jindimail.mailbox.sessions import Sessions
 
 STARTING, SERVING, STOPPING = "starting", "serving", "stopping"
-WITNESS, REMOVED = "witness", "removed"  # serves no clients: keeps no mail; is not in the array any more
+# Serves no clients: keeps no mail; is not in the array any more; was restored, and the array has yet to be founded anew from it.
+WITNESS, REMOVED, ALONE = "witness", "removed", "alone"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
@@ -31,13 +32,32 @@ from jindimail.admin.output import Output, readPassword
 from jindimail.admin.storeverbs import resultOf
 from jindimail.cluster.authority import NotOurs
 from jindimail.cluster.joining import JoinRefused
+from jindimail.cluster.revival import forgetApplied, othersOf
 from jindimail.cluster.token import BadToken, parseToken
 from jindimail.config import Configuration, load, read
 from jindimail.errors import ConfigError, Unavailable
+from jindimail.interfaces import IKeys
 from jindimail.store.backup import readManifest
 from jindimail.store.backup import restore as restoreStore
 from jindimail.store.check import check as findAll
 from jindimail.store.environment import Environment
+from jindimail.store.keys import ALONE_KEY, META
+from jindimail.store.overlay import Changes
+from jindimail.store.records import MetaRecord
+
+
+class OthersThere(ConfigError):
+    """A backup whose node was not alone in its array."""
+
+    def __init__(self, name: str, others: tuple[str, ...]) -> None:
+        super().__init__(
+            (
+                f"the array of this backup has other nodes, {', '.join(others)}: as long as they live, {name} must not come back from the past",
+                f"if they do: `jindictl cluster remove {name}` at one of them, and let a new node join, under a new name",
+                "if all of them are lost for good: `jindictl restore DIR --alone`, start it, and "
+                f"`jindictl cluster recover {' '.join(others)}`",
+            )
+        )
 
 
 def withReactor(job: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -135,17 +155,40 @@ def _configurationOf(options: argparse.Namespace, path: str) -> tuple[Configurat
     return read(text, os.path.dirname(os.path.abspath(path))), text
 
 
-def restore(configuration: Configuration, source: str, output: Output) -> int:
-    """Make a backup the store of an empty data directory, with keys of its own where none are configured elsewhere."""
+def restore(configuration: Configuration, source: str, output: Output, *, isAlone: bool) -> int:
+    """
+    Make a backup the store of an empty data directory, with keys of its own where none are configured elsewhere.
+
+    @param isAlone: all other nodes of the array are lost.
+    """
     directory = Path(configuration.node.dataDirectory)
     requireUnfounded(configuration)
-    name = readManifest(Path(source)).name
-    if name != configuration.node.name:
-        raise ConfigError((f"node.name: the backup is of node {name}",))
-    meta = restoreStore(Path(source), directory, output.progress)
+    manifest = readManifest(Path(source))
+    if manifest.name != configuration.node.name:
+        raise ConfigError((f"node.name: the backup is of node {manifest.name}",))
+    if manifest.others and not isAlone:
+        raise OthersThere(manifest.name, manifest.others)  # before it is copied, which may take long
+    others: tuple[str, ...] = ()
+
+    def revive(rows: IKeys, meta: MetaRecord) -> tuple[MetaRecord, Changes]:
+        nonlocal others
+        others = othersOf(rows, meta.node)
+        if not others:
+            return meta, forgetApplied(rows)
+        if not isAlone:
+            raise OthersThere(meta.name, others)
+        founder = replace(
+            meta, arrayId=os.urandom(16)
+        )  # what is left of the array that it was never believes it
+        return founder, [*forgetApplied(rows), (META, [(ALONE_KEY, b"\x01")], [])]
+
+    meta = restoreStore(Path(source), directory, output.progress, revive)
     makeKeys(configuration)
     giveAway(configuration)
-    output.result({"restored": str(directory), "node": meta.name, "incarnation": meta.incarnation})
+    result: dict[str, Any] = {"restored": str(directory), "node": meta.name, "incarnation": meta.incarnation}
+    if others:
+        result["next"] = f"start it, and found the array anew: jindictl cluster recover {' '.join(others)}"
+    output.result(result)
     return 0
 
 

@@ -41,6 +41,7 @@ from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
 from jindimail.cluster.renewal import Renewal, serveRenewal
+from jindimail.cluster.revival import isAlone
 from jindimail.cluster.share import Share
 from jindimail.config import Configuration
 from jindimail.delivery.delivery import Delivery
@@ -270,7 +271,7 @@ class Stack:
 
     async def start(self) -> None:
         """
-        Load the groups, apply what was committed but not applied, and look for the other nodes.
+        Load the groups, apply what was committed but not applied, and look for the other nodes, unless it is alone.
 
         @raise ConfigError: the founding was not finished.
         """
@@ -280,9 +281,30 @@ class Stack:
                 ("node.data-directory: its founding was not finished; remove it and found it again",)
             )
         self._nodesChanged()
+        if not self.isAlone:
+            self._meet()
+
+    def _meet(self) -> None:
+        """Be one of the array."""
         self.links.start()
         self._renewal.start()
         self.queue.start()
+
+    @property
+    def isAlone(self) -> bool:
+        """
+        Whether this node was restored alone, and has yet to found the array anew. Until then it has no links: what it says of its votes
+        and its log is of the past.
+        """
+        with self.store.read() as rows:
+            return isAlone(rows)
+
+    async def founded(self) -> None:
+        """Wait until the array was founded anew from this node (`cluster recover`), and be one of it."""
+        while self._isOpen and self.isAlone:
+            await deferLater(self._reactor, LOOK_SECONDS)
+        if self._isOpen:
+            self._meet()
 
     async def ready(self) -> None:
         """

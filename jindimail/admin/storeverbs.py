@@ -11,6 +11,7 @@ import msgspec
 from jindimail.admin.clustercheck import checkCluster
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import PATH, SHOWN_MAX, SWITCH, Argument, Report, VerbRefused, verb
+from jindimail.cluster.revival import othersOf
 from jindimail.errors import ConfigError
 from jindimail.store.backup import backup as backUp
 from jindimail.store.check import check as findAll
@@ -26,9 +27,11 @@ async def backup(node: LiveNode, report: Report, *, directory: str) -> dict[str,
     """Copy the store, as of one moment and compacted, while the node serves. Certificates and keys are not in it."""
 
     def work() -> Any:
-        return backUp(node.store.environment, Path(directory), _onReactor(node, report))
+        return backUp(node.store.environment, Path(directory), _onReactor(node, report), others)
 
     await node.store.write(_nothing)  # what is applied so far shall be in it
+    with node.store.read() as rows:
+        others = othersOf(rows, node.meta.node)
     try:
         manifest = await _alone(node, "a backup", lambda: node.inThread(work))
     except ConfigError as error:

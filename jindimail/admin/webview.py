@@ -150,7 +150,11 @@ def _alerts(array: ArrayStatus, leaderless: int) -> tuple[str, ...]:
             found.append(f"{status.node} has less than 10 % free space and takes no new messages.")
         elif status.storage == "only_expunges":
             found.append(f"{status.node} has less than 5 % free space: only expunges are possible there.")
-        if status.state != "serving":
+        if status.state == "alone":
+            found.append(
+                f"{status.node} was restored alone: `jindictl cluster recover` founds the array anew from it."
+            )
+        elif status.state != "serving":
             found.append(f"{status.node} is {status.state}.")
         away = [name for name in status.peersDown if name not in {each.node for each in array.silent}]
         if away:

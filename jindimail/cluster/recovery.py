@@ -22,12 +22,14 @@ from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import GONE, UP
 from jindimail.cluster.events import Events
 from jindimail.cluster.foretelling import Foretelling, LostBodies, Told
+from jindimail.cluster.revival import isAlone
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import Corrupt, JindimailError, NotAllowed, Unavailable
-from jindimail.interfaces import ILinks
+from jindimail.interfaces import ILinks, IStore
 from jindimail.model import ARRAY_GROUP, bucketGroup
 from jindimail.replication.driver import Groups
 from jindimail.replication.status import Standing
+from jindimail.store.keys import ALONE_KEY, META
 
 LOOK, FOUND = "recovery.look", "recovery.found"
 ASK_SECONDS = 10.0
@@ -98,6 +100,7 @@ class Recovery:
         self,
         *,
         clock: IReactorTime,
+        store: IStore,
         links: ILinks,
         groups: Groups,
         userMap: UserMap,
@@ -115,6 +118,7 @@ class Recovery:
         @param seconds: the wall clock.
         """
         self._clock = clock
+        self._store = store
         self._links = links
         self._groups = groups
         self._userMap = userMap
@@ -150,8 +154,11 @@ class Recovery:
         @raise NotAllowed: one of them is there, or one that is not among them does not answer.
         """
         gone = frozenset(lost)
+        isAlone = self._isAlone()
+        if isAlone:
+            self._requireAll(gone)
         for node in sorted(gone):
-            self._requireLost(node)
+            self._requireLost(node, mayBeHeard=not isAlone)
         left = [node for node in self._userMap.living() or (self._userMap.node,) if node not in gone]
         return _surveyOf(self._numbers, gone, left, {node: await self._standingsOf(node) for node in left})
 
@@ -185,13 +192,26 @@ class Recovery:
         losses = {bucket: lost for bucket, lost in found.items() if lost is None or lost.bodies}
         return replace(survey.loss, bodies=losses)
 
-    def _requireLost(self, node: int) -> None:
+    def _requireLost(self, node: int, *, mayBeHeard: bool) -> None:
         record = self._userMap.nodes.get(node)
         if record is None:
             raise NotAllowed(f"there is no node {node}")
         isHeard = self._links.isUp(node) or (record.state == UP and self._groups.silenceSeconds(node) < 2.0)
-        if node == self._userMap.node or isHeard:
+        if node == self._userMap.node or (mayBeHeard and isHeard):
             raise NotAllowed(f"node {node} ({record.name}) is there")
+
+    def _isAlone(self) -> bool:
+        with self._store.read() as rows:
+            return isAlone(rows)
+
+    def _requireAll(self, gone: frozenset[int]) -> None:
+        """A node that was restored from a backup asks nobody: what it could be told by nodes of the present would not fit to what it is."""
+        others = set(self._userMap.living()) - gone - {self._userMap.node}
+        if others:
+            names = ", ".join(self._userMap.nodes[node].name for node in sorted(others))
+            raise NotAllowed(
+                f"this node was restored alone: {names} must be given up, too, and has to be named"
+            )
 
     async def _standingsOf(self, node: int) -> list[Standing]:
         try:
@@ -225,6 +245,8 @@ class Recovery:
             if not all(isDone for isDone, _ in results):
                 raise Unavailable("not all groups could be founded anew; ask again")
         self._events.add("groupsRecovered", groups=len(survey.chosen), hopeless=len(survey.loss.hopeless))
+        if self._isAlone():
+            await self._store.write(lambda rows: rows.delete(META, ALONE_KEY))
         return await self._counted(survey, survey.loss.nodes, told)
 
     async def _recoverBucket(self, bucket: int, node: int, founding: Founding) -> None:

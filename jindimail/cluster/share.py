@@ -134,6 +134,7 @@ class Share:
         )
         self.operations.recovery = Recovery(
             clock=ground.clock,
+            store=ground.store,
             links=ground.links,
             groups=ground.groups,
             userMap=ground.userMap,

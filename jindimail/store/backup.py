@@ -22,19 +22,24 @@ import msgspec
 from msgspec.structs import replace
 
 from jindimail.errors import ConfigError, Corrupt
+from jindimail.interfaces import IKeys
 from jindimail.store.environment import (
     FORMAT_VERSION,
     Environment,
     StorePresent,
     openLmdb,
+    openTables,
     publish,
     readMeta,
     storePath,
     syncDirectory,
     writeMeta,
+    writeRows,
 )
 from jindimail.store.keys import CHANGE, MAILBOX
+from jindimail.store.overlay import Changes
 from jindimail.store.records import MailboxRecord, MetaRecord, decode, encode
+from jindimail.store.rows import CommittedRows
 
 DATA_NAME = "data.mdb"
 MANIFEST_NAME = "manifest.json"
@@ -45,6 +50,7 @@ _PIECE_OCTETS = 1 << 20
 _MAILBOXES_PER_TRANSACTION = 1000
 
 Progress = Callable[[int, int, str], None]  # octets done, octets in all (0: not known), what is being done
+Revive = Callable[[IKeys, MetaRecord], tuple[MetaRecord, Changes]]
 
 
 class BackupUnusable(ConfigError):
@@ -61,12 +67,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: int
     octets: int  # of data.mdb
     digest: str  # BLAKE2b of data.mdb, 32 octets in hexadecimal
+    others: tuple[str, ...] = ()  # the array's other nodes; the store itself has the last word
 
 
-def backup(environment: Environment, target: Path, progress: Progress | None = None) -> Manifest:
+def backup(
+    environment: Environment, target: Path, progress: Progress | None = None, others: tuple[str, ...] = ()
+) -> Manifest:
     """
     Copy the last committed state to a directory that must not exist yet, or be empty.
 
+    @param others: for the manifest.
     @raise BackupUnusable: there is something in it.
     @raise OSError, lmdb.Error: it could not be written; nothing is left behind.
     """
@@ -79,7 +89,7 @@ def backup(environment: Environment, target: Path, progress: Progress | None = N
     except FileExistsError as problem:
         raise BackupUnusable((f"{making} is there: another backup runs, or remove it",)) from problem
     try:
-        manifest = _copyInto(environment, making, progress or _silent)
+        manifest = _copyInto(environment, making, progress or _silent, others)
         if target.exists():
             target.rmdir()
         publish(making, target)
@@ -92,7 +102,9 @@ def backup(environment: Environment, target: Path, progress: Progress | None = N
     return manifest
 
 
-def _copyInto(environment: Environment, making: Path, progress: Progress) -> Manifest:
+def _copyInto(
+    environment: Environment, making: Path, progress: Progress, others: tuple[str, ...]
+) -> Manifest:
     octets, digest = _stream(environment, making / DATA_NAME, progress)
     meta = environment.meta
     manifest = Manifest(
@@ -103,6 +115,7 @@ def _copyInto(environment: Environment, making: Path, progress: Progress) -> Man
         incarnation=meta.incarnation,
         octets=octets,
         digest=digest,
+        others=others,
     )
     text = json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n"
     with _create(making / MANIFEST_NAME) as file:
@@ -167,10 +180,14 @@ def readManifest(source: Path) -> Manifest:
     return manifest
 
 
-def restore(source: Path, directory: Path, progress: Progress | None = None) -> MetaRecord:
+def restore(
+    source: Path, directory: Path, progress: Progress | None = None, revive: Revive | None = None
+) -> MetaRecord:
     """
     Verify a backup and make it the store of an empty (or absent) data directory.
 
+    @param revive: gives, for the rows and whose they are (with the new incarnation), whose they shall be and what else changes; what it
+        raises is raised, and nothing is restored.
     @raise BackupUnusable: it is not what its manifest says.
     @raise StorePresent: the data directory is not empty.
     """
@@ -182,7 +199,7 @@ def restore(source: Path, directory: Path, progress: Progress | None = None) -> 
     making.mkdir(mode=0o700)
     try:
         _copyVerified(source / DATA_NAME, making / DATA_NAME, manifest, progress or _silent)
-        meta = _revive(making, directory, manifest)
+        meta = _revive(making, directory, manifest, revive or _unchanged)
         publish(making, storePath(directory))
     except BaseException:
         for leftover in making.iterdir():
@@ -211,15 +228,21 @@ def _copyVerified(source: Path, target: Path, manifest: Manifest, progress: Prog
         raise BackupUnusable((f"{source} is damaged: its digest is not that of its manifest",))
 
 
-def _revive(making: Path, directory: Path, manifest: Manifest) -> MetaRecord:
+def _revive(making: Path, directory: Path, manifest: Manifest, revive: Revive) -> MetaRecord:
     """Let the copy begin a life of its own: a new incarnation, and numbers that nobody has seen."""
     environment = openLmdb(making)
     try:
         meta = readMeta(environment, directory)
         if (meta.arrayId.hex(), meta.node) != (manifest.arrayId, manifest.node):
             raise BackupUnusable((f"the store is not of node {manifest.name} of the manifest's array",))
+        tables = openTables(environment, create=True)
+        with environment.begin() as transaction:
+            rows = CommittedRows(transaction, tables)
+            risen, changes = revive(rows, replace(meta, incarnation=meta.incarnation + 1))
         _leap(environment)
-        risen = replace(meta, incarnation=meta.incarnation + 1)
+        with environment.begin(write=True) as transaction:
+            for table, puts, deletes in changes:
+                writeRows(transaction, tables[table], puts, deletes)
         writeMeta(environment, risen)
     except (lmdb.Error, Corrupt) as problem:
         raise BackupUnusable((f"the store of node {manifest.name} cannot be read",)) from problem
@@ -265,6 +288,10 @@ def _leapt(record: MailboxRecord) -> MailboxRecord:
         highestModSeq=modSeq,
         changeFloor=modSeq,
     )
+
+
+def _unchanged(rows: IKeys, meta: MetaRecord) -> tuple[MetaRecord, Changes]:
+    return meta, []
 
 
 def _silent(done: int, total: int, what: str) -> None:

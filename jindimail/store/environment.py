@@ -222,7 +222,7 @@ class Environment:
         self.baseTransaction = transaction.id() - 1
         try:
             for table, puts, deletes in changes:
-                _write(transaction, self._tables[table], puts, deletes)
+                writeRows(transaction, self._tables[table], puts, deletes)
         except BaseException:
             transaction.abort()
             raise
@@ -303,12 +303,13 @@ def _lockOwner(path: Path, directory: Path) -> int | None:
     return descriptor
 
 
-def _write(
+def writeRows(
     transaction: lmdb.Transaction[bytes],
     table: lmdb._Database,
     puts: list[tuple[bytes, bytes]],
     deletes: list[bytes],
 ) -> None:
+    """Make changes of one table; puts in ascending order."""
     for key in deletes:
         transaction.delete(key, b"", table)
     if puts:

@@ -64,7 +64,9 @@ SUBSCRIPTION_TAG = b"\x03"
 POP_LOCK_TAG = b"\x04"
 FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 
-REJOINING_KEY = b"rejoining"  # in META: this store took the place of one that was set aside
+# Marks in META.
+REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
+ALONE_KEY = b"alone"  # this store was restored from a backup, without the other nodes of its array
 
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"

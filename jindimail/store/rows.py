@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 import lmdb
 from zope.interface import implementer
 
-from jindimail.interfaces import IReadRows
+from jindimail.interfaces import IKeys
 
 Tables = Mapping[str, "lmdb._Database"]
 
 
-@implementer(IReadRows)
+@implementer(IKeys)
 class CommittedRows:
     """The rows as of one moment."""
 

@@ -270,6 +270,11 @@ def test_whatSomebodyShouldLookAtIsSaidInSentences() -> None:
     assert (tones["nodes"], tones["buckets"]) == (BAD, BAD)
 
 
+def test_aNodeThatWasRestoredAloneSaysWhatItWaitsFor() -> None:
+    (alert,) = viewOf(arrayOf(status(1, leads=allLed(), state="alone"))).alerts
+    assert "node1 was restored alone" in alert and "jindictl cluster recover" in alert
+
+
 def test_rowsHaveACellForEachColumnAndStandInTheOrderOfNumbers() -> None:
     silent = (SilentNode(node="node2", number=2, state=DOWN),)
     view = viewOf(arrayOf(status(1), status(3), silent=silent))

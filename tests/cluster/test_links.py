@@ -143,6 +143,24 @@ class Meeting(SynchronousTestCase):
         self.assertEqual(self.array.trouble(2, 1)["control"], "UNKNOWN_NODE")
         self.assertEqual(self.array.nodes[1].peers(), ())
 
+    def test_nothingPassesBetweenANodeAndOneThatItHoldsForGone(self) -> None:
+        """Whatever the other holds of it: a node that was given up may live, and know nothing of that."""
+        self.array.run(1)
+        self.array.nodes[1].setPeers([])
+        self.array.run(1)
+        self.array.network.factories.pop("2:1")
+        attempts = self.array.network.attempts
+        self.array.nodes[1].send(2, [b"no"])
+        self.array.nodes[2].send(1, [b"no"])
+        for node, other in ((1, 2), (2, 1)):
+            asked = self.array.nodes[node].call(other, "echo", b"", 1.0)
+            with self.assertRaises(Unavailable):
+                self.array.result(asked)
+        self.array.nodes[2].stop()
+        self.array.run(3)
+        self.assertEqual(self.array.got, [])
+        self.assertEqual(self.array.network.attempts, attempts, "it is not dialled either")
+
     def test_peerAtANewAddressIsFound(self) -> None:
         self.array.run(1)
         self.array.network.factories["2:2"] = self.array.network.factories.pop("2:1")

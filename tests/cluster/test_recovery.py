@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.foretelling import EXAMPLES_MAX, PIECE_BODIES
-from jindimail.errors import Corrupt, NotAllowed
+from jindimail.cluster.recovery import Founding
+from jindimail.errors import Corrupt, NotAllowed, Unavailable
 from jindimail.mailbox.entries import Filing, encodeEntry
 from jindimail.mailbox.queries import ListMailboxes, ReadOctets
 from jindimail.replication.durable import packLogRow
 from jindimail.replication.entries import NORMAL, Entry
-from jindimail.store.keys import BODYREF, LOG, bodyrefKey, logKey
+from jindimail.store.keys import ALONE_KEY, BODYREF, LOG, META, bodyrefKey, logKey
 from jindimail.store.records import BodyrefRecord, encode
 from tests.cluster.test_mending import (
     BUCKET,
@@ -200,3 +201,47 @@ def test_aNodeThatDoesNotAnswerHasToBeNamed() -> None:
     world = lonely()
     with pytest.raises(NotAllowed, match="has to be named"):
         world.result(world.shares[1].operations.foreseen((2,)))
+
+
+def test_aNodeThatWasRestoredAloneGivesUpAllOthersOrNobody() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.run(1)
+    world.kill(3)
+    world.run(5)
+    with world.rows[1].transaction() as rows:
+        rows.put(META, ALONE_KEY, b"\x01")
+    world.kill(2)
+    world.run(5)
+    operations = world.shares[1].operations
+    names = {node: record.name for node, record in world.shares[1].userMap.nodes.items()}
+    for lost in ((2,), (3,)):
+        with pytest.raises(NotAllowed, match=f"restored alone: {names[5 - lost[0]]} must be given up, too"):
+            world.result(operations.recover(lost))
+        with pytest.raises(NotAllowed, match="restored alone"):
+            world.result(operations.foreseen(lost))
+    assert world.rows[1].get(META, ALONE_KEY) is not None
+    world.result(operations.recover((2, 3)))
+    assert world.rows[1].get(META, ALONE_KEY) is None
+
+
+def test_theMarkStaysUntilAllIsFoundedAnew() -> None:
+    world = lonely()
+    with world.rows[1].transaction() as rows:
+        rows.put(META, ALONE_KEY, b"\x01")
+    recovery = world.shares[1].operations.recovery
+    found, refused = recovery._foundAnew, []
+
+    async def failing(node: int, founding: Founding) -> None:
+        if founding.group == GROUP:
+            refused.append(founding.group)
+            raise Unavailable("the disk is slow")
+        await found(node, founding)
+
+    recovery._foundAnew = failing  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        world.result(recovery.recover((2, 3)))
+    assert refused and world.rows[1].get(META, ALONE_KEY) is not None
+    recovery._foundAnew = found  # type: ignore[method-assign]
+    world.result(recovery.recover((2, 3)))
+    assert world.rows[1].get(META, ALONE_KEY) is None

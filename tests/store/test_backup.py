@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import lmdb
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from jindimail.interfaces import IReadRows
+from jindimail.interfaces import IKeys, IReadRows
 from jindimail.store import keys, records
 from jindimail.store.backup import BackupUnusable, Manifest, backup, readManifest, restore
 from jindimail.store.check import check
 from jindimail.store.environment import Environment, StoreAbsent, StorePresent, found
+from jindimail.store.overlay import Changes
 from tests.store.places import temporaryPath
 from tests.store.test_check import BUCKET, INBOX_ID, change, soundStore
 
+Revived = tuple[records.MetaRecord, Changes]
 LEAPING = (keys.MAILBOX, keys.CHANGE, keys.META)
 
 
@@ -206,6 +209,33 @@ class BackupTests(SynchronousTestCase):
                 restore(self.target, self.restored)
         path.write_text(text)
         restore(self.target, self.restored)
+
+    def test_whoRevivesItHasTheLastWord(self) -> None:
+        backup(self.environment, self.target)
+
+        def refuse(rows: IKeys, meta: records.MetaRecord) -> Revived:
+            self.assertTrue(list(rows.scan(keys.MAILBOX, b"", b"\xff")))
+            raise BackupUnusable(("no",))
+
+        with self.assertRaises(BackupUnusable):
+            restore(self.target, self.restored, revive=refuse)
+        self.assertEqual(list(self.restored.iterdir()), [])
+
+    def test_whatRevivesItChangesRowsAndWhoseTheyAre(self) -> None:
+        self.environment.commit([(keys.ARRAY, [(b"sgone", b"1")], [])])
+        backup(self.environment, self.target)
+
+        def revive(rows: IKeys, meta: records.MetaRecord) -> Revived:
+            return replace(meta, arrayId=b"b" * 16), [
+                (keys.META, [(b"mark", b"1")], []),
+                (keys.ARRAY, [], [b"sgone"]),
+            ]
+
+        meta = restore(self.target, self.restored, revive=revive)
+        after = self.rowsOf(self.restored)
+        self.assertEqual(meta.arrayId, b"b" * 16)
+        self.assertIn((b"mark", b"1"), after[keys.META])
+        self.assertNotIn(b"sgone", dict(after[keys.ARRAY]))
 
     def test_nothingIsRestoredOverSomething(self) -> None:
         backup(self.environment, self.target)

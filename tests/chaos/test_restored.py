@@ -1,0 +1,124 @@
+"""
+Nodes that come back from the past: from a copy of their data directory, which the others refuse, and from a backup, when all others are lost.
+
+The tests of this file share an array and run in their order; the last one loses all of it but a backup.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from bench.target import Account, isListening
+from tests.chaos.array import RealArray
+from tests.chaos.network import Namespaces
+from tests.chaos.promises import INBOX
+from tests.chaos.scene import Scene
+from tests.support.node import NodeFailed, NotReachable
+
+FIRST, *OTHERS = NAMES = ("node1", "node2", "node3")
+ACCOUNTS = 4
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    directory = Path(mkdtemp(prefix="jn-"))
+    network = Namespaces(NAMES)
+    array = RealArray(directory, network, hasShims=False)
+    made = Scene(array)
+    try:
+        made.prepare(NAMES, ACCOUNTS)
+        yield made
+    finally:
+        print(array.log())  # seen when a test failed
+        array.close()
+        network.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def messages(scene: Scene, name: str) -> dict[str, list[bytes]]:
+    """What every account has, by POP3 at a node."""
+    with scene.array.inside(name):
+        return {each.address: scene.array.members[name].process.messages(each) for each in scene.accounts}
+
+
+def numbers(scene: Scene, name: str, account: Account) -> list[int | None]:
+    """Which messages an account's INBOX has, octet for octet what was sent, by IMAP at a node."""
+    with scene.imap(name, account) as client:
+        return [row.number for row in client.reading(INBOX, octets=True).rows]
+
+
+def stateOf(scene: Scene, name: str) -> str:
+    """What a node says of itself; "" while it says nothing."""
+    with suppress(NotReachable):
+        return str(scene.array.ask(name, "status")["state"])
+    return ""
+
+
+def listens(scene: Scene, name: str, at: str) -> bool:
+    """Whether anybody takes connections at an address, as seen from a node's host."""
+    host, _, port = at.rpartition(":")
+    with scene.array.inside(name):
+        return isListening(host, int(port))
+
+
+def test_aBackupOutlivesAllNodesOfItsArray(scene: Scene) -> None:
+    array, first = scene.array, scene.array.members[FIRST].process
+    array.ctl(FIRST, "cluster", "set", "copies", "3", "--json")  # every node keeps everything
+    for name in NAMES:
+        for account in scene.accounts:
+            scene.deliver(name, account)
+    scene.until(lambda: array.ask(FIRST, "cluster status")["isWhole"], "all is where it shall be")
+    kept = messages(scene, FIRST)
+    shown = [numbers(scene, FIRST, account) for account in scene.accounts]
+    assert all(len(each) == 1 + len(NAMES) for each in kept.values())
+    backup = str(array.directory / "backup")
+    array.ctl(FIRST, "backup", backup, "--json")
+    for account in scene.accounts:
+        scene.deliver(OTHERS[0], account)  # this is lost
+    for name in NAMES:
+        array.kill(name)
+
+    shutil.rmtree(first.data)
+    with pytest.raises(NodeFailed, match="other nodes, node2, node3"):
+        array.ctl(FIRST, "restore", backup)
+    restored = array.ctl(FIRST, "restore", backup, "--alone", "--json")
+    assert restored["next"].endswith("recover node2 node3")
+    array.start(OTHERS[0], waits=False)  # it was not lost at all
+    array.start(FIRST, waits=False)
+    first.waitUntil(lambda: stateOf(scene, FIRST) == "alone", "waits to be told what is lost")
+    mine = {row["name"]: row["state"] for row in array.ask(FIRST, "cluster status")["nodes"]}
+    assert mine == {"node1": "alone", "node2": None, "node3": None}
+    assert not any(listens(scene, FIRST, f"127.0.0.1:{port}") for port in first.ports.values())
+    assert not listens(scene, FIRST, first.cluster)
+    assert "it was restored alone" in first.log()
+    with pytest.raises(NodeFailed, match="restored alone: node3 must be given up, too"):
+        array.ctl(FIRST, "cluster", "recover", OTHERS[0], "--yes")
+
+    told = array.ctl(FIRST, "cluster", "recover", *OTHERS, "--yes", "--json")
+    assert (told["foundedAnew"], told["messages"], told["hopeless"]) == (257, 0, [])
+    array.awaitListening(FIRST)
+    assert messages(scene, FIRST) == kept
+    assert [numbers(scene, FIRST, account) for account in scene.accounts] == shown
+
+    scene.until(lambda: "WRONG_ARRAY" in array.members[OTHERS[0]].process.log(), "it is not believed")
+    linked = {row["name"]: row["linked"] for row in array.ask(OTHERS[0], "cluster nodes")["rows"]}
+    assert linked == {"node1": False, "node2": True, "node3": False}
+    for name in OTHERS:
+        array.forget(name)
+    for _ in OTHERS:
+        array.joinFresh()
+    array.awaitSettled()
+    scene.until(lambda: array.ask(FIRST, "cluster status")["isWhole"], "the array is whole again")
+    for name in array.alive:
+        assert messages(scene, name) == kept
+    for name in array.alive:
+        for account in scene.accounts:
+            scene.deliver(name, account)
+    checked = array.ask(FIRST, "check", cluster=True)
+    assert checked["isSound"] and not checked["warnings"], checked
