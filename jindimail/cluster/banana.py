@@ -89,6 +89,11 @@ class Decoder:
         self._octets = 0  # of the expression that is not complete yet
         self._stack: list[tuple[int, list[Any]]] = []
 
+    @property
+    def isBetween(self) -> bool:
+        """Whether an expression begins with what comes next."""
+        return not (self._rest or self._stack)
+
     def feed(self, octets: bytes) -> list[Any]:
         """
         The expressions that are complete now.

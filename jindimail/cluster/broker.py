@@ -10,20 +10,35 @@ Whatever breaks these rules ends the connection: a peer that does so has a certi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.spread import pb
 from twisted.spread.jelly import InsecureJelly
 
+from jindimail.cluster import phrases
 from jindimail.cluster.banana import NOT_BASIC, Decoder, Violation, encode, jelly, unjelly
+from jindimail.cluster.phrases import ROOT
 from jindimail.errors import ProtocolError
 
-ROOT = b"root"
 _NO_NAMES = [b"dictionary"]  # of arguments
+_REQUESTS = 2**31 - 1
 
 Method = Callable[..., Any]
+
+
+class IsWaiting(Protocol):
+    """Who waits for an answer."""
+
+    def callback(self, answer: tuple[int, list[bytes]]) -> None:
+        """It came."""
+        ...
+
+    def errback(self, failure: Failure) -> None:
+        """It will not come: the connection is lost."""
+        ...
 
 
 class Broker(pb.Broker):
@@ -57,11 +72,18 @@ class Broker(pb.Broker):
             self._ready(self.remoteForName(ROOT))  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
-        """See IProtocol; `banana` says why not as Twisted does."""
-        if self._isOver:
+        """See IProtocol; `banana` and `phrases` say why not as Twisted does."""
+        position = 0
+        while self._decoder.isBetween and position < len(data) and not self._isOver:
+            found = phrases.read(data, position)
+            if found is None:
+                break
+            phrase, position = found
+            self._phraseReceived(*phrase)
+        if position == len(data) or self._isOver:
             return
         try:
-            expressions = self._decoder.feed(data)
+            expressions = self._decoder.feed(data[position:] if position else data)
         except Violation as violation:
             self.violated(str(violation))
             return
@@ -73,6 +95,37 @@ class Broker(pb.Broker):
                 broker.callExpressionReceived(expression)
             except Exception as problem:  # of Twisted's broker, for what it does not expect
                 self.violated(type(problem).__name__)
+
+    def _phraseReceived(self, kind: int, request: int, arguments: tuple[Any, ...]) -> None:
+        if kind == phrases.ANSWER:
+            broker: Any = self
+            waiting: IsWaiting | None = broker.waitingForAnswers.pop(request, None)
+            if waiting is None:
+                self.violated("answer")
+            else:
+                waiting.callback(arguments)
+            return
+        name = b"take" if kind == phrases.TAKE else b"call"
+        method = self._methods.get(name)
+        if method is None:
+            self.violated("message")
+            return
+        try:
+            answer = method(*arguments)
+        except (ProtocolError, TypeError):
+            self.violated(name.decode("ascii"))
+            return
+        if kind != phrases.CALL:
+            return
+        if isinstance(answer, Deferred):
+            answer.addCallbacks(self._answer, lambda _: self.violated("answer"), (request,))
+        else:
+            self._answer(answer, request)
+
+    def _answer(self, answer: tuple[int, list[bytes]], request: int) -> None:
+        if not self._isOver:
+            transport: Any = self.transport
+            transport.write(phrases.answer(request, *answer))
 
     def expressionReceived(self, sexp: Any) -> None:
         """See `pb.Broker`; nearly all are messages, and come in without a detour."""
@@ -104,19 +157,26 @@ class Broker(pb.Broker):
         else:
             broker._sendAnswer(self.serialize(answer), requestID)
 
-    def tell(self, method: bytes, strings: list[bytes]) -> None:
-        """Call a method of the peer's root with byte strings; no answer is wanted. What `callRemote` sends, for half of the work."""
-        message = (
-            b"message",
-            self.newRequestID(),  # type: ignore[no-untyped-call]
-            ROOT,
-            method,
-            0,
-            (b"tuple", (b"list", *strings)),
-            _NO_NAMES,
-        )
+    def tell(self, strings: list[bytes]) -> None:
+        """Call the peer's `take`; no answer is wanted."""
         transport: Any = self.transport
-        transport.write(encode(message, True))
+        transport.write(phrases.take(self.newRequestID(), strings))
+
+    def ask(self, method: bytes, milliseconds: int, strings: list[bytes], waiting: IsWaiting) -> None:
+        """Call the peer's `call`; who waits is called back with the answer, or when the connection is lost."""
+        if self.disconnected:
+            waiting.errback(Failure(pb.DeadReferenceError("the connection is over")))
+            return
+        request = self.newRequestID()
+        broker: Any = self
+        broker.waitingForAnswers[request] = waiting
+        transport: Any = self.transport
+        transport.write(phrases.call(request, method, milliseconds, strings))
+
+    def newRequestID(self) -> int:
+        """See `pb.Broker`; numbers come again after 2**31."""
+        self.currentRequestID: int = (self.currentRequestID + 1) & _REQUESTS
+        return self.currentRequestID
 
     def sendEncoded(self, value: Any) -> None:
         """See `twisted.spread.banana.Banana`."""

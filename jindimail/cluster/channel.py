@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 from jindimail.cluster.dial import Dial
 from jindimail.cluster.hello import CHANNELS, Unwelcome
 from jindimail.cluster.payloads import outcomeOf, slicePayload
-from jindimail.errors import JindimailError, OutcomeUnknown, ProtocolError, Unavailable
+from jindimail.deadlines import Deadlines
+from jindimail.errors import JindimailError, OutcomeUnknown, Unavailable
 
 MESSAGE_OCTETS_MAX = 64 * 1024
 BATCH_OCTETS = 256 * 1024  # of one-way messages in one call of PB
@@ -58,25 +59,41 @@ class Counters:
 
 
 class _Call:
-    """A call under way, or waiting for room."""
+    """A call under way, or waiting for room; the broker calls it back."""
 
-    __slots__ = ("deadline", "done", "isSent", "method", "octets", "payload", "timer")
+    __slots__ = ("_channel", "_dial", "deadline", "done", "isSent", "method", "octets", "payload")
 
-    def __init__(self, method: bytes, payload: bytes, deadline: float) -> None:
+    def __init__(self, channel: Channel, method: bytes, payload: bytes, deadline: float) -> None:
+        self._channel = channel
+        self._dial: Dial | None = None
         self.method = method
         self.payload = payload
         self.octets = len(payload) + CALL_OVERHEAD_OCTETS
         self.deadline = deadline
         self.isSent = False
-        self.timer: IDelayedCall | None = None
-        self.done: Deferred[bytes] | None = None
+        self.done: Deferred[bytes] | None = Deferred(self._cancelled)
 
-    def end(self) -> Deferred[bytes] | None:
-        """Who waits for it, once."""
-        done, self.done = self.done, None
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
-        return done
+    def sent(self, dial: Dial | None) -> None:
+        """It leaves on this connection."""
+        self.isSent = True
+        self.payload = b""
+        self._dial = dial
+
+    def callback(self, answer: Any) -> None:
+        """See `IsWaiting`."""
+        self._channel.answered(answer, self, self._dial)
+
+    def errback(self, failure: Failure) -> None:
+        """See `IsWaiting`."""
+        self._channel.ended(self, OutcomeUnknown("the connection was lost"))
+
+    def overdue(self) -> None:
+        """See `IsUnderWay`."""
+        self._channel.overdue(self)
+
+    def _cancelled(self, _: object) -> None:
+        self.done = None
+        self._channel.withdraw(self)
 
 
 class Channel:
@@ -119,6 +136,7 @@ class Channel:
         self._failures = 0
         self._waiting: deque[_Call] = deque()
         self._waitingOctets = 0
+        self._deadlines = Deadlines(clock)
         self._reset(None)
         self.trouble = "not tried yet"
         self.counters = Counters()
@@ -177,6 +195,7 @@ class Channel:
             if dial is not None:
                 dial.stop()
         self._refuseWaiting()
+        self._deadlines.stop()
 
     def poke(self) -> None:
         """The peer is there, as it seems: try now, whatever the back-off says."""
@@ -268,7 +287,7 @@ class Channel:
         self._sentOctets += octets
         self.counters.batches += 1
         if self._sentOctets - self._markedOctets < MARK_OCTETS and not self._isMarkDue:
-            self._root.broker.tell(b"take", batch)
+            self._root.broker.tell(batch)
         else:
             self._mark(batch)
 
@@ -316,15 +335,14 @@ class Channel:
         """See `ILinks.call`."""
         if self._root is None or (len(self._waiting) >= WAITING_MAX):
             return fail(Unavailable("the node is away, or too busy"))
-        now = self._clock.seconds()
-        call = _Call(method.encode("ascii"), payload, now + seconds)
+        call = _Call(self, method.encode("ascii"), payload, self._clock.seconds() + seconds)
         pieces = slicePayload(payload)
         mayGo = not self._waiting and self._hasRoom(call)
         if not mayGo and self._waitingOctets + call.octets > WAITING_OCTETS_MAX:
             return fail(Unavailable("too much waits for the node"))
-        call.timer = self._clock.callLater(seconds, self._overdue, call)
-        done: Deferred[bytes] = Deferred(lambda _: self._cancelled(call))
-        call.done = done
+        self._deadlines.add(call, seconds)
+        assert call.done is not None
+        done = call.done
         self.counters.calls += 1
         self.counters.callOctets += len(payload)
         if mayGo:
@@ -339,47 +357,40 @@ class Channel:
         return not isFull or not self._calls
 
     def _send(self, call: _Call, pieces: list[bytes], seconds: float) -> None:
-        call.isSent = True
+        call.sent(self._up)
         self._calls += 1
         self._callOctets += call.octets
-        asked: Deferred[Any] = self._root.callRemote("call", call.method, int(seconds * 1000), pieces)
-        call.payload = b""
-        asked.addCallbacks(self._answered, self._unanswered, (call, self._up), {}, (call,))
+        self._root.broker.ask(call.method, int(seconds * 1000), pieces, call)
 
-    def _answered(self, answer: Any, call: _Call, dial: Dial) -> None:
-        done = call.end()
+    def answered(self, answer: Any, call: _Call, dial: Dial | None) -> None:
+        """A call is answered, on a connection that may be over by now."""
         if dial is self._up:
             self._heardAt = self._clock.seconds()
             self._calls -= 1
             self._callOctets -= call.octets
-            self._sendWaiting()
+            if self._waiting:
+                self._sendWaiting()
         try:
             payload = outcomeOf(answer)
-        except ProtocolError as problem:
-            self._fire(done, problem)
         except JindimailError as problem:
-            self._fire(done, problem)
-        else:
-            self.counters.answerOctets += len(payload)
-            if done is not None:
-                done.callback(payload)
+            self.ended(call, problem)
+            return
+        self.counters.answerOctets += len(payload)
+        self._deadlines.drop(call)
+        done, call.done = call.done, None
+        if done is not None:
+            done.callback(payload)
 
-    def _unanswered(self, _: Failure, call: _Call) -> None:
-        self._fire(call.end(), OutcomeUnknown("the connection was lost"))
-
-    def _overdue(self, call: _Call) -> None:
+    def overdue(self, call: _Call) -> None:
+        """A call's deadline has come."""
         self.counters.overdue += 1
         isSent = call.isSent
-        self._withdraw(call)
-        self._fire(
-            call.end(), OutcomeUnknown("no answer in time") if isSent else Unavailable("no room in time")
-        )
+        self.withdraw(call)
+        self.ended(call, OutcomeUnknown("no answer in time") if isSent else Unavailable("no room in time"))
 
-    def _cancelled(self, call: _Call) -> None:
-        self._withdraw(call)
-        call.end()
-
-    def _withdraw(self, call: _Call) -> None:
+    def withdraw(self, call: _Call) -> None:
+        """Nobody waits for a call any more; what was sent of it stays counted until it is answered."""
+        self._deadlines.drop(call)
         if not call.isSent and call in self._waiting:
             self._waiting.remove(call)
             self._waitingOctets -= call.octets
@@ -394,8 +405,11 @@ class Channel:
     def _refuseWaiting(self) -> None:
         waiting, self._waiting, self._waitingOctets = self._waiting, deque(), 0
         for call in waiting:
-            self._fire(call.end(), Unavailable("the node went away"))
+            self.ended(call, Unavailable("the node went away"))
 
-    def _fire(self, done: Deferred[bytes] | None, problem: JindimailError) -> None:
+    def ended(self, call: _Call, problem: JindimailError) -> None:
+        """A call comes to nothing; who waits for it hears so, once."""
+        self._deadlines.drop(call)
+        done, call.done = call.done, None
         if done is not None:
             done.errback(problem)

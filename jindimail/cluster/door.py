@@ -53,6 +53,7 @@ class Door(Protocol, TlsSide):
         self._inner: Any = None
         self._deadline: IDelayedCall | None = None
         self._isEnding = False
+        self._gathers = False
         self.isOpen = False
         self.isWelcome = False
 
@@ -77,6 +78,10 @@ class Door(Protocol, TlsSide):
             self.transport.abortConnection()
 
     # --- to and from the network
+
+    def _flush(self) -> None:
+        if not self._gathers or self._out.pending > 8192:
+            TlsSide._flush(self)
 
     def send(self, data: bytes) -> None:
         """See `TlsSide`."""
@@ -132,7 +137,15 @@ class Door(Protocol, TlsSide):
     def write(self, data: bytes) -> None:
         """See ITransport."""
         if not self._isEnding:
+            if not self._gathers:
+                self._gathers = True
+                self._clock.callLater(0, self._leave)
             self.encrypt(data)
+
+    def _leave(self) -> None:
+        self._gathers = False
+        if self.isOpen:
+            self._flush()
 
     def writeSequence(self, pieces: Any) -> None:
         """See ITransport."""
@@ -141,6 +154,7 @@ class Door(Protocol, TlsSide):
     def loseConnection(self) -> None:
         """See ITransport; the peer is told."""
         if not self._isEnding:
+            self._gathers = False
             self.bidFarewell()
             self._isEnding = True
             self.transport.loseConnection()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,6 +21,7 @@ from jindimail.cluster.broker import Broker
 from jindimail.cluster.door import Door
 from jindimail.cluster.hello import CHANNELS, CONTROL, DATA, Hello, Reason, Unwelcome, decodeHello
 from jindimail.cluster.payloads import DONE, FAILED, arePieces, errorName, joinPayload, slicePayload
+from jindimail.deadlines import Deadlines
 from jindimail.errors import JindimailError, OutcomeUnknown, ProtocolError, Unavailable
 
 ANSWERING_MAX = 1024  # calls of one connection
@@ -59,6 +60,7 @@ class Incoming:
         self._door = door
         self._host = host
         self._answering: set[_Answering] = set()
+        self._deadlines = Deadlines(clock)
         self._unreadOctets = 0
         self._isPaused = False
         self.identity = identity
@@ -123,10 +125,14 @@ class Incoming:
         payload = joinPayload(pieces)
         if len(self._answering) >= ANSWERING_MAX or self._unreadOctets > UNREAD_OCTETS_MAX:
             return FAILED, [errorName(Unavailable())]
-        answering = _Answering(self, method.decode("ascii", "replace"))
-        self._answering.add(answering)
+        name = method.decode("ascii", "replace")
         seconds = min(milliseconds, MILLISECONDS_MAX) / 1000
-        return answering.start(self._clock, self._host.answer, payload, seconds)
+        answering = _Answering(self, name)
+        self._answering.add(answering)
+        payloads = self._host.answer(self.identity.node, name, payload, seconds)
+        if not payloads.called:
+            self._deadlines.add(answering, seconds)
+        return answering.start(payloads)
 
     def _heard(self) -> None:
         if not self.isWelcome:
@@ -136,13 +142,13 @@ class Incoming:
     def answered(self, answering: _Answering, answer: Answer) -> None:
         """An answer leaves."""
         self._answering.discard(answering)
+        self._deadlines.drop(answering)
         if self._isPaused:
             self._unreadOctets += sum(map(len, answer[1]))
 
     def _isOver(self) -> None:
         """Nobody waits for the answers any more."""
-        for answering in self._answering:
-            answering.stopWaiting()
+        self._deadlines.stop()
 
     # --- IPushProducer
 
@@ -162,24 +168,26 @@ class Incoming:
 class _Answering:
     """A call being answered: once, whatever comes first."""
 
+    __slots__ = ("_done", "_incoming", "_method")
+
     def __init__(self, incoming: Incoming, method: str) -> None:
         self._incoming = incoming
         self._method = method
-        self._timer: IDelayedCall | None = None
-        self._done: Deferred[Answer] = Deferred()
+        self._done: Deferred[Answer] | None = None
 
-    def start(self, clock: IReactorTime, answer: Any, payload: bytes, seconds: float) -> Deferred[Answer]:
-        node = self._incoming.identity.node
-        answering: Deferred[bytes] = answer(node, self._method, payload, seconds)
-        if not answering.called:
-            self._timer = clock.callLater(seconds, self._overdue)
-        answering.addCallback(self._sliced).addErrback(self._failed).addCallback(self._finish)
-        return self._done
+    def start(self, answering: Deferred[bytes]) -> Deferred[Answer]:
+        """The answer, from what will be the payload."""
+        done = self._done = Deferred()
+        answering.addCallbacks(self._succeeded, self._failed)
+        return done
 
-    def _sliced(self, payload: bytes) -> Answer:
-        return DONE, slicePayload(payload)
+    def _succeeded(self, payload: bytes) -> None:
+        try:
+            self._finish((DONE, slicePayload(payload)))
+        except ValueError:  # larger than an answer may be: an error of this program
+            self._failed(Failure())
 
-    def _failed(self, failure: Failure) -> Answer:
+    def _failed(self, failure: Failure) -> None:
         if failure.check(JindimailError) is None:
             self._incoming.log.failure(
                 "the answer to {method} for node {node} failed",
@@ -187,17 +195,14 @@ class _Answering:
                 method=self._method,
                 node=self._incoming.identity.node,
             )
-        return FAILED, [errorName(failure.value)]
+        self._finish((FAILED, [errorName(failure.value)]))
 
-    def _overdue(self) -> None:
+    def overdue(self) -> None:
+        """See `IsUnderWay`."""
         self._finish((FAILED, [errorName(OutcomeUnknown())]))
 
     def _finish(self, answer: Answer) -> None:
-        if not self._done.called:
-            self.stopWaiting()
+        done, self._done = self._done, None
+        if done is not None:
             self._incoming.answered(self, answer)
-            self._done.callback(answer)
-
-    def stopWaiting(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+            done.callback(answer)

@@ -12,6 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.spread import jelly as stock
 from twisted.spread.banana import Banana
 
+from jindimail.cluster import phrases
 from jindimail.cluster.banana import (
     DEPTH_MAX,
     EXPRESSION_OCTETS_MAX,
@@ -145,13 +146,118 @@ def test_otherJellyIsNotRead(value: Any) -> None:
     assert unjelly(value) is NOT_BASIC
 
 
-@given(st.lists(st.binary(max_size=300), max_size=5))
-def test_oneWayMessageIsWhatPerspectiveBrokerSends(strings: list[bytes]) -> None:
-    told, called = Broker({}, lambda root: None), Broker({}, lambda root: None)
-    for broker in (told, called):
+words = sorted(Banana.outgoingVocabulary)
+short = st.lists(st.binary(max_size=300).filter(lambda each: each not in words), max_size=5)
+strings = st.one_of(short, st.just([bytes(20_000)]))
+numbers = st.one_of(st.integers(1, 300), st.integers(2**28, 2**31 - 1))
+
+
+class Pair:
+    """A broker that speaks in phrases, and one that speaks as Twisted's does."""
+
+    def __init__(self, request: int = 1) -> None:
+        self.ours, self.stock = Broker({}, lambda root: None), Broker({}, lambda root: None)
+        for broker in (self.ours, self.stock):
+            broker.makeConnection(StringTransport())
+            broker._selectDialect(b"pb")
+            broker.transport.clear()
+            broker.currentRequestID = request - 1
+
+    def octets(self) -> bytes:
+        """What both have written."""
+        ours, stock = self.ours.transport.value(), self.stock.transport.value()
+        assert ours == stock != b""
+        return bytes(ours)
+
+
+class Waiting:
+    """Waits for an answer."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+        self.callback = self.errback = self.got.append
+
+
+@given(strings, numbers)
+def test_oneWayMessageIsWhatPerspectiveBrokerSends(messages: list[bytes], request: int) -> None:
+    pair = Pair(request)
+    pair.ours.tell(messages)
+    pair.stock.remoteForName(b"root").callRemote("take", messages, pbanswer=False)
+    octets = pair.octets()
+    assert phrases.read(octets, 0) == ((phrases.TAKE, request, (messages,)), len(octets))
+
+
+@given(strings, numbers, numbers)
+def test_callIsWhatPerspectiveBrokerSends(pieces: list[bytes], request: int, milliseconds: int) -> None:
+    pair = Pair(request)
+    pair.ours.ask(b"deliver", milliseconds, pieces, Waiting())
+    pair.stock.remoteForName(b"root").callRemote("call", b"deliver", milliseconds, pieces)
+    octets = pair.octets()
+    called = (phrases.CALL, request, (b"deliver", milliseconds, pieces))
+    assert phrases.read(octets, 0) == (called, len(octets))
+
+
+@given(strings, numbers, st.sampled_from([0, 1]))
+def test_answerIsWhatPerspectiveBrokerSends(pieces: list[bytes], request: int, outcome: int) -> None:
+    pair = Pair()
+    pair.ours._answer((outcome, pieces), request)
+    pair.stock._sendAnswer(pair.stock.serialize((outcome, pieces)), request)
+    octets = pair.octets()
+    assert phrases.read(octets, 0) == ((phrases.ANSWER, request, (outcome, pieces)), len(octets))
+
+
+@given(short, st.integers(1, 2000))
+def test_portionsOfPhrasesDoNotMatter(pieces: list[bytes], size: int) -> None:
+    pair = Pair()
+    for each in (pieces, [], pieces):
+        pair.ours.tell(each)
+        pair.ours.ask(b"do", 5, each, Waiting())
+    octets = pair.ours.transport.value()
+    got: list[Any] = []
+    listening = Broker({b"take": got.append, b"call": lambda *words: got.append(words) or (0, [])})
+    listening.makeConnection(StringTransport())
+    listening._selectDialect(b"pb")
+    for start in range(0, len(octets), size):
+        listening.dataReceived(octets[start : start + size])
+    assert got == [pieces, (b"do", 5, pieces), [], (b"do", 5, []), pieces, (b"do", 5, pieces)]
+
+
+def test_answersFindWhoWaits() -> None:
+    pair, first, second = Pair(), Waiting(), Waiting()
+    for waiting in (first, second):
+        pair.ours.ask(b"do", 5, [], waiting)
+    pair.ours.dataReceived(phrases.answer(2, 0, [b"b"]) + phrases.answer(1, 1, [b"a"]))
+    assert (first.got, second.got) == ([(1, [b"a"])], [(0, [b"b"])])
+    pair.ours.dataReceived(phrases.answer(2, 0, []))
+    assert pair.ours.transport.disconnecting or pair.ours.transport.disconnected
+
+
+@given(st.binary(max_size=60), st.sampled_from(range(3)))
+def test_whatIsNoPhraseIsLeftAlone(octets: bytes, kind: int) -> None:
+    whole = (phrases.take(1, [b"x"]), phrases.call(1, b"do", 5, [b"x"]), phrases.answer(1, 0, [b"x"]))[kind]
+    assert phrases.read(octets or b"-", 0) is None or octets[0] in (3, 7)
+    for end in range(1, len(whole)):
+        assert phrases.read(whole[:end], 0) is None
+        found = phrases.read(whole[:end] + octets, 0) if octets else None
+        assert found is None or found[1] <= end + len(octets)
+
+
+def test_wordsOfTheVocabularyAreSpeltOutAndReadEitherWay() -> None:
+    assert Decoder().feed(phrases.take(1, words))[0][5] == [b"tuple", [b"list", *words]]
+    told = Broker({}, lambda root: None)
+    got: list[Any] = []
+    listening = Broker({b"take": got.append})
+    for broker in (told, listening):
         broker.makeConnection(StringTransport())
         broker._selectDialect(b"pb")
         broker.transport.clear()
-    told.tell(b"take", strings)
-    called.remoteForName(b"root").callRemote("take", strings, pbanswer=False)
-    assert told.transport.value() == called.transport.value() != b""
+    told.remoteForName(b"root").callRemote("take", words, pbanswer=False)
+    told.tell(words)
+    listening.dataReceived(told.transport.value())
+    assert got == [words, words]
+
+
+def test_stringsBeyondTheBoundsAreNoPhrase() -> None:
+    assert phrases.read(phrases.take(1, [bytes(STRING_OCTETS_MAX)]), 0) is not None
+    assert phrases.read(phrases.take(1, [bytes(STRING_OCTETS_MAX + 1)]), 0) is None
+    assert phrases.read(phrases.take(1, [b""] * LIST_ITEMS_MAX), 0) is None
