@@ -283,7 +283,7 @@ class Channel:
         return True
 
     def _sendBatch(self, batch: list[bytes], octets: int) -> None:
-        assert all(len(message) <= MESSAGE_OCTETS_MAX for message in batch)
+        assert octets <= MESSAGE_OCTETS_MAX or all(len(message) <= MESSAGE_OCTETS_MAX for message in batch)
         self._sentOctets += octets
         self.counters.batches += 1
         if self._sentOctets - self._markedOctets < MARK_OCTETS and not self._isMarkDue:

@@ -62,6 +62,11 @@ class Followers:
         followings[following] = None
         return following
 
+    @property
+    def areAny(self) -> bool:
+        """Whether anybody follows anything."""
+        return bool(self._followings)
+
     def groups(self) -> Collection[int]:
         """The groups that somebody follows."""
         return tuple(self._groups)

@@ -82,7 +82,8 @@ class PeerLinks:
     @property
     def isUp(self) -> bool:
         """Whether both channels are."""
-        return all(channel.isUp for channel in self.channels)
+        control, data = self.channels
+        return control.isUp and data.isUp
 
     def moved(self, peer: Peer) -> None:
         """The peer has other addresses, or another name, from now on."""

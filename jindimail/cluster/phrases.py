@@ -41,8 +41,12 @@ _CALL: Final = _words(ROOT, b"call", 1) + _list(4, b"tuple")
 _ANSWER: Final = _list(3, b"answer")
 _OUTCOME: Final = _list(3, b"tuple")
 
-_readTake: Final = re.compile(re.escape(_HEAD) + _NUMBER + _INT + re.escape(_TAKE) + _NUMBER + re.escape(_STRINGS)).match
-_readCall: Final = re.compile(re.escape(_HEAD) + _NUMBER + _INT + re.escape(_CALL) + rb"([\x00-\x7f])" + _STRING).match
+_readTake: Final = re.compile(
+    re.escape(_HEAD) + _NUMBER + _INT + re.escape(_TAKE) + _NUMBER + re.escape(_STRINGS)
+).match
+_readCall: Final = re.compile(
+    re.escape(_HEAD) + _NUMBER + _INT + re.escape(_CALL) + rb"([\x00-\x7f])" + _STRING
+).match
 _readCalled: Final = re.compile(_NUMBER + _INT + _NUMBER + re.escape(_STRINGS)).match
 _readAnswer: Final = re.compile(
     re.escape(_ANSWER) + _NUMBER + _INT + re.escape(_OUTCOME) + _NUMBER + _INT + _NUMBER + re.escape(_STRINGS)
@@ -64,7 +68,17 @@ def take(request: int, strings: list[bytes]) -> bytes:
 
 def call(request: int, method: bytes, milliseconds: int, strings: list[bytes]) -> bytes:
     """A call of the root's `call`."""
-    parts = [_HEAD, prefix(request), _INT, _CALL, prefix(len(method)), _STRING, method, prefix(milliseconds), _INT]
+    parts = [
+        _HEAD,
+        prefix(request),
+        _INT,
+        _CALL,
+        prefix(len(method)),
+        _STRING,
+        method,
+        prefix(milliseconds),
+        _INT,
+    ]
     _addStrings(parts, strings)
     parts.append(_TAIL)
     return b"".join(parts)
@@ -104,7 +118,9 @@ def read(buffer: bytes, position: int) -> tuple[Phrase, int] | None:
         stop = start + length[0]
         if rest := _readCalled(buffer, stop):
             milliseconds, count = rest.groups()
-            return _closed(CALL, request, (buffer[start:stop], _number(milliseconds)), buffer, rest.end(), count)
+            return _closed(
+                CALL, request, (buffer[start:stop], _number(milliseconds)), buffer, rest.end(), count
+            )
     return None
 
 

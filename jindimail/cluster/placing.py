@@ -25,7 +25,7 @@ from jindimail.replication.repair import bodyref
 
 PLACE_SECONDS = 8.0
 CHOSEN_MAX = 10_000
-FRESH_SECONDS = 0.2  # for so long the order of candidates is not thought over again
+FRESH_SECONDS = 1.0  # for so long the order of candidates is not thought over again: as often as nodes tell how loaded they are
 HOLD_SECONDS = 2.0
 
 Arriving = Mapping[int, "Deferred[Any]"]
@@ -64,6 +64,7 @@ class Placing:
         self._chosen: dict[
             tuple[int, ...], tuple[float, Sequence[int]]
         ] = {}  # by bucket and those to be first: until when
+        userMap.listen(self._chosen.clear)
         self._owe = owe
         self._links = links
         self._groups = groups

@@ -180,13 +180,15 @@ class Subscriptions:
         return encodeCall(FollowAnswer(tuple(accepted), self._told.get(node, 0)))
 
     def _committed(self, group: int, index: int, events: Sequence[Any]) -> None:
+        leases = self._leases.get(group)
+        if not leases and not self._followers.areAny:
+            return
         if any(isinstance(event, SnapshotInstalled) for event in events):
             self._followers.tellGroup(group)
             topics: tuple[Topic, ...] = ()
         else:
             topics = tuple(dict.fromkeys(event.topic for event in events))
             self._followers.tell(topics)
-        leases = self._leases.get(group)
         if leases:
             self._tell(group, index, topics, leases)
 

@@ -16,6 +16,7 @@ from jindimail.replication.messages import Append, AskRead, Beat, Install, Messa
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
     AllQuiet,
+    AnyTraffic,
     AskQuiet,
     NodeBeat,
     NodeMessage,
@@ -28,6 +29,7 @@ from jindimail.replication.replica import Replica
 from jindimail.replication.turns import Turns
 
 DISPUTES_MAX = 5  # beats in a row with another digest, before the list is no longer waited for
+_OF_LEADERS = (Append, Beat)
 SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept
 
 
@@ -63,6 +65,14 @@ class Conversation:
         self._create = create
         self._failed = failed
         self._others = others
+        self._takes: dict[type[AnyTraffic], Callable[..., None]] = {
+            NodeBeat: self._heardBeat,
+            Quiet: lambda neighbour, message, now: self._vouched(neighbour, message.groups),
+            AskQuiet: lambda neighbour, message, now: neighbour.send(AllQuiet(list(neighbour.led))),
+            AllQuiet: lambda neighbour, message, now: self._settleDispute(neighbour, message.groups),
+            NoReplica: lambda neighbour, message, now: self._lacks(neighbour.node, message),
+            Wake: lambda neighbour, message, now: self._disagrees(message.groups),
+        }
         self._awoke = awoke
         self._ticking: dict[int, Replica] = {}
 
@@ -81,24 +91,14 @@ class Conversation:
         """Frames of another node came in, on one of the two channels."""
         neighbour = self._neighbours.at(node, now)
         for message in self._neighbours.heard(neighbour, frames, now, bulk=bulk):
+            kind = type(message)
             if isinstance(message, Message):
                 self._stepSafely(node, message)
-                if isinstance(message, Append | Beat) and not self._hasReplica(message):
+                if kind in _OF_LEADERS and not self._hasReplica(message):
                     neighbour.send(NoReplica(message.group, message.recipient))
-            elif isinstance(message, NodeBeat):
-                self._heardBeat(neighbour, message, now)
-            elif isinstance(message, Quiet):
-                self._vouched(neighbour, message.groups)
-            elif isinstance(message, AskQuiet):
-                neighbour.send(AllQuiet(list(neighbour.led)))
-            elif isinstance(message, AllQuiet):
-                self._settleDispute(neighbour, message.groups)
-            elif isinstance(message, NoReplica):
-                self._lacks(node, message)
-            elif isinstance(message, Wake):
-                for group in message.groups:
-                    self.wake(self._replicas.get(group))
-            elif isinstance(message, NodeMessage):
+            elif kind in self._takes:
+                self._takes[kind](neighbour, message, now)
+            else:
                 self._others(node, message)
         neighbour.flush(now)
 
@@ -134,6 +134,11 @@ class Conversation:
         if isinstance(message, AskRead):
             self.keepTicking(replica)  # until it is answered: the beat that asks may be lost
         self.stepped(replica)
+
+    def _disagrees(self, groups: list[int]) -> None:
+        """A node does not agree that these groups are quiet."""
+        for group in groups:
+            self.wake(self._replicas.get(group))
 
     def _hasReplica(self, message: Message) -> bool:
         replica = self._replicas.get(message.group)

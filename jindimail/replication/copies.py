@@ -300,7 +300,7 @@ class Copies:
                 octets = rows.get(BODY, chunkKey(message.bucket, message.bodyId, message.number))
             answer = TellBody(message.bucket, message.bodyId, message.number, octets or b"", octets is None)
             self._send(node, answer)
-        elif isinstance(message, BodyPut | TellBody):
+        elif isinstance(message, (BodyPut, TellBody)):  # a union of types would be made each time
             attempt = message.attempt if isinstance(message, BodyPut) else 0
             key = type(message), node, message.bucket, message.bodyId, message.number, attempt
             self._answered(key, message)

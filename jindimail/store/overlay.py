@@ -129,13 +129,13 @@ class Ahead:
         """The rows with these changes."""
         return Above(base, self._changed)
 
-    def note(self, changed: _Changed, key: bytes) -> None:
-        """A key is as it was changed."""
-        mine = self._changed.get(changed.table)
+    def touched(self, table: str) -> dict[bytes, bytes | None]:
+        """What is ahead of a table, for more to be put there."""
+        mine = self._changed.get(table)
         if mine is None:
-            mine = self._changed[changed.table] = _Changed()
-        mine[key] = changed[key]
+            mine = self._changed[table] = _Changed()
         mine.order = None
+        return mine
 
 
 @implementer(IRows)
@@ -182,8 +182,12 @@ class Overlay(Above):
 
     def tell(self, ahead: Ahead) -> None:
         """Let readers see at once what has been changed since `settle`."""
+        mine: dict[str, dict[bytes, bytes | None]] = {}
         for changed, key, _ in self._undo:
-            ahead.note(changed, key)
+            told = mine.get(changed.table)
+            if told is None:
+                told = mine[changed.table] = ahead.touched(changed.table)
+            told[key] = changed[key]
 
     def settle(self) -> None:
         """A job is done: its changes stay."""
