@@ -29,7 +29,10 @@ LAYERS = (  # top down, as in setup.cfg
     ("Replication", "jindimail/replication"),
     ("Store", "jindimail/store"),
     ("Messages", "jindimail/message"),
-    ("Common ground", ("jindimail", ("interfaces", "model", "errors", "config", "kinds", "counts", "tls"))),
+    (
+        "Common ground",
+        ("jindimail", ("interfaces", "model", "errors", "config", "kinds", "counts", "deadlines", "tls")),
+    ),
 )
 DECISIONS = ROOT / "docs" / "adr" / "README.md"
 BEGIN_DECISIONS, END_DECISIONS = "<!-- decisions: made by `make docs` -->", "<!-- end of decisions -->"

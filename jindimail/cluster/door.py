@@ -20,6 +20,7 @@ from jindimail.cluster.contexts import Contexts
 from jindimail.tls import TlsSide
 
 WELCOME_SECONDS = 5.0
+_TOGETHER_OCTETS = 32 * 1024  # so much does not wait for company
 STRANGERS_MAX = 64  # connections that have not been welcomed yet
 
 Enter = Callable[["Door"], Any]
@@ -28,7 +29,7 @@ Enter = Callable[["Door"], Any]
 @implementer(ITransport)
 class Door(Protocol, TlsSide):
     """
-    One connection.
+    One connection. What is said in one turn of the reactor leaves together: one record of TLS, one send, one wake-up of the peer.
 
     @ivar enter: is given the door when the handshake is over, and gives the protocol that is behind it, or None to hang up.
     @ivar left: is called once with the door and the reason when the connection is over.
@@ -53,7 +54,8 @@ class Door(Protocol, TlsSide):
         self._inner: Any = None
         self._deadline: IDelayedCall | None = None
         self._isEnding = False
-        self._gathers = False
+        self._said: list[bytes] = []  # in this turn
+        self._saidOctets = 0
         self.isOpen = False
         self.isWelcome = False
 
@@ -78,10 +80,6 @@ class Door(Protocol, TlsSide):
             self.transport.abortConnection()
 
     # --- to and from the network
-
-    def _flush(self) -> None:
-        if not self._gathers or self._out.pending > 8192:
-            TlsSide._flush(self)
 
     def send(self, data: bytes) -> None:
         """See `TlsSide`."""
@@ -136,16 +134,20 @@ class Door(Protocol, TlsSide):
 
     def write(self, data: bytes) -> None:
         """See ITransport."""
-        if not self._isEnding:
-            if not self._gathers:
-                self._gathers = True
-                self._clock.callLater(0, self._leave)
-            self.encrypt(data)
+        if self._isEnding:
+            return
+        if not self._said:
+            self._clock.callLater(0, self._leave)
+        self._said.append(data)
+        self._saidOctets += len(data)
+        if self._saidOctets >= _TOGETHER_OCTETS:
+            self._leave()
 
     def _leave(self) -> None:
-        self._gathers = False
-        if self.isOpen:
-            self._flush()
+        """All that was said in a turn leaves."""
+        said, self._said, self._saidOctets = self._said, [], 0
+        if said and not self._isEnding:
+            self.encrypt(said[0] if len(said) == 1 else b"".join(said))
 
     def writeSequence(self, pieces: Any) -> None:
         """See ITransport."""
@@ -154,7 +156,7 @@ class Door(Protocol, TlsSide):
     def loseConnection(self) -> None:
         """See ITransport; the peer is told."""
         if not self._isEnding:
-            self._gathers = False
+            self._leave()
             self.bidFarewell()
             self._isEnding = True
             self.transport.loseConnection()

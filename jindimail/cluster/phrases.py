@@ -1,7 +1,7 @@
 """
 The three phrases of which nearly all traffic between nodes is made, written and read whole: messages, calls and their answers.
 
-Pure. On the wire they are what Perspective Broker says (banana.py); but here the words around what is carried are ready-made octets,
+On the wire they are what Perspective Broker says (banana.py); but here the words around what is carried are ready-made octets,
 and are looked for by a pattern, instead of being made and read one by one. Whatever is not such a phrase, or not there as a whole,
 is left to `banana`.
 """

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, fail, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from jindimail.deadlines import Deadlines
 from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, Unavailable
 from jindimail.interfaces import IRows, IStore
 from jindimail.model import isDigestOf
@@ -96,6 +97,7 @@ class Copies:
         self._store = store
         self._node = node
         self._send = send
+        self._deadlines = Deadlines(clock)
         self._waiting: dict[Key, list[Deferred[Any]]] = {}
         self._early: dict[Key, BodyPut] = {}
         self._usualSeconds = 0.0
@@ -147,6 +149,7 @@ class Copies:
         slowSeconds = min(SLOW_SECONDS_MAX, max(SLOW_SECONDS, USUALS_UNTIL_SLOW * self._usualSeconds))
         putting = Putting(
             clock=self._clock,
+            deadlines=self._deadlines,
             plan=plan,
             begin=begin,
             seconds=seconds,

@@ -1,7 +1,7 @@
 """
 One body on its way to enough keepers: candidates in their order, a slow one replaced before the entry exists (design §6).
 
-No I/O: what a put at a node is, is given. Callbacks and one timer, since every delivery in an array passes here.
+No I/O: what a put at a node is, is given. Callbacks, since every delivery in an array passes here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from jindimail.deadlines import Deadlines
 from jindimail.errors import Unavailable
 
 SLOW_SECONDS = 0.15  # then another keeper is tried besides, unless all are so slow
@@ -50,6 +51,7 @@ class Putting:
         "_clock",
         "_copies",
         "_deadline",
+        "_deadlines",
         "_failed",
         "_isOver",
         "_isPatient",
@@ -57,7 +59,6 @@ class Putting:
         "_plan",
         "_running",
         "_slowSeconds",
-        "_timer",
         "done",
         "slow",
     )
@@ -66,6 +67,7 @@ class Putting:
         self,
         *,
         clock: IReactorTime,
+        deadlines: Deadlines,
         plan: Plan,
         begin: Begin,
         seconds: float,
@@ -80,6 +82,7 @@ class Putting:
         self.done: Deferred[tuple[int, ...]] = Deferred()
         self.slow: list[int] = []
         self._clock = clock
+        self._deadlines = deadlines
         self._plan = plan
         self._candidates, self._copies = plan()
         self._begin = begin
@@ -89,7 +92,6 @@ class Putting:
         self._kept: list[int] = []
         self._running: dict[int, Deferred[Any]] = {}
         self._failed: set[int] = set()
-        self._timer: IDelayedCall | None = None
         self._isOver = False
 
     def start(self) -> Deferred[tuple[int, ...]]:
@@ -130,10 +132,10 @@ class Putting:
 
     def _wait(self) -> None:
         seconds = min(self._slowSeconds, max(0.0, self._deadline - self._clock.seconds()))
-        self._timer = self._clock.callLater(seconds, self._late)
+        self._deadlines.add(self, seconds)
 
-    def _late(self) -> None:
-        self._timer = None
+    def overdue(self) -> None:
+        """See `IsUnderWay`: somebody is slow, or the time is up."""
         if self._deadline - self._clock.seconds() < INSTANT_SECONDS:
             self._end()
             return
@@ -149,9 +151,7 @@ class Putting:
 
     def _end(self) -> None:
         self._isOver = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadlines.drop(self)
         kept = tuple([node for node in self._candidates if node in self._kept])
         for work in list(self._running.values()):
             work.cancel()

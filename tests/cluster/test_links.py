@@ -19,7 +19,7 @@ from jindimail.cluster.hello import CONTROL, DATA, Hello, Reason, Unwelcome
 from jindimail.cluster.links import INCOMING_SILENCE_SECONDS
 from jindimail.cluster.peer import Peer
 from jindimail.errors import JindimailError, NoSuchUser, OutcomeUnknown, StorageFull, Unavailable
-from tests.cluster.wires import ARRAY_ID, CERTIFIED_AT, Array
+from tests.cluster.wires import ARRAY_ID, CERTIFIED_AT, Array, End
 
 KIB = 1024
 
@@ -252,6 +252,19 @@ class Sending(SynchronousTestCase):
     def test_messagesOfOneTurnAreOneCall(self) -> None:
         self.array.nodes[1].send(2, [bytes(1000)] * 200)
         self.assertEqual(self.array.nodes[1].peers()[0].counters["control"]["batches"], 1)
+
+    def test_whatIsSaidInOneTurnLeavesTogether(self) -> None:
+        written: list[int] = []
+        real = End.write
+        self.patch(End, "write", lambda end, data: (written.append(len(data)), real(end, data)))
+        for _ in range(5):
+            self.array.nodes[1].send(2, [bytes(100)])
+        self.array.run(0.0)
+        self.assertEqual(len(written), 1)
+        self.array.nodes[1].send(2, [bytes(60 * KIB)])
+        self.assertGreater(sum(written[1:]), 60 * KIB)  # so much does not wait
+        self.array.run(0.1)
+        self.assertEqual(self.array.got, [(1, 2, [bytes(100)])] * 5 + [(1, 2, [bytes(60 * KIB)])])
 
     def test_manyLargeMessagesAreSeveralCalls(self) -> None:
         self.array.nodes[1].send(2, [bytes(64 * KIB)] * 32)
