@@ -132,8 +132,9 @@ class Node:
     def look(self) -> None:
         """Have everybody look at the machines."""
         if self.driver is not None:
-            self.watch.looked(self.number, self.disk.rows, self.driver.replicas)
-            self.watch.guarded(self.readers.look, self)
+            fresh = self.watch.looked(self.number, self.disk.rows, self.driver.replicas)
+            if fresh:
+                self.watch.guarded(self.readers.look, self, fresh)
 
     def _arrive(self, source: int, batch: list[bytes]) -> None:
         self.clock.run(self.driver.receive, source, batch)

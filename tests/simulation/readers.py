@@ -28,9 +28,10 @@ class Readers:
     def __init__(self) -> None:
         self._shown: dict[int, tuple[Replica, int]] = {}  # by group, of one incarnation of a node
 
-    def look(self, node: Node) -> None:
-        """Something happened at a node."""
-        for group, replica in node.driver.replicas.items():
+    def look(self, node: Node, groups: list[int]) -> None:
+        """Something happened at a node, to these groups."""
+        for group in groups:
+            replica = node.driver.replicas[group]
             index = 0 if replica.installing or replica.applied < replica.shown else replica.applied
             before, shown = self._shown.get(group, (replica, 0))
             if not index or (index == shown and before is replica):

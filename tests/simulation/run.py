@@ -13,7 +13,9 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 from twisted.logger import globalLogBeginner
@@ -60,11 +62,29 @@ def quietly() -> None:
 _begun: list[bool] = []
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect no garbage before the end, and then only what came up meanwhile: a seed is over before its garbage matters."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.enable()
+        gc.unfreeze()
+
+
 def runSeed(seed: int, trace: bool = False, whole: bool = False) -> tuple[int, str, Counter[str], float]:
     """(seed, what was found or "", counters, CPU seconds)."""
     quietly()
     began = time.process_time()
-    kind = WholeArray if whole else Array
+    with uncollected():
+        found, counters = _runSeed(seed, trace, WholeArray if whole else Array)
+    return seed, found, counters, time.process_time() - began
+
+
+def _runSeed(seed: int, trace: bool, kind: type[Array]) -> tuple[str, Counter[str]]:
     array = kind(seed, say=(lambda line: print(line, flush=True)) if trace else None)
     found = ""
     try:
@@ -73,9 +93,7 @@ def runSeed(seed: int, trace: bool = False, whole: bool = False) -> tuple[int, s
         found = f"{type(problem).__name__}: {problem}"
         if trace:
             raise
-    finally:
-        gc.collect()
-    return seed, found, array.watch.counters, time.process_time() - began
+    return found, array.watch.counters
 
 
 def runRange(

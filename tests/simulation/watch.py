@@ -169,7 +169,13 @@ _signature: Callable[[Replica], Signature] = attrgetter(
     "raft.log.commit",
     "raft.log.persisted",
     "raft.log.baseIndex",
+    # for readers alone
+    "raft",
+    "applied",
+    "shown",
+    "installing",
 )
+_OF_RAFT = 9  # so many are for the invariants
 
 
 class Watch:
@@ -183,6 +189,7 @@ class Watch:
         self._groups: dict[int, Invariants] = {}
         self._durables: dict[tuple[int, int, int], DurableReplica] = {}
         self._seen: dict[int, dict[int, Signature]] = defaultdict(dict)  # node: group
+        self._seenLast: dict[int, list[Signature]] = {}  # node: of all its groups, in their order
         self._applied: dict[tuple[int, int], tuple[int, int]] = {}
 
     def invariants(self, group: int) -> Invariants:
@@ -215,6 +222,7 @@ class Watch:
 
     def _started(self, node: int, rows: WatchedRows) -> None:
         self._seen[node].clear()
+        self._seenLast.pop(node, None)
         for key, octets in rows.scan(HARD, b"\0", b"\xff\xff\xff"):
             record, group = decode(octets, HardRecord), int.from_bytes(key, "big")
             if record.replicaId:
@@ -229,15 +237,21 @@ class Watch:
             if mine == node and durable._rows is rows and durable.record is not None:
                 self.invariants(group)._durable[replicaId] = FrozenReplica(durable)
 
-    def looked(self, node: int, rows: WatchedRows, replicas: dict[int, Replica]) -> None:
-        """Something happened at a node; these are its replicas now, by group."""
-        seen = self._seen[node]
-        for group, replica in replicas.items():
-            now = _signature(replica)
+    def looked(self, node: int, rows: WatchedRows, replicas: dict[int, Replica]) -> list[int]:
+        """Something happened at a node; these are its replicas now, by group. Returns the groups with something new."""
+        signatures = list(map(_signature, replicas.values()))
+        if signatures == self._seenLast.get(node):
+            return []
+        seen, fresh = self._seen[node], []
+        for (group, replica), now in zip(replicas.items(), signatures, strict=True):
             before = seen.get(group)
             if before != now:
                 seen[group] = now
-                self.guarded(self._changed, node, rows, replica.raft, before, now)
+                fresh.append(group)
+                if before is None or before[:_OF_RAFT] != now[:_OF_RAFT]:
+                    self.guarded(self._changed, node, rows, replica.raft, before, now)
+        self._seenLast[node] = signatures
+        return fresh
 
     def _changed(
         self, node: int, rows: WatchedRows, raft: Raft, before: Signature | None, now: Signature
