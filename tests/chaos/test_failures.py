@@ -207,6 +207,7 @@ def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvaliditiesAndLosesWhatItFore
     for name in lost:
         for account in scene.accounts:
             scene.deliver(name, account)  # where one of these leads, the other is its keeper
+    scene.until(lambda: not scene.array.ask(survivor, "queue list")["rows"], "all of it is in mailboxes")
     for name in lost:
         scene.array.kill(name)
     foreseen = _foreseen(scene, survivor, lost)
