@@ -914,8 +914,8 @@ BUGS = (
         "wakeIsIgnored",
         "design §5: groups in dispute tick until they agree",
         CONVERSATION,
-        "                for group in message.groups:\n                    self.wake(self._replicas.get(group))\n",
-        "                pass\n",
+        "            Wake: lambda neighbour, message, now: self._disagrees(message.groups),\n",
+        "            Wake: lambda neighbour, message, now: None,\n",
         checks=(NODE_TESTS + "ThreeNodes::test_groupThatWentQuietAheadOfAFollowerIsWokenByIt",),
     ),
     Bug(
