@@ -119,6 +119,8 @@ class Array:
         with self.running():
             self.start()
             self._run()
+            gc.collect()  # a failure that nobody took is logged when its Deferred goes
+            self.runUntil(self.heap.now)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -148,8 +150,6 @@ class Array:
         self.runUntil(TROUBLE_SECONDS + CALM_SECONDS + SWEEP_SECONDS)
         self._settle()
         self.checkEnd()
-        gc.collect()  # a failure that nobody took is logged when its Deferred goes
-        self.runUntil(self.heap.now)
 
     def _settle(self) -> None:
         """A sweep of much goes on proposing: let it end, within a bound, so that what never ends is found."""
