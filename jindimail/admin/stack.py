@@ -31,12 +31,13 @@ from jindimail.admin.eager import EagerEndpoint
 from jindimail.admin.founded import requireFounded
 from jindimail.admin.identity import credentialsFor, introduce
 from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
+from jindimail.cluster.acquaintance import Acquaintance, Met, readMet, writeMet
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.ground import layGround
 from jindimail.cluster.hearsay import Hearsay
-from jindimail.cluster.hello import LEVELS, LIFE_OCTETS, Hello, Reason
+from jindimail.cluster.hello import LEVELS, Hello, Reason
 from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
@@ -62,6 +63,7 @@ from jindimail.queue.runner import QueueRunner
 from jindimail.replication.outputs import Settings
 from jindimail.replication.transfers import SnapshotPlace
 from jindimail.store.opening import openStore
+from jindimail.store.records import LIFE_OCTETS
 
 ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
 PAUSE_SECONDS = 0.02
@@ -140,35 +142,38 @@ class Stack:
         self._unknownSince: float | None = None
         self._hashing = hashingThreads()
         setAsideIfSuspect(self._directory)
-        self.store = openStore(self._directory, reactor=reactor)
+        self.store = openStore(self._directory, reactor=reactor, life=chance.randbytes(LIFE_OCTETS))
         self.meta = self.store.environment.meta
         try:
             if self.meta.name != configuration.node.name:
                 raise ConfigError((f"node.name: the store is of node {self.meta.name}",))
             with self.store.read() as rows:
                 credentials = credentialsFor(self._directory, self.meta, rows, utc(seconds()))
+                met = readMet(rows)
             self._firstPeers = readPeers(self._directory)
         except BaseException:
             self.store.environment.close()
             raise
-        self._linkUp(credentials, chance)
+        self._linkUp(credentials, met, chance)
         self._share(chance)
         self._layAbove(chance)
 
-    def _linkUp(self, credentials: Credentials, chance: Random) -> None:
+    def _linkUp(self, credentials: Credentials, met: Met, chance: Random) -> None:
         self.links = Links(
             clock=self._reactor,
             mine=Hello(
                 arrayId=self.meta.arrayId,
                 node=self.meta.node,
                 incarnation=self.meta.incarnation,
-                life=chance.randbytes(LIFE_OCTETS),
+                life=self.meta.lives[-LIFE_OCTETS:],
+                lives=self.meta.lives[:-LIFE_OCTETS],
                 levels=self._levels,
             ),
             credentials=credentials,
             endpoint=partial(endpointOf, self._reactor),
             draw=chance.randint,
             joining=Inviter(self._reactor, lambda applicant: self.operations.admit(applicant)),
+            acquaintance=Acquaintance(met, self._remember),
         )
         self._renewal = Renewal(
             clock=self._reactor,
@@ -177,6 +182,12 @@ class Stack:
             credentials=credentials,
             ask=lambda: (self.meta.node, *filter(self.links.isUp, self.share.userMap.living())),
             keep=self._keepCredentials,
+        )
+
+    def _remember(self, *met: Any) -> None:
+        """Another node was met; a store that does not take it stops the node anyway."""
+        self.store.write(partial(writeMet, *met)).addErrback(
+            lambda failure: failure.trap(JindimailError) and None
         )
 
     def _share(self, chance: Random) -> None:

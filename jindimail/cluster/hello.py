@@ -1,23 +1,22 @@
 """
 What two nodes tell each other when a connection begins, and whether each accepts the other.
 
-Pure. The certificate says who the peer is; the hello says which life of it this is, and what it can speak. A peer of a lower
-incarnation than was seen before runs on an old disk image (design §4), and so does a second life of one incarnation.
+Pure. The certificate says who the peer is; the hello says which life of it this is, which lives its store remembers, and what it can speak
+(what follows from its lives: acquaintance.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from jindimail.cluster.authority import Identity
 from jindimail.errors import ProtocolError, Refusal
+from jindimail.store.records import LIFE_OCTETS, LIVES_OCTETS
 
 FORMAT = 1
 LEVELS = (1, 1)  # the protocol levels that this version speaks
-LIFE_OCTETS = 8
 
 CONTROL, DATA = 0, 1
 CHANNELS = {CONTROL: "control", DATA: "data"}
@@ -46,17 +45,28 @@ class Unwelcome(Refusal):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """Who speaks. `life` is drawn anew by each process; `levels` is the lowest and the highest that it speaks."""
+    """
+    Who speaks. `life` is drawn anew by each process; `levels` is the lowest and the highest that it speaks.
+
+    @ivar lives: those of the incarnations just before this one, as this node's store remembers them, the latest last.
+    """
 
     arrayId: bytes
     node: int
     incarnation: int
     life: bytes
     levels: tuple[int, int] = LEVELS
+    lives: bytes = b""
+
+    def lifeOf(self, incarnation: int) -> bytes:
+        """The life that an incarnation of this node was, as it remembers; empty: it does not reach back so far."""
+        octets = self.lives + self.life
+        end = len(octets) - LIFE_OCTETS * (self.incarnation - incarnation)
+        return octets[max(0, end - LIFE_OCTETS) : max(0, end)]
 
     def encode(self) -> tuple[Any, ...]:
         """As it travels: basic types only."""
-        return (FORMAT, self.arrayId, self.node, self.incarnation, self.life, *self.levels)
+        return (FORMAT, self.arrayId, self.node, self.incarnation, self.life, *self.levels, self.lives)
 
 
 def decodeHello(fields: Any) -> Hello:
@@ -71,42 +81,14 @@ def decodeHello(fields: Any) -> Hello:
     if any(type(field) is not kind for field, kind in zip(fields, kinds, strict=False)):
         raise ProtocolError("no hello")
     _, arrayId, node, incarnation, life, low, high = fields[: len(kinds)]
+    lives = fields[len(kinds)] if len(fields) > len(kinds) else b""
     if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or incarnation < 0 or not 1 <= low <= high:
         raise ProtocolError("no hello")
-    return Hello(arrayId=arrayId, node=node, incarnation=incarnation, life=life, levels=(low, high))
-
-
-class Acquaintance:
-    """What this node has seen of the others."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, bytes]] = {}
-
-    def incarnation(self, node: int) -> int:
-        """The highest that was seen; -1 for none."""
-        return self._seen.get(node, (-1, b""))[0]
-
-    def isNew(self, hello: Hello) -> bool:
-        """Whether this is another life of a node than the one that was met."""
-        return self._seen.get(hello.node, (-1, b""))[1] not in (b"", hello.life)
-
-    def meet(self, hello: Hello) -> None:
-        """
-        Believe a peer, and remember it.
-
-        @raise Unwelcome: it is older than what was seen.
-        """
-        incarnation, life = self._seen.get(hello.node, (-1, b""))
-        if hello.incarnation < incarnation:
-            raise Unwelcome(Reason.OLD_INCARNATION)
-        if hello.incarnation == incarnation and life and life != hello.life:
-            raise Unwelcome(Reason.TWO_LIVES)
-        self._seen[hello.node] = hello.incarnation, hello.life
-
-    def forget(self, nodes: Iterable[int]) -> None:
-        """Nodes that are gone for good."""
-        for node in nodes:
-            self._seen.pop(node, None)
+    if type(lives) is not bytes or len(lives) > LIVES_OCTETS or len(lives) % LIFE_OCTETS:
+        raise ProtocolError("no hello")
+    return Hello(
+        arrayId=arrayId, node=node, incarnation=incarnation, life=life, levels=(low, high), lives=lives
+    )
 
 
 def judgeHello(mine: Hello, hello: Hello, identity: Identity) -> int:

@@ -17,13 +17,14 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from jindimail.cluster.acquaintance import Acquaintance
 from jindimail.cluster.answerers import Answerer, Answerers
 from jindimail.cluster.authority import Credentials, Identity, NotOurs, identityOf
 from jindimail.cluster.broker import Broker
 from jindimail.cluster.contexts import JOIN, LINK, Contexts, peerChain
 from jindimail.cluster.dial import Dial
 from jindimail.cluster.door import Door, Doors
-from jindimail.cluster.hello import CONTROL, Acquaintance, Hello, Reason, Unwelcome, judgeHello
+from jindimail.cluster.hello import CONTROL, Hello, Reason, Unwelcome, judgeHello
 from jindimail.cluster.incoming import Incoming
 from jindimail.cluster.peer import Peer, PeerLinks, PeerStatus
 from jindimail.cluster.pulse import Pulse
@@ -75,12 +76,14 @@ class Links:
         endpoint: Callable[[str], IStreamClientEndpoint],
         draw: Callable[[int, int], int],
         joining: Callable[[Door], Protocol | None] | None = None,
+        acquaintance: Acquaintance | None = None,
     ) -> None:
         """
         @param mine: this node's hello (array, number, incarnation, a life drawn anew).
         @param endpoint: an endpoint that connects to an address (`host:port`), with a time-out of its own or without.
         @param draw: gives an integer between its arguments, both included.
         @param joining: makes the protocol for a node that has no certificate yet (`joining.Inviter`).
+        @param acquaintance: what this node has met before; nobody, if it is not given.
         """
         self._clock = clock
         self._mine = mine
@@ -90,7 +93,7 @@ class Links:
         self._contexts = Contexts(credentials)
         self._peers: dict[int, PeerLinks] = {}
         self._incoming: dict[tuple[int, int], Incoming] = {}
-        self._acquaintance = Acquaintance()
+        self._acquaintance = acquaintance or Acquaintance()
         self._answerers = Answerers()
         self._took: list[Took] = [lambda node, messages: None] * 2
         self._listeners: list[Callable[[int, bool], object]] = []

@@ -25,8 +25,10 @@ from jindimail.errors import ConfigError, Corrupt
 from jindimail.interfaces import IKeys
 from jindimail.store.environment import (
     FORMAT_VERSION,
+    UNTOLD,
     Environment,
     StorePresent,
+    nextLife,
     openLmdb,
     openTables,
     publish,
@@ -238,7 +240,7 @@ def _revive(making: Path, directory: Path, manifest: Manifest, revive: Revive) -
         tables = openTables(environment, create=True)
         with environment.begin() as transaction:
             rows = CommittedRows(transaction, tables)
-            risen, changes = revive(rows, replace(meta, incarnation=meta.incarnation + 1))
+            risen, changes = revive(rows, nextLife(meta, UNTOLD))
         _leap(environment)
         with environment.begin(write=True) as transaction:
             for table, puts, deletes in changes:

@@ -23,7 +23,7 @@ import msgspec
 from jindimail.errors import ConfigError, Corrupt
 from jindimail.store.keys import META, TABLES
 from jindimail.store.overlay import Ahead, Changes
-from jindimail.store.records import MetaRecord, decode, encode
+from jindimail.store.records import LIFE_OCTETS, LIVES_OCTETS, MetaRecord, decode, encode
 from jindimail.store.rows import CommittedRows
 
 FORMAT_VERSION = 1
@@ -31,6 +31,7 @@ MAP_OCTETS = 1 << 40
 READERS_MAX = 64
 NODE_KEY = b"node"
 SUSPECT = "suspect"
+UNTOLD = bytes(LIFE_OCTETS)  # the life of an incarnation that no other node hears of
 
 
 class StoreAbsent(ConfigError):
@@ -160,6 +161,13 @@ def readMeta(environment: lmdb.Environment, directory: Path) -> MetaRecord:
     return meta
 
 
+def nextLife(meta: MetaRecord, life: bytes) -> MetaRecord:
+    """The next incarnation."""
+    return msgspec.structs.replace(
+        meta, incarnation=meta.incarnation + 1, lives=(meta.lives + life)[-LIVES_OCTETS:]
+    )
+
+
 def writeMeta(
     environment: lmdb.Environment, meta: MetaRecord, marks: Mapping[bytes, bytes] | None = None
 ) -> None:
@@ -197,9 +205,9 @@ class Environment:
             self._unlock()
             raise
 
-    def begin(self) -> MetaRecord:
-        """A node starts: count its incarnation, durably, and make tables that an older version did not have."""
-        meta = msgspec.structs.replace(self.meta, incarnation=self.meta.incarnation + 1)
+    def begin(self, life: bytes = UNTOLD) -> MetaRecord:
+        """A node starts: count its incarnation, durably, with the life that was drawn for it, and make tables that an older version did not have."""
+        meta = nextLife(self.meta, life)
         writeMeta(self._lmdb, meta)
         self.meta = meta
         return meta

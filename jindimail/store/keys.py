@@ -67,6 +67,7 @@ FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 # Marks in META.
 REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
 ALONE_KEY = b"alone"  # this store was restored from a backup, without the other nodes of its array
+MET_TAG = b"met:"  # and another node's number: the last of its lives that this node met
 
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"
@@ -119,6 +120,11 @@ def popLockKey(bucket: int, accountId: int) -> bytes:
 def uidValidityFloorKey(bucket: int) -> bytes:
     """The highest UIDVALIDITY that any account had which is no longer there."""
     return accountKey(bucket, 0) + FLOOR_TAG
+
+
+def metKey(node: int) -> bytes:
+    """Another node, as it was met."""
+    return MET_TAG + node.to_bytes(4, "big")
 
 
 def addressKey(bucket: int, address: str) -> bytes:

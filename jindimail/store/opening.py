@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from jindimail.errors import ConfigError
 from jindimail.store.check import Progress, check
-from jindimail.store.environment import Environment
+from jindimail.store.environment import UNTOLD, Environment
 from jindimail.store.space import Space
 from jindimail.store.writer import Writer, WriterLimits
 
@@ -30,10 +30,17 @@ class StoreDamaged(ConfigError):
 
 
 def openStore(
-    directory: Path, *, reactor: Any, limits: WriterLimits | None = None, progress: Progress | None = None
+    directory: Path,
+    *,
+    reactor: Any,
+    life: bytes = UNTOLD,
+    limits: WriterLimits | None = None,
+    progress: Progress | None = None,
 ) -> Writer:
     """
     Open a node's store and count its incarnation (`writer.environment.meta`). May take long after a failed commit.
+
+    @param life: what was drawn for this incarnation.
 
     @raise StoreAbsent, StoreInUse, StoreUnknown, StoreDamaged: all are ConfigErrors.
     """
@@ -41,7 +48,7 @@ def openStore(
     try:
         verifyIfSuspect(environment, progress)
         space = Space(environment.path, insideOctets=environment.freeOctets)
-        beginWithReserve(environment, space)
+        beginWithReserve(environment, space, life)
     except BaseException:
         environment.close()
         raise
@@ -72,13 +79,13 @@ def verifyIfSuspect(environment: Environment, progress: Progress | None = None) 
     _log.critical("{path} is sound, going on", path=str(environment.path))
 
 
-def beginWithReserve(environment: Environment, space: Space) -> None:
+def beginWithReserve(environment: Environment, space: Space, life: bytes) -> None:
     """Count the incarnation, if need be in the reserve's room."""
     try:
-        environment.begin()
+        environment.begin(life)
     except lmdb.Error:
         if not space.isExhausted() or not space.dropReserve():
             raise
         environment.reopen()
         space.refresh()
-        environment.begin()
+        environment.begin(life)

@@ -15,6 +15,8 @@ import msgspec
 from jindimail.errors import Corrupt
 
 FORMAT = b"\x01"
+LIFE_OCTETS = 8
+LIVES_OCTETS = 128 * LIFE_OCTETS  # of a node's last incarnations, the present one among them
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
@@ -168,13 +170,18 @@ class DomainRecord(Record, frozen=True, kw_only=True):
 
 
 class MetaRecord(Record, frozen=True, kw_only=True):
-    """Who this store belongs to: `meta` "node"."""
+    """
+    Who this store belongs to: `meta` "node".
+
+    @ivar lives: what was drawn for each of the last incarnations, the latest last (cluster/hello.py).
+    """
 
     arrayId: bytes
     node: int
     name: str
     format: int
     incarnation: int
+    lives: bytes = b""
 
 
 R = TypeVar("R", bound=Record)

@@ -67,6 +67,53 @@ def listens(scene: Scene, name: str, at: str) -> bool:
         return isListening(host, int(port))
 
 
+def refusals(scene: Scene, name: str) -> int:
+    """How often a node has logged that a life is not that which was met."""
+    return scene.array.members[name].process.log().count("TWO_LIVES")
+
+
+def test_aDataDirectoryOfThePastIsRefusedHoweverOftenItsNodeAndAllOthersAreStarted(scene: Scene) -> None:
+    array, old = scene.array, NAMES[-1]
+    data, copy, present = (
+        array.members[old].process.data.with_name(each) for each in ("data", "copy", "present")
+    )
+    assert array.stop(old) == 0
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("control"))
+    array.start(old)
+    for account in scene.accounts:
+        scene.deliver(old, account)
+    array.kill(old)
+    data.rename(present)
+    copy.rename(data)
+
+    def isRefused() -> None:
+        before = {name: refusals(scene, name) for name in NAMES}
+        array.start(old, waits=False)
+        scene.until(
+            lambda: all(refusals(scene, name) > before[name] for name in NAMES),
+            "all say in their logs why it is refused",
+        )
+        linked = {row["name"]: row["linked"] for row in array.ask(FIRST, "cluster nodes")["rows"]}
+        assert linked == {name: name != old for name in NAMES}
+        array.kill(old)
+
+    isRefused()
+    isRefused()  # its next start has a number that nobody has seen
+    for name in NAMES[:-1]:
+        array.kill(name)
+    for name in NAMES[:-1]:
+        array.start(name, waits=False)  # none of them serves without the other
+    for name in NAMES[:-1]:
+        array.awaitListening(name)
+    isRefused()  # the others are new, too, and remember
+    for account in scene.accounts:
+        scene.read(FIRST, account)
+    shutil.rmtree(data)
+    present.rename(data)
+    array.start(old)
+    scene.requireWhole()
+
+
 def test_aBackupOutlivesAllNodesOfItsArray(scene: Scene) -> None:
     array, first = scene.array, scene.array.members[FIRST].process
     array.ctl(FIRST, "cluster", "set", "copies", "3", "--json")  # every node keeps everything

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,8 +26,9 @@ from jindimail.cluster.authority import (
     utc,
     verifyNode,
 )
-from jindimail.cluster.hello import Acquaintance, Hello, Reason, Unwelcome, decodeHello, judgeHello
+from jindimail.cluster.hello import Hello, Reason, Unwelcome, decodeHello, judgeHello
 from jindimail.errors import ConfigError, ProtocolError
+from jindimail.store.records import LIVES_OCTETS
 
 NOW = utc(1_800_000_000)
 ARRAY_ID = bytes(range(16))
@@ -173,13 +173,11 @@ def test_nodeThatClaimsThisNodesNumberIsRefused() -> None:
     assert caught.value.reason is Reason.WRONG_NODE
 
 
-def test_acquaintanceKeepsTheHighestIncarnation() -> None:
-    seen = Acquaintance()
-    seen.meet(HELLO)
-    assert seen.incarnation(7) == 3
-    seen.meet(HELLO)
-    seen.meet(replace(HELLO, incarnation=4))
-    with pytest.raises(Unwelcome):
-        seen.meet(HELLO)
-    seen.forget([7])
-    seen.meet(HELLO)
+@pytest.mark.parametrize("lives", [b"short", bytes(LIVES_OCTETS + 8), "lifelife", None])
+def test_helloWhoseLivesAreNoneIsRefused(lives: object) -> None:
+    with pytest.raises(ProtocolError):
+        decodeHello((*HELLO.encode()[:-1], lives))
+
+
+def test_helloOfAVersionThatRemembersNoLivesIsUnderstood() -> None:
+    assert decodeHello(HELLO.encode()[:-1]) == HELLO

@@ -10,6 +10,7 @@ from twisted.spread import pb
 from twisted.spread.jelly import DummySecurityOptions, InsecureJelly, SecurityOptions
 from twisted.trial.unittest import SynchronousTestCase
 
+from jindimail.cluster.acquaintance import Acquaintance, Met
 from jindimail.cluster.authority import Authority, foundAuthority
 from jindimail.cluster.channel import MARK_OCTETS, OCTETS_MAX, SILENCE_SECONDS, WAITING_OCTETS_MAX
 from jindimail.cluster.contexts import Contexts
@@ -125,6 +126,24 @@ class Meeting(SynchronousTestCase):
         """A disk image of a node that was down, started after the node itself."""
         self.array.run(1)
         self.refused(Reason.TWO_LIVES, incarnation=1)
+
+    def test_copyOfThePastIsRefusedAlsoByAPeerThatWasRestarted(self) -> None:
+        met: Met = {}
+        remembering = Acquaintance(
+            met, lambda node, incarnation, life: met.update({node: (incarnation, life)})
+        )
+        self.array.crash(1)
+        self.array.start(1, acquaintance=remembering)
+        self.array.run(1)
+        self.assertEqual(met[2][0], 1)
+        self.array.crash(1)
+        self.array.start(1, acquaintance=Acquaintance(met))
+        self.refused(Reason.TWO_LIVES, incarnation=1)
+        self.refused(Reason.TWO_LIVES, incarnation=2, lives=b"anothers")
+        self.array.crash(2)
+        self.array.start(2, incarnation=2, lives=met[2][1])
+        self.array.run(3)
+        self.assertTrue(self.array.nodes[1].isUp(2) and self.array.nodes[2].isUp(1))
 
     def test_levelsThatDoNotMeetAreRefused(self) -> None:
         self.refused(Reason.NO_LEVEL, levels=(3, 4))

@@ -267,8 +267,9 @@ class Array:
             arrayId=options.get("arrayId", ARRAY_ID),
             node=node,
             incarnation=options.get("incarnation", self.incarnations[node]),
-            life=self.chance.randbytes(8),
+            life=options.get("life") or self.chance.randbytes(8),
             levels=options.get("levels", LEVELS),
+            lives=options.get("lives", b""),
         )
         links = Links(
             clock=self.clock,
@@ -277,6 +278,7 @@ class Array:
             endpoint=self.network.endpoint(f"{node}:1"),
             draw=self.chance.randint,
             joining=options.get("joining"),
+            acquaintance=options.get("acquaintance"),
         )
         links.attend(
             lambda source, messages: self.got.append((source, node, messages)),

@@ -41,6 +41,7 @@ SNAPSHOT_TESTS = "tests/replication/test_snapshots.py::"
 COPY_TESTS = "tests/replication/test_copies.py::"
 RANDOM = "tests/replication/test_random.py"
 MACHINE_TESTS = "tests/mailbox/test_machine.py::"
+ACQUAINTANCE = "tests/cluster/test_acquaintance.py::"
 SCENES = "tests/simulation/test_scenarios.py::"
 FOUND = "tests/simulation/test_found.py::FoundBySeeds::"
 
@@ -1070,5 +1071,48 @@ BUGS = (
         "if row is None and rows.get(META, REJOINING_KEY) is not None:",
         "if row is None and rows.get(META, REJOINING_KEY) is group:",
         checks=("tests/cluster/test_rejoining.py::test_nothingIsTakenInUnderAnIdOfThePast",),
+    ),
+    # --- nodes from the past
+    Bug(
+        "copyOfThePastIsBelievedAtItsSecondStart",
+        "design §4: peers refuse an old disk image",
+        "cluster/acquaintance.py",
+        "hello.lifeOf(incarnation) not in",
+        "hello.incarnation == incarnation and hello.lifeOf(incarnation) not in",
+        checks=(ACQUAINTANCE + "test_aCopyOfThePastIsRefusedHoweverOftenItIsStarted",),
+    ),
+    Bug(
+        "whatWasMetIsForgottenWithTheProcess",
+        "design §4: peers refuse an old disk image",
+        "cluster/acquaintance.py",
+        "self._seen: Met = dict(met or {})",
+        "self._seen: Met = {}",
+        checks=(ACQUAINTANCE + "test_whatWasMetOutlivesTheNodeThatMetIt",),
+    ),
+    Bug(
+        "membersInTheLogAreOverlooked",
+        "docs/adr/0039: a member of an array is restored only alone",
+        "cluster/revival.py",
+        "if entry.kind == CONFIGURATION:",
+        "if entry.kind == CONFIGURATION and entry.index <= record.applied:",
+        checks=("tests/cluster/test_revival.py::test_membersThatOnlyTheLogKnowsAreOthers",),
+    ),
+    Bug(
+        "restoredRowsAreMadeFromTheLogElsewhere",
+        "docs/adr/0039: a new replica is made of the restored rows",
+        "cluster/revival.py",
+        "replace(record, baseIndex=record.applied, baseTerm=term)",
+        "replace(record, baseTerm=term)",
+        checks=(
+            "tests/cluster/test_revival.py::test_everyLogBeginsBehindWhatIsAppliedSoThatNobodyRepeatsIt",
+        ),
+    ),
+    Bug(
+        "theMarkGoesBeforeTheGroupsAreFounded",
+        "docs/adr/0039: no links before all others are given up",
+        "cluster/recovery.py",
+        "        for node in survey.loss.nodes:\n",
+        "        await self._store.write(lambda rows: rows.delete(META, ALONE_KEY))\n        for node in survey.loss.nodes:\n",
+        checks=("tests/cluster/test_recovery.py::test_theMarkStaysUntilAllIsFoundedAnew",),
     ),
 )

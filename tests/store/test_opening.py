@@ -92,11 +92,11 @@ class OpeningTests(TestCase):
         class FailsOnce(Environment):
             failures = 1
 
-            def begin(self):  # type: ignore[no-untyped-def]
+            def begin(self, life):  # type: ignore[no-untyped-def]
                 if self.failures:
                     self.failures -= 1
                     raise lmdb.DiskError("put", errno.ENOSPC)
-                return super().begin()
+                return super().begin(life)
 
         self.patch(opening, "Environment", FailsOnce)
         self.patch(opening.Space, "isExhausted", lambda space: True)
