@@ -245,3 +245,17 @@ def test_theMarkStaysUntilAllIsFoundedAnew() -> None:
     recovery._foundAnew = found  # type: ignore[method-assign]
     world.result(recovery.recover((2, 3)))
     assert world.rows[1].get(META, ALONE_KEY) is None
+
+
+def test_theOnlyVoterThatWasRestoredAloneFoundsNothingAnewAndIsAloneNoMore() -> None:
+    world = World(groups=FEW)
+    world.growArray(2)
+    deliver(world, range(1), (1,))
+    world.run(1)
+    world.kill(2)
+    with world.rows[1].transaction() as rows:
+        rows.put(META, ALONE_KEY, b"\x01")
+    loss = world.result(world.shares[1].operations.recover((2,)))
+    assert not loss.groups and not loss.hopeless and world.rows[1].get(META, ALONE_KEY) is None
+    world.settle()
+    assert world.shares[1].userMap.isGone(2) and read(world, 1, 0) == octetsOf(0)
