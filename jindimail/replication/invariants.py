@@ -61,7 +61,7 @@ class Invariants:
         self._entries: dict[
             tuple[int, int], tuple[int, Entry]
         ] = {}  # (index, term): predecessor's term, entry
-        self._committed: dict[int, int] = {}  # index: term
+        self._committed: dict[int, tuple[int, int]] = {}  # index: term, and the leader's that committed it
         self._committedLast = 0
         self._applied: dict[int, Entry] = {}
         self._votes: dict[tuple[int, int], int] = {}  # (replica, term): candidate
@@ -203,8 +203,9 @@ class Invariants:
     def _checkCompleteness(self, raft: Raft) -> None:
         for index in range(self._committedLast, raft.log.baseIndex, -1):
             has = raft.log.term(index)
-            wanted = self._committed.get(index)
-            if wanted is not None and wanted <= raft.term:
+            # A candidate whose last ballot comes late leads a term that is over: it need not have what was committed since.
+            wanted, committedIn = self._committed.get(index, (None, 0))
+            if wanted is not None and committedIn < raft.term:
                 self._require(
                     "leaderCompleteness", has == wanted, raft.replicaId, f"entry {index}: {has}, not {wanted}"
                 )
@@ -213,14 +214,14 @@ class Invariants:
         log = raft.log
         for index in range(max(self._committedLast, log.baseIndex) + 1, log.commit + 1):
             term = log.term(index) or 0
-            self._committed[index] = term
+            self._committed[index] = term, raft.term  # the leader is the first to know
             self._committedLast = index
         if log.commit == self._committedLast and raft.role is Role.LEADER and raft.isReadable:
             self._checkQuorum(raft)
         # Where the last place agrees, all before it do (logMatching, and they were compared when they became committed).
         agreed = min(self._agreed.get(raft.replicaId, 0), log.commit - 1)
         for index in range(max(log.baseIndex, agreed) + 1, log.commit + 1):
-            wanted = self._committed.get(index)
+            wanted, _ = self._committed.get(index, (None, 0))
             holds = wanted is None or log.term(index) == wanted
             self._require("stateMachineSafety", holds, raft.replicaId, f"committed {index} with two terms")
         self._agreed[raft.replicaId] = log.commit

@@ -271,6 +271,44 @@ class Elections(SynchronousTestCase):
         self.assertIs(network[1].role, Role.FOLLOWER)
         self.assertEqual([network.state(each) for each in (1, 2, 3)], [(b"kept",)] * 3)
 
+    def test_ballotThatComesLateMakesALeaderOfATermThatIsOver(self) -> None:
+        """It need not have what was committed since in a higher term, and nobody follows it."""
+        network = Network(3)
+        network.elect(1)
+        network.cut = {(1, 2), (2, 1)}
+        network[1].propose(b"a")
+        network.replicas[1].take()
+        network.replicas[1].crash()  # before it wrote the entry, which the third has
+        network.settle()
+        network.replicas[1].restart()
+        network.heal()
+        late: list[Ballot] = []
+
+        def isLate(message: Message) -> bool:
+            isIt = (
+                isinstance(message, Ballot) and not message.pre and message.recipient == 2 and message.granted
+            )
+            late.extend([message] if isIt else [])  # type: ignore[list-item]
+            return isIt
+
+        network.lost = isLate
+        for replicaId in (1, 2, 3):
+            network[replicaId].leaderSilent()
+        network[2].campaign()
+        network.settle()
+        self.assertEqual([ballot.sender for ballot in late], [1])
+        network.isolate(2)
+        network.elect(3)
+        self.assertEqual(network.state(3), (b"a",))
+        network.deliver(late[0])
+        self.assertIs(network[2].role, Role.LEADER)
+        self.assertLess(network[2].term, network[3].term)
+        network.propose(2, b"lost")
+        network.heal()
+        network.tick(3)
+        self.assertIs(network[2].role, Role.FOLLOWER)
+        self.assertEqual([network.state(each) for each in (1, 2, 3)], [(b"a",)] * 3)
+
 
 class Replication(SynchronousTestCase):
     """Logs agree."""
