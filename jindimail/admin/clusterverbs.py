@@ -212,22 +212,23 @@ async def loss(node: LiveNode, report: Report, *, lost: tuple[str, ...]) -> dict
 
 
 def _lossRow(found: Loss) -> dict[str, Any]:
-    """The long list first: what is read last is what it comes to."""
-    groups = sorted({*found.groups, *(bucketGroup(bucket) for bucket in found.bodies)})
+    """What it comes to first; of the groups only those whose mail loses something, or may."""
     return {
-        "groups": [
-            {"group": group, "index": found.groups.get(group), **_countRow(found.bodies.get(group - 1))}
-            for group in groups
-        ],
         "nodes": list(found.nodes),
         "foundedAnew": len(found.groups),
         "hopeless": list(found.hopeless),
         **_mailRow(found),
+        "groups": [
+            {"group": bucketGroup(bucket), "index": found.groups.get(bucketGroup(bucket)), **_countRow(lost)}
+            for bucket, lost in sorted(found.bodies.items())
+        ],
     }
 
 
 def _mailRow(found: Loss) -> dict[str, Any]:
     return {
+        **_countRow(found.mail),
+        "uncounted": list(found.uncounted),
         "examples": [
             {
                 "bucket": bucket,
@@ -240,14 +241,12 @@ def _mailRow(found: Loss) -> dict[str, Any]:
             for bucket, lost in found.bodies.items()
             for example in (lost.examples if lost else ())
         ][:EXAMPLES_MAX],
-        "uncounted": list(found.uncounted),
-        **_countRow(found.mail),
     }
 
 
-def _countRow(lost: LostBodies | None) -> dict[str, int]:
-    lost = lost or LostBodies()
-    return {"bodies": lost.bodies, "octets": lost.octets, "messages": lost.messages}
+def _countRow(lost: LostBodies | None) -> dict[str, int | None]:
+    """Nothing stands where it could not be counted."""
+    return {name: getattr(lost, name, None) for name in ("messages", "bodies", "octets")}
 
 
 def _told(report: Report) -> Told:
@@ -286,7 +285,7 @@ async def clusterMap(node: LiveNode, report: Report, *, bucket: int) -> dict[str
 
 @verb(
     "cluster events",
-    Argument(name="limit", doc="so many", kind=NUMBER, option=True, default=100),
+    Argument(name="limit", doc="so many at most", kind=NUMBER, option=True, default=100),
     columns=("time", "node", "event"),
     examples=("jindictl cluster events", "jindictl --json cluster events --limit 1000"),
 )
@@ -299,7 +298,7 @@ async def events(node: LiveNode, report: Report, *, limit: int) -> dict[str, Any
 
 @verb(
     "events",
-    Argument(name="limit", doc="so many", kind=NUMBER, option=True, default=100),
+    Argument(name="limit", doc="so many at most", kind=NUMBER, option=True, default=100),
     columns=("time", "event"),
     examples=("jindictl events",),
     isFar=True,

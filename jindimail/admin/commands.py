@@ -27,14 +27,23 @@ Found, join, administer and examine a jindimail node. Most commands ask the runn
 init, join, restore, config, completion and check --offline need none.
 """
 _GROUPS = {
-    "queue": "mail that waits for buckets that do not answer",
-    "domain": "the domains that mail is taken for",
-    "user": "the users and their accounts",
-    "alias": "addresses that lead to other addresses",
-    "sessions": "who is connected",
-    "config": "the configuration file",
-    "cluster": "the array: its nodes and what they hold",
+    "queue": "Mail that waits for buckets that do not answer",
+    "domain": "The domains that mail is taken for",
+    "user": "The users and their accounts",
+    "alias": "Addresses that lead to other addresses",
+    "sessions": "Who is connected",
+    "config": "The configuration file",
+    "cluster": "The array: its nodes and what they hold",
 }
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Fills descriptions, and keeps the lines of examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
 def parserOf(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
@@ -59,7 +68,7 @@ def parserOf(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
             description=doc,
             parents=[common],
             epilog="Examples:\n  " + "\n  ".join(examples) if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
         )
 
     _addInit(add(("init",), _INIT, _INIT_EXAMPLES))
@@ -99,9 +108,7 @@ def _commonOptions() -> argparse.ArgumentParser:
 def _group(
     commands: Commands, groups: dict[str, Commands], name: str, common: argparse.ArgumentParser
 ) -> Commands:
-    parser = commands.add_parser(
-        name, help=_GROUPS[name], description=_GROUPS[name].capitalize() + ".", parents=[common]
-    )
+    parser = commands.add_parser(name, help=_GROUPS[name], description=_GROUPS[name] + ".", parents=[common])
     groups[name] = parser.add_subparsers(title="commands", metavar="COMMAND", required=name != "sessions")
     if name == "sessions":
         parser.set_defaults(verb="sessions list")
@@ -229,10 +236,15 @@ def _addOffline(add: Callable[..., argparse.ArgumentParser]) -> None:
     manual = add(("config", "manual"), "Print a manual page in roff.", ("jindictl config manual | man -l -",))
     manual.set_defaults(verb="config manual")
     manual.add_argument(
-        "page", metavar="PAGE", nargs="?", default="node.ini", choices=("node.ini", "jindictl"), help="which"
+        "page",
+        metavar="PAGE",
+        nargs="?",
+        default="node.ini",
+        choices=("node.ini", "jindictl"),
+        help="node.ini (the default) or jindictl",
     )
     completion = add(
         ("completion",), "Print a shell's completion script.", ("source <(jindictl completion bash)",)
     )
     completion.set_defaults(verb="completion")
-    completion.add_argument("shell", choices=SHELLS, help="the shell")
+    completion.add_argument("shell", choices=SHELLS, help="the shell that completes")

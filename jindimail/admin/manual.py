@@ -12,6 +12,7 @@ from jindimail.config import SECTIONS, keys
 
 WIDTH = 100
 COMMON = ("json", "config", "socket", "quiet")  # options of every command
+_COMMON_USAGE = " [-h] [--json] [--config FILE] [--socket PATH] [--quiet]"
 
 
 def exampleFile() -> str:
@@ -114,7 +115,7 @@ def commandPage(parser: argparse.ArgumentParser, exitCodes: dict[int, str]) -> s
             lines += [".TP", f"\\fB{_roff(action.option_strings[0])}\\fR", _roff(str(action.help))]
     lines.append(".SH COMMANDS")
     for command in leaves(parser):
-        usage = " ".join(command.format_usage().removeprefix("usage: ").split())
+        usage = " ".join(command.format_usage().removeprefix("usage: ").split()).replace(_COMMON_USAGE, "")
         lines += [".TP", f"\\fB{_roff(usage)}\\fR", _roff(_plain(command.description))]
         lines += _arguments(command)
     lines += [".SH EXIT STATUS"]

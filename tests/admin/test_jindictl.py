@@ -186,6 +186,20 @@ def test_everyCommandHasHelpAndTakesJson() -> None:
         assert "--json" in leaf.format_help(), leaf.prog
 
 
+def test_helpIsAsWideAsTheTerminalButForExamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for leaf in manual.leaves(PARSER):
+        text, _, examples = leaf.format_help().partition("Examples:\n")
+        assert max(map(len, text.splitlines())) <= 80, leaf.prog
+        assert examples.count("jindictl ") == len(examples.splitlines()) > 0, leaf.prog
+
+
+def test_summariesOfAllCommandsAreInOneVoice() -> None:
+    for action in PARSER._actions:
+        for choice in getattr(action, "_choices_actions", ()):
+            assert str(choice.help)[0].isupper() and not str(choice.help).endswith("."), choice.dest
+
+
 def test_everyExampleParses() -> None:
     for each in VERBS.values():
         for example in each.examples:
@@ -290,6 +304,7 @@ def test_manualPagesNameEverything() -> None:
     commands = manual.commandPage(PARSER, EXIT_CODES)
     for words in VERBS:
         assert f"jindictl {words}" in commands
+    assert "[" + "\\-\\-json]" not in commands, "what every command takes is said once"
 
 
 def test_bashCompletesCommandsAndOptions(tmp_path: Path) -> None:
