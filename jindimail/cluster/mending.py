@@ -118,9 +118,13 @@ class Mending:
         """How many copies the bodies of led buckets are known to lack."""
         return sum(bucket.owed for bucket in self._buckets.values())
 
-    def owe(self, number: int, kept: int) -> None:
-        """A body of a bucket was taken with so few keepers: the rest is owed, and seen to when there are nodes again."""
-        bucket, owed = self._buckets.get(number), self._loss.copies - kept
+    def owe(self, number: int, keepers: Sequence[int]) -> None:
+        """
+        A body of a bucket was taken, and these keep it. Where they are too few, or some of them count as lost since they were asked to, the rest is
+        owed, and seen to when there are nodes again: a pass may have looked at the bucket before the body was there.
+        """
+        bucket, owed = self._buckets.get(number), self._loss.copies - len(keepers)
+        owed += sum(node in self._loss.nodes for node in keepers)
         if bucket is not None and owed > 0:
             bucket.owed += owed
             bucket.clean = None

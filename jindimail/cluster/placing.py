@@ -50,12 +50,12 @@ class Placing:
         userMap: UserMap,
         candidates: Candidates,
         clock: IReactorTime,
-        owe: Callable[[int, int], object],
+        owe: Callable[[int, Sequence[int]], object],
         counters: BucketCounters,
     ) -> None:
         """
         @param candidates: the nodes that may keep a body of a bucket, the best first, of equally good ones those that are named.
-        @param owe: called with a bucket and the number of keepers of a body that has fewer than it shall have.
+        @param owe: called with a bucket and the keepers of a body that came.
         """
         self.copies = copies
         self._userMap = userMap
@@ -112,9 +112,10 @@ class Placing:
             # Another leader did not know of these copies, and may have let them be swept.
             raise Unavailable("this node did not lead all the while")
         self._counters.deliveries += 1
-        outcome = await self._groups.propose(group, self._machine.encode(entry, keepers))
-        if len(keepers) < self._userMap.settings.copies:
-            self._owe(bucket, len(keepers))
+        try:
+            outcome = await self._groups.propose(group, self._machine.encode(entry, keepers))
+        finally:  # whoever waited for it may have gone away: it is committed all the same
+            self._owe(bucket, keepers)
         if getattr(outcome, "repeated", False):
             await self._holdAgain(bucket, entry.bodyId, source)
         return outcome

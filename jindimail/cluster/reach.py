@@ -36,7 +36,7 @@ class Reach:
         copies: Copies,
         wire: IWire,
         candidates: Callable[..., Sequence[int]],
-        owe: Callable[[int, int], object],
+        owe: Callable[[int, Sequence[int]], object],
     ) -> None:
         """See the parts."""
         self.counters = BucketCounters()
@@ -84,7 +84,7 @@ class Reach:
         ground: Ground,
         copies: Copies,
         candidates: Callable[..., Sequence[int]],
-        owe: Callable[[int, int], object],
+        owe: Callable[[int, Sequence[int]], object],
     ) -> Placing:
         return Placing(
             clock=ground.clock,

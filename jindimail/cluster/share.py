@@ -113,7 +113,7 @@ class Share:
             copies=self.copies,
             wire=wire,
             candidates=self.candidates,
-            owe=lambda bucket, kept: self.mending.owe(bucket, kept),
+            owe=lambda bucket, keepers: self.mending.owe(bucket, keepers),
         )
         self.counters, self.router, self.subscriptions = reach.counters, reach.router, reach.subscriptions
         self.reading, self.buckets = reach.reading, reach.buckets

@@ -5,7 +5,7 @@ The node that leads a bucket looks after its queue. A bucket that is waited for 
 its nodes are heard again; when it does, all that waits for it is filed, one message after the other, each under the delivery id that it came with: what had been filed unheard is
 so not filed twice. Nothing is written while a bucket is silent.
 
-A bucket may refuse recipients: those that are full wait on, under a new id, since a delivery's outcome stands for ever; the others,
+A bucket may refuse recipients: those that are full wait on, under the next id, since a delivery's outcome stands for ever; the others,
 and all that waited for too long, are told to the sender where that is one of ours, else to the postmaster. Outcomes outlive the queue.
 """
 
@@ -29,7 +29,7 @@ from jindimail.mailbox.entries import Dequeue, Filing, Requeue
 from jindimail.mailbox.filing import deliverEntry
 from jindimail.mailbox.outcomes import REFUSALS, Filed, Refused
 from jindimail.mailbox.queries import ListQueue, Queued, ReadOctets, ReadSummary
-from jindimail.model import BUCKET_COUNT, Body
+from jindimail.model import BUCKET_COUNT, Body, digestOf
 from jindimail.queue.notices import Notices, Reasons
 from jindimail.store.records import SummaryRecord, WaitingRecord, encode
 
@@ -41,6 +41,7 @@ LATER_SECONDS: Final = 900
 TARGETS_AT_ONCE: Final = 64
 ROWS_AT_ONCE: Final = 100
 _PIECE_OCTETS: Final = 1 << 19
+_TIME_OCTETS: Final = 6  # that an id begins with
 
 
 class Target:
@@ -75,7 +76,6 @@ class QueueRunner:
         hostName: str,
     ) -> None:
         self._buckets = buckets
-        self._delivery = delivery
         self._spool = spool
         self._clock = clock
         self._seconds = seconds
@@ -250,7 +250,7 @@ class QueueRunner:
             bodyId=row.bodyId,
             target=row.target,
             dueSeconds=row.dueSeconds,
-            deliveryId=self._delivery.newDeliveryId(),
+            deliveryId=_nextId(row.record.deliveryId),
             waiting=waiting,
             nextSeconds=now + seconds,
             reason=reason,
@@ -266,6 +266,14 @@ class QueueRunner:
     async def _giveUp(self, bucket: int, row: Queued, reasons: Reasons) -> None:
         await self._notices.tell(bucket, row, reasons)
         await self._dequeue(bucket, row)
+
+
+def _nextId(deliveryId: bytes) -> bytes:
+    """
+    The id under which a message goes on that cannot be filed under this one. One that waits in two buckets, because the first did not say that it took
+    it, goes on under the same id in both.
+    """
+    return deliveryId[:_TIME_OCTETS] + digestOf(deliveryId)[: len(deliveryId) - _TIME_OCTETS]
 
 
 def _isPassing(refused: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from jindimail.cluster.arrayrecords import DOWN, GONE
@@ -12,6 +13,7 @@ from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.entries import CreateAccount, Deliver, Filing, RemoveAccount
 from jindimail.mailbox.outcomes import Filed
 from jindimail.model import bucketGroup, digestOf
+from jindimail.replication.copies import ofOctets
 from jindimail.replication.repair import SCANNED_AT_ONCE, Looked, Wanted, bodyref
 from jindimail.store.bodies import putBody
 from jindimail.store.keys import BODY, BODYREF, bodyrefKey, chunkKey
@@ -130,6 +132,32 @@ def test_aNodeThatIsEmptiedKeepsNoBodyWhenItIsGone() -> None:
     assert all(
         2 not in keepersOf(world, number) and len(keepersOf(world, number)) == 2 for number in range(4)
     )
+
+
+def test_aNodeIsEmptiedOfADeliveryThatNamedItBeforeAndIsCommittedAfterTheOthersWereLookedAt() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    deliver(world, range(1), (1, 2))
+    leader = world.leader(GROUP)
+    share = world.shares[leader]
+    victim = next(node for node in share.userMap.home(BUCKET) if node != leader)
+    late: Deferred[None] = Deferred()
+    propose = share.groups.propose
+    share.groups.propose = lambda *entry: late.addCallback(lambda _: propose(*entry))  # type: ignore[assignment,method-assign]
+    placing = share.buckets._delivering.placing  # type: ignore[union-attr]
+    placing._candidates = lambda bucket, *first: (leader, victim)  # type: ignore[method-assign]
+    filed = Deferred.fromCoroutine(placing.place(BUCKET, delivered(5, ()), ofOctets(octetsOf(5)), leader, {}))
+    world.until(lambda: chunkAt(world, victim, 5) is not None)
+    world.run(0.2)
+    share.groups.propose = propose  # type: ignore[method-assign]
+    other = next(node for node in world.shares if node not in (leader, victim))
+    world.result(world.shares[other].operations.drain(victim))
+    world.until(lambda: share.mending.needs(victim) == 0 and share.mending._buckets[BUCKET].isHome)
+    late.callback(None)
+    assert isinstance(world.result(filed), Filed)
+    assert victim in keepersOf(world, 5)
+    world.until(lambda: share.userMap.nodes[victim].state == GONE, 120)
+    assert victim not in keepersOf(world, 5) and len(keepersOf(world, 5)) == 2
 
 
 def test_whatIsExpungedWhileItsCopyIsOwedIsNotOwedForEver() -> None:

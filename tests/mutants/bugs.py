@@ -1045,6 +1045,26 @@ BUGS = (
     ),
     # --- whole nodes
     Bug(
+        "deliveryThatLosesAKeeperWhileItIsUnderWayIsNotMended",
+        "design §6: drain is that one step, too: a keeper goes only by the entry that names its replacement",
+        "cluster/mending.py",
+        "        owed += sum(node in self._loss.nodes for node in keepers)\n",
+        "",
+        checks=(
+            "tests/cluster/test_mending.py::test_aNodeIsEmptiedOfADeliveryThatNamedItBeforeAndIsCommittedAfterTheOthersWereLookedAt",
+        ),
+    ),
+    Bug(
+        "whatWaitsTwiceGoesOnUnderTwoIds",
+        "design §7: the delivery id makes the array's own retries exactly-once",
+        "queue/runner.py",
+        "deliveryId=_nextId(row.record.deliveryId)",
+        "deliveryId=_nextId(bytes([bucket]) + row.record.deliveryId[1:])",
+        checks=(
+            "tests/queue/test_queue.py::test_whatTwoBucketsKeepForOneRecipientComesOnceAlsoUnderAnotherId",
+        ),
+    ),
+    Bug(
         "outcomeIsRepeatedWithoutItsBody",
         "design §6: before repeating a stored outcome the leader checks that the keepers still hold the body",
         "cluster/placing.py",

@@ -225,6 +225,28 @@ def test_aDeliveryThatTheTargetVoidedComesUnderAnotherId(bed: Bed) -> None:
     assert not bed.waiting()
 
 
+@pytest.mark.parametrize("isVoid", [True, False], ids=["void", "full"])
+def test_whatTwoBucketsKeepForOneRecipientComesOnceAlsoUnderAnotherId(bed: Bed, isVoid: bool) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.cut.deaf.add(0)
+    bed.deliver(BOB)
+    first, second = bed.waiting()
+    assert first.bodyId == second.bodyId
+    if isVoid:
+        now(bed.world.buckets.propose(bucketOf(BOB), VoidDelivery(seconds=1, deliveryId=first.bodyId)))
+    else:
+        bed.world.deliver(OCTETS, BOB)
+        now(bed.world.directory.setUser(BOB, quotaMessages=1))
+    before = len(bed.inbox(BOB))
+    bed.cut.deaf.clear()
+    bed.cut.silent.clear()
+    bed.run()
+    now(bed.world.directory.setUser(BOB, quotaMessages=0))
+    bed.run(LATER_SECONDS + 2)
+    assert len(bed.inbox(BOB)) == before + 1
+    assert not bed.waiting()
+
+
 def test_aFullRecipientWaitsForRoomAndTheOthersDoNot(bed: Bed) -> None:
     bed.cut.silent.add(bucketOf(BOB))
     bed.deliver(BOB)
