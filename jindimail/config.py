@@ -193,7 +193,10 @@ class Limits:
     sessions: int = _key(number(1, 1_000_000), "Client connections of the node.", 10_000, live=True)
     sessionsPerPeer: int = _key(number(1, 1_000_000), "Client connections from one address.", 500, live=True)
     sessionsPerUser: int = _key(
-        number(1, 1_000_000), "Sessions of one user at this node, of all protocols together.", 100, live=True
+        number(1, 1_000_000),
+        "Sessions of one user, of all protocols and at all nodes together.",
+        100,
+        live=True,
     )
     failedLogins: int = _key(
         number(1, 1000), "Failed logins of a connection before it is closed.", 5, live=True

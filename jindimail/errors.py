@@ -153,7 +153,7 @@ class LockLost(JindimailError):
 
 
 class TooManySessions(JindimailError):
-    """The user has as many sessions at this node as one may have."""
+    """The user has as many sessions as one may have."""
 
     smtpCode = 454
     smtpEnhanced = "4.7.0"

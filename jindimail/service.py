@@ -166,11 +166,13 @@ class NodeService(Service):
             links=stack.links,
             buckets=stack.buckets,
             directory=stack.directory,
-            sessions=Sessions(
-                seconds=time.time,
-                sessionsMax=limits.sessions,
-                sessionsPerPeerMax=limits.sessionsPerPeer,
-                sessionsPerUserMax=limits.sessionsPerUser,
+            sessions=stack.countedElsewhere(
+                Sessions(
+                    seconds=time.time,
+                    sessionsMax=limits.sessions,
+                    sessionsPerPeerMax=limits.sessionsPerPeer,
+                    sessionsPerUserMax=limits.sessionsPerUser,
+                )
             ),
             seconds=time.time,
             startedSeconds=int(time.time()),

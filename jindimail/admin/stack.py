@@ -36,6 +36,7 @@ from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
 from jindimail.cluster.ground import layGround
+from jindimail.cluster.headcounts import Headcounts
 from jindimail.cluster.hearsay import Hearsay
 from jindimail.cluster.hello import LEVELS, Hello, Reason
 from jindimail.cluster.inviter import Inviter
@@ -57,6 +58,7 @@ from jindimail.mailbox import wire
 from jindimail.mailbox.bodyentries import BodyEntries
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.realm import MailRealm
+from jindimail.mailbox.sessions import Sessions
 from jindimail.mailbox.upkeep import Upkeep
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.queue.runner import QueueRunner
@@ -270,6 +272,15 @@ class Stack:
         self.portal = Portal(
             MailRealm(buckets=self.buckets, clock=self._reactor, seconds=seconds), [self.checker]
         )
+
+    def countedElsewhere(self, sessions: Sessions) -> Sessions:
+        """The node's sessions, which from now on know of those at other nodes, and these of them."""
+        counts = Headcounts(
+            links=self.links, clock=self._reactor, subject="userSessions", nodes=self.share.userMap.living
+        )
+        counts.mine, sessions.elsewhere = sessions.crowds, counts.elsewhere
+        sessions.crowdChanged = counts.changed
+        return sessions
 
     def inThread(self, job: Callable[[], Any]) -> Deferred[Any]:
         """A Deferred of a job's result, run in the reactor's thread pool."""

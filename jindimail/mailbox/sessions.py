@@ -1,4 +1,4 @@
-"""The node's client sessions: who is connected, with bounds on how many (RFC-less; config [limits])."""
+"""The node's client sessions: who is connected, with bounds on how many (config [limits]); that of a user counts sessions at other nodes, too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from zope.interface import implementer
 
 from jindimail.errors import TooManySessions
 from jindimail.interfaces import ISessions
+
+CROWD_PART = 8  # with so many parts of a user's bound at one node, the other nodes are told
 
 
 def _nothing() -> None:
@@ -35,7 +37,7 @@ class Session:
         """
         The session is a user's from now on.
 
-        @raise TooManySessions: the user has as many here as one may have.
+        @raise TooManySessions: the user has as many as one may have.
         """
         self._registry.loggedIn(self, user)
 
@@ -46,7 +48,12 @@ class Session:
 
 @implementer(ISessions)
 class Sessions:
-    """All sessions of this node, bounded in total, per peer address and per user."""
+    """
+    All sessions of this node, bounded in total, per peer address and per user.
+
+    @ivar elsewhere: how many of a user are known to be at other nodes.
+    @ivar crowdChanged: is called when `crowds` are others.
+    """
 
     def __init__(
         self,
@@ -58,6 +65,8 @@ class Sessions:
         prefix: str = "",
     ) -> None:
         self.prefix = prefix
+        self.elsewhere: Callable[[str], int] = lambda user: 0
+        self.crowdChanged: Callable[[], object] = _nothing
         self._seconds = seconds
         self._sessionsMax = sessionsMax
         self._sessionsPerPeerMax = sessionsPerPeerMax
@@ -78,6 +87,7 @@ class Sessions:
         self._sessionsMax = sessionsMax
         self._sessionsPerPeerMax = sessionsPerPeerMax
         self._sessionsPerUserMax = sessionsPerUserMax
+        self.crowdChanged()
 
     def admit(self, protocol: str, peer: str) -> Session | None:
         """A new session, or None when the node or this peer has too many."""
@@ -90,19 +100,34 @@ class Sessions:
 
     def loggedIn(self, session: Session, user: str) -> None:
         """A session becomes a user's; see `Session.login`."""
-        if self._users[user] >= self._sessionsPerUserMax:
+        if self._users[user] + self.elsewhere(user) >= self._sessionsPerUserMax:
             raise TooManySessions
         if session.id in self._sessions:
-            _countOut(self._users, session.user)
+            self._lessOf(session.user)
             session.user = user
             self._users[user] += 1
+            if self._users[user] >= self._crowd:
+                self.crowdChanged()
+
+    @property
+    def _crowd(self) -> int:
+        return max(1, self._sessionsPerUserMax // CROWD_PART)
+
+    def crowds(self) -> dict[str, int]:
+        """How many each user has here who has enough of them for other nodes to know."""
+        return {user: count for user, count in self._users.items() if count >= self._crowd}
+
+    def _lessOf(self, user: str) -> None:
+        if self._users[user] >= self._crowd:
+            self.crowdChanged()
+        _countOut(self._users, user)
 
     def ended(self, session: Session) -> None:
         """Forget a session."""
         if self._sessions.pop(session.id, None) is None:
             return
         _countOut(self._peers, session.peer)
-        _countOut(self._users, session.user)
+        self._lessOf(session.user)
 
 
 def _countOut(counts: Counter[str], name: str) -> None:

@@ -97,6 +97,23 @@ def subjectsByImap(told: Told, at: int) -> dict[int, str]:
     return {int(head.split(b"UID ")[1].split()[0]): text.decode().split()[1] for head, text in pairs}
 
 
+def isTurnedAway(told: Told, at: int) -> bool:
+    """Whether the first account has too many sessions to be let in at a node."""
+    try:
+        subjectsByImap(told, at)
+    except imaplib.IMAP4.error as problem:
+        return "too many" in str(problem)
+    return False
+
+
+def boundSessions(told: Told, most: int) -> None:
+    """All nodes let each user have so many sessions, from now on."""
+    for node in told["nodes"]:
+        path = Path(node["config"])
+        path.write_text(path.read_text() + f"\n[limits]\nsessions-per-user = {most}\n")
+        os.kill(node["pid"], signal.SIGHUP)
+
+
 def bodiesByPop3(told: Told, at: int) -> list[str]:
     """The last lines of the first account's messages, at a node."""
     account = told["accounts"][0]
@@ -144,6 +161,15 @@ def test_anArrayOfThreeSurvivesOneAndGrowsToFourOfTwoLevels(make: Callable[..., 
     array.until(lambda: [row["level"] for row in rows()["rows"]] == [1, 1, 2, 2])
     ask(grown, 3, "user add", address="ada@example.org", password="only-for-tests")
     assert "ada@example.org" in json.dumps(ask(grown, 2, "user list"))
+
+    boundSessions(grown, 2)
+    two = [imaplib.IMAP4(HOST, grown["nodes"][at]["ports"]["imap"], timeout=30) for at in (0, 3)]
+    for each in two:
+        each.login(grown["accounts"][0]["user"], grown["accounts"][0]["password"])
+    array.until(lambda: isTurnedAway(grown, 1))
+    two[0].logout()
+    array.until(lambda: not isTurnedAway(grown, 1))
+    two[1].logout()
 
 
 def test_aSecondRunKeepsEverything(make: Callable[..., MakeArray]) -> None:
