@@ -227,6 +227,8 @@ class Fetch:
         header = await self._read(row, start, end)
         if end < stop:
             header = header[: header.rfind(b"\n") + 1] + b"\r\n"
+        if len(header) > PIECE_OCTETS:
+            await self._session.breathe()
         return selectFields(header, wanted.fields, wanted.isNegated)
 
     async def _read(self, row: MessageRow, start: int, stop: int, isPiece: bool = False) -> bytes:

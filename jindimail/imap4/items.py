@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from jindimail.imap4.syntax import NUMBER_MAX, Cursor, Malformed
 
 ITEMS_MAX = 500
+FIELDS_MAX = 16  # sections of chosen header fields: each may take as much memory as a header
 PATH_DEPTH_MAX = 60
 
 FROM_VIEW = frozenset({b"FLAGS", b"UID", b"MODSEQ"})
@@ -96,10 +97,14 @@ def parsePlan(cursor: Cursor) -> Plan:
     while True:
         items.append(_parseItem(cursor))
         if cursor.skip(b")"):
-            return Plan.of(items)
+            break
         cursor.space()
         if len(items) > ITEMS_MAX:
             raise Malformed
+    plan = Plan.of(items)
+    if sum(section.hasFields for section in plan.sections) > FIELDS_MAX:
+        raise Malformed
+    return plan
 
 
 def _parseOne(cursor: Cursor) -> Plan:

@@ -54,7 +54,11 @@ def encodeName(name: str) -> bytes:
 
 
 class Pattern:
-    """A LIST pattern: `*` matches anything, `%` anything but the delimiter. Matching takes bounded time."""
+    """
+    A LIST pattern: `*` matches anything, `%` anything but the delimiter. Matching takes bounded time.
+
+    @ivar steps: what it takes to match a name, as a number to compare.
+    """
 
     def __init__(self, reference: bytes, pattern: bytes) -> None:
         """@raise Malformed: too many wildcards."""
@@ -63,6 +67,7 @@ class Pattern:
         if len(whole) > NAME_OCTETS_MAX or whole.count(b"*") + whole.count(b"%") > _WILDCARDS_MAX:
             raise Malformed
         self._pieces = tuple(re.split(r"([*%])", _patternText(whole)))
+        self.steps = len(self._pieces)
 
     def matches(self, name: str) -> bool:
         """Whether a name matches; INBOX in any case."""
@@ -81,7 +86,7 @@ class Pattern:
             if piece == "*":
                 places = set(range(min(places), len(name) + 1))
             elif piece == "%":
-                places = {reached for place in places for reached in _withoutDelimiter(name, place, places)}
+                places = _withoutDelimiter(name, places)
             elif piece:
                 places = {place + len(piece) for place in places if name.startswith(piece, place)}
             if not places:
@@ -89,12 +94,16 @@ class Pattern:
         return len(name) in places
 
 
-def _withoutDelimiter(name: str, place: int, places: set[int]) -> range:
-    """From a place up to the next delimiter; empty if the place before, which reaches as far, is there too."""
-    if place - 1 in places and name[place - 1] != HIERARCHY_DELIMITER:
-        return range(place, place + 1)
-    end = name.find(HIERARCHY_DELIMITER, place)
-    return range(place, (len(name) if end < 0 else end) + 1)
+def _withoutDelimiter(name: str, places: set[int]) -> set[int]:
+    """From each of the places up to the next delimiter. Of all before the same one, the first reaches what the others do."""
+    reached: set[int] = set()
+    end = -1
+    for place in sorted(places):
+        if place > end:
+            end = name.find(HIERARCHY_DELIMITER, place)
+            end = end if end >= 0 else len(name)
+            reached.update(range(place, end + 1))
+    return reached
 
 
 def _patternText(octets: bytes) -> str:

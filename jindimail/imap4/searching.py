@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jindimail.errors import Corrupt
-from jindimail.imap4.criteria import HEADER, MESSAGE, ROW, VIEW, Criterion, bind, levelsOf
+from jindimail.imap4.criteria import HEADER, MESSAGE, ROW, VIEW, Criterion, bind, leaves, levelsOf
 from jindimail.imap4.selection import Selection
 from jindimail.message.dates import parseDate
 from jindimail.message.headers import fieldValues, headerEnd
-from jindimail.message.search import fieldContains, fold, foldedBody, headerText
+from jindimail.message.search import SoughtHeader, foldedBody
 from jindimail.message.structure import parse
 from jindimail.model import UidSet
 from jindimail.store.records import MessageRow
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from jindimail.imap4.session import ImapSession
 
 VIEW_BATCH = 5_000
+FEW_CONDITIONS = 20  # with more, there are more pauses
 ROWS_BATCH = 500
 READ_BATCH_OCTETS = 512 * 1024  # read between pauses
+SOUGHT_OCTETS = 8 * 1024 * 1024  # looked through between pauses, for one condition after the other
 STEPS_BATCH = 8
 PIECE_OCTETS = 1024 * 1024
 MESSAGE_OCTETS_MAX = 8 * 1024 * 1024  # of one message that are looked at
@@ -33,11 +35,14 @@ _DAY_SECONDS = 86_400
 
 
 class MessageFacts:
-    """What is known of a message so far (`criteria.Facts`)."""
+    """What is known of a message so far (`criteria.Facts`); what was sought in its texts once is remembered."""
 
     __slots__ = (
         "_body",
         "_header",
+        "_inBody",
+        "_inField",
+        "_inHeader",
         "flags",
         "internalDay",
         "level",
@@ -53,8 +58,11 @@ class MessageFacts:
         self.position = self.uid = self.flags = self.modSeq = 0
         self.size = self.internalDay = 0
         self.sentDay: int | None = None
-        self._header = b""
+        self._header = SoughtHeader(b"")
         self._body: list[str] = []
+        self._inField: dict[tuple[bytes, str], bool] = {}  # by needle, as the next two
+        self._inHeader: dict[str, bool] = {}
+        self._inBody: dict[str, bool] = {}
 
     def look(self, selection: Selection, position: int) -> None:
         """Begin with a message."""
@@ -71,7 +79,7 @@ class MessageFacts:
 
     def learnHeader(self, header: bytes) -> None:
         """SUMMARY and HEADER."""
-        self._header = header
+        self._header = SoughtHeader(header)
         dates = fieldValues(header, b"date")
         sent = parseDate(dates[0]) if dates else None
         self.sentDay = None if sent is None else sent.day
@@ -84,20 +92,30 @@ class MessageFacts:
 
     def fieldHolds(self, name: bytes, needle: str) -> bool:
         """See `criteria.Facts`."""
-        return fieldContains(self._header, name, needle)
+        held = self._inField.get((name, needle))
+        if held is None:
+            held = self._inField[name, needle] = self._header.fieldHolds(name, needle)
+        return held
 
     def headerHolds(self, needle: str) -> bool:
         """See `criteria.Facts`."""
-        return any(needle in fold(text) for text in headerText(self._header))
+        held = self._inHeader.get(needle)
+        if held is None:
+            held = self._inHeader[needle] = self._header.holds(needle)
+        return held
 
     def bodyHolds(self, needle: str) -> bool:
         """See `criteria.Facts`."""
-        return any(needle in text for text in self._body)
+        held = self._inBody.get(needle)
+        if held is None:
+            held = self._inBody[needle] = any(needle in text for text in self._body)
+        return held
 
     def forget(self) -> None:
         """Let go of what is large."""
-        self._header = b""
+        self._header = SoughtHeader(b"")
         self._body = []
+        self._inField, self._inHeader, self._inBody = {}, {}, {}
 
 
 async def search(session: ImapSession, selection: Selection, criterion: Criterion) -> list[int]:
@@ -118,6 +136,7 @@ async def _byView(
     found: list[int] = []
     undecided: list[int] = []
     facts, count, isGone = MessageFacts(), len(selection.view), selection.view.isGone
+    batch = VIEW_BATCH * FEW_CONDITIONS // max(FEW_CONDITIONS, sum(1 for _ in leaves(criterion)))
     for position in range(count):
         facts.look(selection, position)
         answer = criterion.test(facts)
@@ -125,7 +144,7 @@ async def _byView(
             found.append(position)
         elif answer is None and not isGone(position):
             undecided.append(position)
-        if position % VIEW_BATCH == VIEW_BATCH - 1:
+        if position % batch == batch - 1:
             await session.breathe()
     return found, undecided
 
@@ -136,6 +155,7 @@ async def _byReading(
     """Which of the undecided positions meet the criterion."""
     view, found, facts, readOctets = selection.view, [], MessageFacts(), 0
     levels = levelsOf(criterion)
+    sought = [leaf for leaf in leaves(criterion) if leaf.level >= HEADER]
     rows: list[MessageRow] = await selection.mailbox.rowsOf(UidSet.of(view.uids[at] for at in positions))
     for row in rows:
         position = view.position(row.uid)
@@ -146,7 +166,7 @@ async def _byReading(
         answer = criterion.test(facts)
         if answer is None:
             try:
-                readOctets += await _learn(session, selection, criterion, facts, row, levels)
+                readOctets += await _learn(session, selection, criterion, facts, row, levels, sought)
                 answer = criterion.test(facts)
             except Corrupt:
                 answer = False
@@ -167,15 +187,32 @@ async def _learn(
     facts: MessageFacts,
     row: MessageRow,
     levels: Sequence[int],
+    sought: Sequence[Criterion],
 ) -> int:
-    """Read the header, and then, if that decides nothing, the message; how much was read."""
+    """Read the header, and then, if that decides nothing, the message; how much was read, as often as it is looked through."""
+    often = max(1, len(sought) // FEW_CONDITIONS)
     header = await _readHeader(selection, row)
     facts.learnHeader(header)
+    await _seek(session, facts, sought, len(header))
     if MESSAGE not in levels or criterion.test(facts) is not None:
-        return len(header)
+        return len(header) * often
     octets = await _read(selection, row, min(row.size, MESSAGE_OCTETS_MAX))
     facts.learnMessage(await _folded(session, octets))
-    return len(octets)
+    await _seek(session, facts, sought, len(octets))
+    return len(octets) * often
+
+
+async def _seek(session: ImapSession, facts: MessageFacts, sought: Sequence[Criterion], octets: int) -> None:
+    """Where all conditions about texts at once would take long: one by one, with pauses; the facts remember what was found."""
+    if len(sought) * octets <= SOUGHT_OCTETS:
+        return
+    lookedThrough = 0
+    for condition in sought:
+        condition.test(facts)
+        lookedThrough += octets
+        if lookedThrough >= SOUGHT_OCTETS:
+            lookedThrough = 0
+            await session.breathe()
 
 
 async def _folded(session: ImapSession, octets: bytes) -> list[str]:

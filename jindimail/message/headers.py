@@ -83,6 +83,14 @@ def fieldValues(header: bytes, name: bytes) -> list[bytes]:
     ]
 
 
+def fieldsByName(header: bytes) -> dict[bytes, list[bytes]]:
+    """The values of all fields as they stand, folds and all, in their order, by lower-case name."""
+    values: dict[bytes, list[bytes]] = {}
+    for whole, name in _WHOLE_FIELD.findall(header, 0, headerEnd(header, 0, len(header))):
+        values.setdefault(name.lower(), []).append(whole.partition(b":")[2])
+    return values
+
+
 def unfold(value: bytes) -> bytes:
     """*value* on one line: line ends go, the white space that folded it stays, and the ends are stripped (RFC 5322 §2.2.3)."""
     if b"\n" in value:

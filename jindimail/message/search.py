@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Generator, Iterator
 from itertools import islice
 
-from jindimail.message.headers import fieldValues, scanFields, unfold
+from jindimail.message.headers import fieldsByName, scanFields, unfold
 from jindimail.message.structure import Part
 from jindimail.message.text import partText, plainOfHtml
 from jindimail.message.words import decodeWords
@@ -27,9 +27,32 @@ def fold(text: str) -> str:
     return "".join([unicodedata.normalize("NFKC", window) for window in windows]).casefold()
 
 
-def fieldContains(header: bytes, name: bytes, needle: str) -> bool:
-    """Whether any field *name* of *header* has the folded *needle* in its decoded text; an empty needle asks for any such field."""
-    return any(needle in fold(decodeWords(value)) for value in fieldValues(header, name))
+class SoughtHeader:
+    """A header as it is sought in: decoded and folded when it is first asked for, and then no more, however often it is."""
+
+    __slots__ = ("_all", "_byName", "_header", "_values")
+
+    def __init__(self, header: bytes) -> None:
+        self._header = header
+        self._values: dict[bytes, list[bytes]] | None = None
+        self._byName: dict[bytes, list[str]] = {}
+        self._all: list[str] | None = None
+
+    def fieldHolds(self, name: bytes, needle: str) -> bool:
+        """Whether any field of this lower-case name has the folded needle in its decoded text; an empty needle asks for any such field."""
+        texts = self._byName.get(name)
+        if texts is None:
+            if self._values is None:
+                self._values = fieldsByName(self._header)
+            found = self._values.get(name, ())
+            texts = self._byName[name] = [fold(decodeWords(unfold(value))) for value in found]
+        return any(needle in text for text in texts)
+
+    def holds(self, needle: str) -> bool:
+        """Whether the header has the folded needle in any field, its name included."""
+        if self._all is None:
+            self._all = [fold(text) for text in headerText(self._header)]
+        return any(needle in text for text in self._all)
 
 
 def headerText(header: bytes) -> Iterator[str]:

@@ -16,6 +16,7 @@ from jindimail.imap4.criteria import HEADER, MESSAGE, ROW, SUMMARY, VIEW, Criter
 from jindimail.imap4.program import parseProgram
 from jindimail.imap4.syntax import Cursor
 from jindimail.imap4.view import View
+from jindimail.message import search
 from jindimail.model import DELETED, FLAGGED, SEEN
 from jindimail.store.records import MessageRow
 from tests.imap4.node import Node
@@ -223,6 +224,52 @@ def test_aSearchOfLargeMessagesPausesBetweenThem() -> None:
     node.turn()
     assert len(pauses) >= 5
     assert wire.value().endswith(b"* SEARCH\r\nb OK SEARCH completed\r\n")
+
+
+def pausesOf(node: Node, command: bytes) -> int:
+    """How often the reactor goes round while a command about the examined INBOX is answered with OK."""
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a EXAMINE INBOX\r\n")
+    node.turn()
+    pauses: list[object] = []
+    breathe = protocol.breathe
+
+    async def counted() -> None:
+        pauses.append(None)
+        await breathe()
+
+    protocol.breathe = counted
+    protocol.dataReceived(b"b " + command + b"\r\n")
+    for _ in range(1000):
+        node.turn()
+    assert b"\r\nb OK" in wire.value()
+    return len(pauses)
+
+
+@pytest.mark.parametrize("key", [b"TEXT nothing%d", b"HEADER X-%d nothing", b"BODY nothing%d"])
+def test_aSearchForVeryMuchInOneMessagePausesAgainAndAgain(key: bytes) -> None:
+    node = Node()
+    node.append(b"X-Filler: nought\r\n" * 10_000 + b"\r\n" + b"line\r\n" * 20_000)
+    assert pausesOf(node, b"SEARCH " + key % 1) < 10
+    keys = b" ".join(b"OR " + key % number for number in range(200))
+    assert pausesOf(node, b"SEARCH " + keys + b" NEW") > 3
+
+
+def test_aHeaderIsDecodedOnceForAllThatIsSoughtInIt(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+    monkeypatch.setattr(search, "decodeWords", lambda value: decoded.append(value) or value.decode())
+    header = search.SoughtHeader(b"Subject: one\r\nX: two\r\n\r\n")
+    assert [header.holds(needle) for needle in ("one", "two", "three")] == [True, True, False]
+    assert [header.fieldHolds(b"x", needle) for needle in ("one", "two")] == [False, True]
+    assert decoded == [b"one", b"two", b"two"]
+
+
+def test_manyConditionsOnManyMessagesMakeMorePauses() -> None:
+    node = Node()
+    for _ in range(600):
+        node.append(b"Subject: x\r\n\r\n")
+    assert pausesOf(node, b"SEARCH " + b"UNFLAGGED " * 10 + b"UNSEEN") == 0
+    assert pausesOf(node, b"SEARCH " + b"UNFLAGGED " * 900 + b"UNSEEN") > 3
 
 
 def test_fieldsFarDownALongHeaderAreFound() -> None:

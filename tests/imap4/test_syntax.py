@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jindimail.errors import JindimailError
-from jindimail.imap4.items import Plan, Section, parsePlan
+from jindimail.imap4.items import FIELDS_MAX, Plan, Section, parsePlan
 from jindimail.imap4.limits import Limits
 from jindimail.imap4.names import Pattern, decodeName, encodeName
 from jindimail.imap4.program import BadCharset, Program, parseProgram
@@ -215,6 +215,14 @@ def test_sectionsOfHeaderFields() -> None:
     assert parsePlan(at).sections[0].fields == (b"From",)
 
 
+def test_choicesOfHeaderFieldsAreBounded() -> None:
+    """Each may be as large as a header, and all of them are one answer."""
+    choices = [b"BODY.PEEK[HEADER.FIELDS.NOT (X-%d)]" % number for number in range(FIELDS_MAX + 1)]
+    assert len(whole(parsePlan, b"(" + b" ".join(choices[1:] * 2) + b" BODY[])").sections) == FIELDS_MAX + 1
+    with pytest.raises(Malformed):
+        whole(parsePlan, b"(" + b" ".join(choices) + b")")
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"()", b"(", b"(FLAGS", b"FLAGS)", b"BODY[", b"BODY[MIME]", b"BODY[0]", b"BODY[1.]", b"BODY[.1]", b"BODY[1]<0.0>", b"BODY[1]<5>",
@@ -339,6 +347,18 @@ def test_listPatternsTakeBoundedTime() -> None:
     assert not Pattern(b"", b"%a" * 30 + b"b").matches(name)
     with pytest.raises(Malformed):
         Pattern(b"", b"*a" * 40)
+
+
+def test_whatAPercentSignReachesIsLookedUpOnceForEachLevel() -> None:
+    class Counted(str):
+        finds = 0
+
+        def find(self, *arguments: Any) -> int:
+            Counted.finds += 1
+            return super().find(*arguments)
+
+    assert Pattern(b"", b"%b" * 30 + b"%/%c").matches(Counted("ab" * 200 + "/" + "c" * 9))
+    assert Counted.finds < 100
 
 
 # --- anything -----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from jindimail.imap4 import answers
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SELECT_OPTIONS = frozenset({b"SUBSCRIBED", b"SPECIAL-USE", b"REMOTE"})
 _RETURN_OPTIONS = frozenset({b"SUBSCRIBED", b"SPECIAL-USE", b"CHILDREN"})
+
+
+STEPS_BATCH = 1_000  # of matching, between pauses
 
 
 async def run(session: ImapSession, request: Request) -> Answer:
@@ -38,7 +41,9 @@ async def run(session: ImapSession, request: Request) -> Answer:
         session.untagged(_root(reference))
         return Answer(b"LIST completed")
     found = await session.account.mailboxes()
-    session.send(*_listLines(found, Pattern(reference, pattern), selected or frozenset(), returned))
+    names = [summary.name for summary in found.mailboxes]
+    matching = await _matching(session, names, Pattern(reference, pattern))
+    session.send(*_listLines(found, matching, selected or frozenset(), returned))
     return Answer(b"LIST completed")
 
 
@@ -48,8 +53,22 @@ async def lsub(session: ImapSession, request: Request) -> Answer:
     reference, pattern = _parsePattern(cursor)
     cursor.end()
     found = await session.account.mailboxes()
-    session.send(*_lsubLines(found, Pattern(reference, pattern), endsInPercent=pattern.endswith(b"%")))
+    subscribed = frozenset(found.subscriptions)
+    names = sorted(subscribed | _superiors(subscribed) if pattern.endswith(b"%") else subscribed)
+    matching = await _matching(session, names, Pattern(reference, pattern))
+    session.send(*_lsubLines(found, sorted(matching)))
     return Answer(b"LSUB completed")
+
+
+async def _matching(session: ImapSession, names: Sequence[str], pattern: Pattern) -> frozenset[str]:
+    """The names that match, with pauses if there is much to match."""
+    found: set[str] = set()
+    batch = max(1, STEPS_BATCH // pattern.steps)
+    for start in range(0, len(names), batch):
+        if start:
+            await session.breathe()
+        found.update(filter(pattern.matches, names[start : start + batch]))
+    return frozenset(found)
 
 
 def _parsePattern(cursor: Cursor) -> tuple[bytes, bytes]:
@@ -74,14 +93,14 @@ def _root(reference: bytes) -> bytes:
 
 
 def _listLines(
-    found: Mailboxes, pattern: Pattern, selected: frozenset[bytes], returned: frozenset[bytes]
+    found: Mailboxes, matching: frozenset[str], selected: frozenset[bytes], returned: frozenset[bytes]
 ) -> Iterable[bytes]:
     names = [summary.name for summary in found.mailboxes]
     parents = _superiors(names)
     subscribed = frozenset(found.subscriptions)
     for summary in sorted(found.mailboxes, key=lambda summary: (summary.name != INBOX, summary.name)):
         isSubscribed = summary.name in subscribed
-        if not pattern.matches(summary.name):
+        if summary.name not in matching:
             continue
         if b"SUBSCRIBED" in selected and not isSubscribed:
             continue
@@ -95,14 +114,12 @@ def _listLines(
         yield b'* LIST (%b) "/" %b\r\n' % (b" ".join(attributes), answers.mailbox(summary.name))
 
 
-def _lsubLines(found: Mailboxes, pattern: Pattern, *, endsInPercent: bool) -> Iterable[bytes]:
+def _lsubLines(found: Mailboxes, names: Iterable[str]) -> Iterable[bytes]:
     existing = frozenset(summary.name for summary in found.mailboxes)
     subscribed = frozenset(found.subscriptions)
-    names = subscribed | _superiors(subscribed) if endsInPercent else subscribed
-    for name in sorted(names):
-        if pattern.matches(name):
-            attribute = b"" if name in subscribed and name in existing else b"\\Noselect"
-            yield b'* LSUB (%b) "/" %b\r\n' % (attribute, answers.mailbox(name))
+    for name in names:
+        attribute = b"" if name in subscribed and name in existing else b"\\Noselect"
+        yield b'* LSUB (%b) "/" %b\r\n' % (attribute, answers.mailbox(name))
 
 
 def _superiors(names: Iterable[str]) -> frozenset[str]:
