@@ -24,6 +24,7 @@ from jindimail.cluster.events import Events
 from jindimail.cluster.foretelling import Foretelling, LostBodies, Told
 from jindimail.cluster.revival import isAlone
 from jindimail.cluster.usermap import UserMap
+from jindimail.cluster.validities import Validities
 from jindimail.errors import Corrupt, JindimailError, NotAllowed, Unavailable
 from jindimail.interfaces import ILinks, IStore
 from jindimail.model import ARRAY_GROUP, bucketGroup
@@ -36,7 +37,6 @@ ASK_SECONDS = 10.0
 GROUPS_AT_ONCE = 16
 LEAD_SECONDS = 20.0  # for a group that was founded anew to be led, and to be known to be
 PAUSE_SECONDS = 0.1
-VALIDITY_SECONDS = 86_400  # ahead of the clock: above all UIDVALIDITYs that were given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +82,11 @@ class Survey:
 
     @ivar chosen: by group, the node to found it anew at, and how.
     @ivar places: by group, the node with its most advanced replica.
+    @ivar left: the nodes that are not lost.
     """
 
     loss: Loss
+    left: tuple[int, ...]
     chosen: dict[int, tuple[int, Founding]]
     places: dict[int, int]
 
@@ -126,8 +128,10 @@ class Recovery:
         self._foretelling = foretelling
         self._numbers = tuple(numbers)
         self._propose = propose
-        self._renewal = renewal
         self._seconds = seconds
+        self._validities = Validities(
+            store=store, links=links, propose=self._patiently, renewal=renewal, seconds=seconds
+        )
         links.serve(LOOK, self._looked)
         links.serve(FOUND, self._found)
 
@@ -142,6 +146,8 @@ class Recovery:
             founding = _decodeFounding(payload)
         except msgspec.MsgspecError as problem:
             raise Corrupt("no founding") from problem
+        if founding.group != ARRAY_GROUP:
+            await self._validities.mark(founding.group - 1)
         await self._groups.refound(founding.group, founding.replicaId, founding.term)
         return b""
 
@@ -244,6 +250,9 @@ class Recovery:
             results = await DeferredList(some, consumeErrors=True)
             if not all(isDone for isDone, _ in results):
                 raise Unavailable("not all groups could be founded anew; ask again")
+        for node in survey.left:  # of an earlier attempt
+            for bucket in await self._validities.owing(node):
+                await self._validities.renew(bucket, node)
         self._events.add("groupsRecovered", groups=len(survey.chosen), hopeless=len(survey.loss.hopeless))
         if self._isAlone():
             await self._store.write(lambda rows: rows.delete(META, ALONE_KEY))
@@ -251,9 +260,7 @@ class Recovery:
 
     async def _recoverBucket(self, bucket: int, node: int, founding: Founding) -> None:
         await self._foundAnew(node, founding)
-        floor = int(self._seconds()) + VALIDITY_SECONDS
-        while (await self._patiently(bucket, self._renewal(floor))).remaining:
-            pass
+        await self._validities.renew(bucket, node)
 
     async def _foundAnew(self, node: int, founding: Founding) -> None:
         await self._links.call(node, FOUND, msgspec.msgpack.encode(founding), ASK_SECONDS)
@@ -292,7 +299,8 @@ def _surveyOf(
     hopeless = tuple(group for group, found in standings.items() if not found)
     groups = {group: best[group][1].lastIndex for group in chosen}
     loss = Loss(groups=groups, hopeless=hopeless, nodes=tuple(sorted(lost)))
-    return Survey(loss=loss, chosen=chosen, places={group: node for group, (node, _) in best.items()})
+    places = {group: node for group, (node, _) in best.items()}
+    return Survey(loss=loss, left=tuple(left), chosen=chosen, places=places)
 
 
 def _mayAgree(best: Standing, holders: Collection[int]) -> bool:

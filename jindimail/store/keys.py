@@ -68,6 +68,9 @@ FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
 ALONE_KEY = b"alone"  # this store was restored from a backup, without the other nodes of its array
 MET_TAG = b"met:"  # and another node's number: the last of its lives that this node met
+OWING_TAG = (
+    b"owing:"  # and a bucket's number: founded anew here, its mailboxes have yet to get new UIDVALIDITYs
+)
 
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"
@@ -125,6 +128,11 @@ def uidValidityFloorKey(bucket: int) -> bytes:
 def metKey(node: int) -> bytes:
     """Another node, as it was met."""
     return MET_TAG + node.to_bytes(4, "big")
+
+
+def owingKey(bucket: int) -> bytes:
+    """A bucket that was founded anew."""
+    return OWING_TAG + bucket.to_bytes(2, "big")
 
 
 def addressKey(bucket: int, address: str) -> bytes:

@@ -9,12 +9,12 @@ from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.foretelling import EXAMPLES_MAX, PIECE_BODIES
 from jindimail.cluster.recovery import Founding
 from jindimail.errors import Corrupt, NotAllowed, Unavailable
-from jindimail.mailbox.entries import Filing, encodeEntry
+from jindimail.mailbox.entries import CreateMailbox, Filing, encodeEntry
 from jindimail.mailbox.queries import ListMailboxes, ReadOctets
 from jindimail.replication.durable import packLogRow
 from jindimail.replication.entries import NORMAL, Entry
-from jindimail.store.keys import ALONE_KEY, BODYREF, LOG, META, bodyrefKey, logKey
-from jindimail.store.records import BodyrefRecord, encode
+from jindimail.store.keys import ALONE_KEY, BODYREF, LOG, MAILBOX, META, bodyrefKey, bucketKey, logKey
+from jindimail.store.records import BodyrefRecord, MailboxRecord, decode, encode
 from tests.cluster.test_mending import (
     BUCKET,
     GROUP,
@@ -34,6 +34,12 @@ def validity(world: World, node: int) -> int:
     """The UIDVALIDITY of the one INBOX."""
     found = world.result(world.shares[node].buckets.query(BUCKET, ListMailboxes(accountId=1), fresh=True))
     return int(found.mailboxes[0].uidValidity)
+
+
+def validities(world: World) -> list[int]:
+    """All UIDVALIDITYs of the bucket, as the first node has them."""
+    rows = world.rows[1].scan(MAILBOX, bucketKey(BUCKET), bucketKey(BUCKET + 1))
+    return [int(decode(octets, MailboxRecord).uidValidity) for _, octets in rows]
 
 
 def read(world: World, node: int, number: int) -> bytes:
@@ -80,6 +86,47 @@ def test_whatIsLeftOfAThirdServesAgainUnderNewUidValidities() -> None:
     assert validity(world, 1) > before
     assert keepersOf(world, 0)
     assert any(event.kind == "groupsRecovered" for event in world.shares[1].events)
+
+
+def test_whatIsFoundedAnewGetsNewUidValiditiesThoughItsNodeDiedBetween() -> None:
+    world = lonely()
+    before = validities(world)
+    recovery = world.shares[1].operations.recovery
+    found = recovery._foundAnew
+
+    async def dying(node: int, founding: Founding) -> None:
+        await found(node, founding)
+        if founding.group == GROUP:
+            raise Unavailable("the process ended here")
+
+    recovery._foundAnew = dying  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        world.result(recovery.recover((2, 3)))
+    assert validities(world) == before
+    world.kill(1)
+    world.start(1)
+    world.settle()
+    world.result(world.shares[1].operations.recover((2, 3)))
+    (renewed,) = validities(world)
+    assert renewed > before[0]
+    world.result(world.shares[1].operations.recover((2, 3)))
+    assert validities(world) == [renewed], "once is enough"
+
+
+def test_newUidValiditiesAreAboveThoseOfAClockThatWasAhead() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    deliver(world, range(1), (1, 2))
+    ahead = int(world.heap.now) + 400_000_000
+    made = CreateMailbox(seconds=1, accountId=1, name="Ahead", specialUse="", uidValidity=ahead)
+    world.result(world.shares[1].buckets.propose(BUCKET, made))
+    assert validities(world)[1] == ahead
+    world.run(1)
+    for node in (2, 3):
+        world.kill(node)
+    world.run(5)
+    world.result(world.shares[1].operations.recover((2, 3)))
+    assert min(validities(world)) > ahead
 
 
 def test_anotherNodeMayComeAfterwards() -> None:

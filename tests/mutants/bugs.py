@@ -1128,6 +1128,24 @@ BUGS = (
         ),
     ),
     Bug(
+        "whatIsOwedAfterAForcedRecoveryIsForgotten",
+        "design §10: a forced recovery gives a new UIDVALIDITY",
+        "cluster/recovery.py",
+        "            await self._validities.mark(founding.group - 1)\n",
+        "            pass\n",
+        checks=(
+            "tests/cluster/test_recovery.py::test_whatIsFoundedAnewGetsNewUidValiditiesThoughItsNodeDiedBetween",
+        ),
+    ),
+    Bug(
+        "newUidValiditiesGoByTheClockAlone",
+        "design §10: a forced recovery gives a new UIDVALIDITY",
+        "cluster/validities.py",
+        "max(int(self._seconds()) + AHEAD_SECONDS, highest + 1)",
+        "max(int(self._seconds()) + AHEAD_SECONDS, 0 * highest)",
+        checks=("tests/cluster/test_recovery.py::test_newUidValiditiesAreAboveThoseOfAClockThatWasAhead",),
+    ),
+    Bug(
         "theMarkGoesBeforeTheGroupsAreFounded",
         "docs/adr/0039: no links before all others are given up",
         "cluster/recovery.py",
