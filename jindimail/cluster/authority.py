@@ -187,10 +187,14 @@ def verifyNode(certificate: x509.Certificate, authority: x509.Certificate, now: 
 
 
 def isDue(certificate: bytes, now: datetime) -> bool:
-    """Whether it is time to renew a node's certificate (PEM): two thirds of its life are over."""
+    """
+    Whether it is time to renew a node's certificate (PEM): two thirds of its life are over, or that has not begun. A clock that was ahead gave such
+    a one, and the others will not have it for as long.
+    """
     parsed = loadCertificate(certificate)
     begin = parsed.not_valid_before_utc + SKEW
-    return now >= begin + (parsed.not_valid_after_utc - begin) * DUE_SHARE
+    isOver = now >= begin + (parsed.not_valid_after_utc - begin) * DUE_SHARE
+    return isOver or now < parsed.not_valid_before_utc
 
 
 def utc(seconds: float) -> datetime:

@@ -91,6 +91,12 @@ def test_certificateIsDueAfterTwoThirdsOfItsLife() -> None:
     assert isDue(certificate, NOW + 61 * DAY)
 
 
+def test_aCertificateOfAClockThatWasAheadIsDueWhenTheClockIsRightAgain() -> None:
+    certificate = issued()
+    assert isDue(certificate, NOW - 3650 * DAY) and isDue(certificate, NOW - 2 * DAY)
+    assert not isDue(certificate, NOW - DAY / 2), "clocks may be slow by as much"
+
+
 @pytest.mark.parametrize("name", ["", "A", "ä", "a b", "a/b", "-a", "a-", "x" * 64, "a\n"])
 def test_namesThatAreNoneGetNoCertificate(name: str) -> None:
     with pytest.raises(NotOurs):
