@@ -3,7 +3,7 @@ The store of a running node: one writer thread that commits groups (design §4),
 
 Theory of operation. `write` queues a job and asks for a turn; at the end of the reactor's iteration `_turn` runs all jobs
 that wait on one `Overlay` and hands the finished changes to the writer thread, which puts, commits, syncs and calls back.
-Meanwhile more jobs gather: they are the next group. So there is one transaction in flight, its base is always what is
+Meanwhile more jobs gather: they are the next group, which waits two turns more where groups are large. So there is one transaction in flight, its base is always what is
 committed, a raising job is merely taken back, and the two threads hardly compete for the interpreter.
 
 Jobs that only apply what a majority has durably (those with `ran`) are told of as soon as they have run, and readers see their
@@ -42,6 +42,8 @@ from jindimail.store.overlay import Ahead, Changes, Overlay
 from jindimail.store.space import Level, Space
 
 GROWTH_OCTETS_MAX = 16 << 10  # of a job that adds when only the last room is left: votes, configuration
+CROWD_JOBS = 4  # in a transaction show that many write:
+LINGER_TURNS = 2  # then the next begins so many turns of the reactor later, with what they bring
 KEPT_SECONDS = 0.5  # for so long what may wait is kept for company
 KEPT_OCTETS_MAX = 256 << 10
 
@@ -112,6 +114,8 @@ class Writer:
         self._toTell: deque[_Waiting] = deque()
         self._isTelling = False
         self._groupOctets = 0
+        self._isCrowded = False  # the last group was large
+        self._lingered = 0
         self._octetsSinceRefresh = 0
         self._commitSince: float | None = None
         self._reason: Exception | None = None
@@ -168,7 +172,9 @@ class Writer:
         return waiting.done
 
     def begin(self) -> None:
-        """See `IStore`."""
+        """See `IStore`; where many write, the next transaction waits for their company all the same."""
+        if self._isCrowded:
+            return
         if not self._group and not self._isTelling and (self._records or self._bodies):
             call, self._turnCall = self._turnCall, None
             if call is not None:
@@ -227,6 +233,11 @@ class Writer:
         self.environment.turn += 1
         if self._group:
             return
+        if self._isCrowded and self._lingered < LINGER_TURNS and self._closing is None:
+            self._lingered += 1
+            self._askTurn()
+            return
+        self._lingered = 0
         if self._records or self._bodies or (self._kept and self._isKeptDue):
             self._begin()
         elif self._closing is not None:
@@ -345,6 +356,7 @@ class Writer:
         """The writer thread is done with the group in flight."""
         self.environment.turn += 1
         group, self._group = self._group, []
+        self._isCrowded = len(group) >= CROWD_JOBS
         seconds = self.commitAgeSeconds()
         self._commitSince = None
         if problem is None:

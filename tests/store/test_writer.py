@@ -17,7 +17,7 @@ from jindimail.store.environment import Environment, found
 from jindimail.store.keys import BODY, META
 from jindimail.store.overlay import Changes
 from jindimail.store.space import Level, Space
-from jindimail.store.writer import KEPT_OCTETS_MAX, KEPT_SECONDS, Writer, WriterLimits
+from jindimail.store.writer import KEPT_OCTETS_MAX, KEPT_SECONDS, LINGER_TURNS, Writer, WriterLimits
 from tests.store.contracts import StoreContract
 from tests.store.places import temporaryPath
 
@@ -364,6 +364,34 @@ class TurnTests(SynchronousTestCase):
         self.store._committed(None)
         self.reactor.advance(0)
         self.assertEqual(ran, [b"v"])
+
+    def test_whereManyWriteTheNextTransactionWaitsForCompany(self) -> None:
+        for key in range(9):
+            self.store.write(lambda rows, key=key: rows.put(META, b"%d" % key, b"v"))
+        self.reactor.advance(0)
+        self.environment.commit(self.store._handover.get_nowait() or [])
+        turns: list[Any] = []  # of the reactor, asked for; a clock would have all of them at once
+        self.patch(self.reactor, "callLater", lambda seconds, turn: turns.append(turn))
+        self.store._committed(None)
+        waiting = []
+        for key in range(LINGER_TURNS):
+            waiting.append(self.store.write(lambda rows, key=key: rows.put(META, b"b%d" % key, b"v")))
+            self.store.begin()
+            turns.pop()()
+            self.assertTrue(self.store._handover.empty())
+        turns.pop()()
+        self.environment.commit(self.store._handover.get_nowait() or [])
+        self.store._committed(None)
+        for each in waiting:
+            self.successResultOf(each)
+        self.assertEqual(self.store.commits, 2)
+
+    def test_whereFewWriteTheNextTransactionBeginsAtOnce(self) -> None:
+        for count in range(3):
+            waiting = self.store.write(lambda rows, count=count: rows.put(META, b"%d" % count, b"v"))
+            self.store.begin()
+            self.commit()
+            self.successResultOf(waiting)
 
     # --- what is certain before it is durable
 
