@@ -46,6 +46,7 @@ class Deadlines:
     def stop(self) -> None:
         """Nothing is overdue any more."""
         self._ends.clear()
+        self._looksAt = inf
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 

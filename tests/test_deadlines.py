@@ -64,6 +64,16 @@ def test_whoIsOverdueMayDropAndAddOthers() -> None:
     assert (second.at, third.at) == ([], [0.8])
 
 
+def test_whatIsAddedAfterAStopIsOverdueAtItsTime() -> None:
+    clock = Clock()
+    deadlines, thing = Deadlines(clock), Thing(clock)
+    deadlines.add(Thing(clock), 0.5)
+    deadlines.stop()
+    deadlines.add(thing, 0.7)
+    run(clock, 2)
+    assert thing.at == [0.7]
+
+
 def test_nothingIsOverdueAfterItStopped() -> None:
     clock = Clock()
     deadlines, thing = Deadlines(clock), Thing(clock)

@@ -333,8 +333,8 @@ class Channel:
 
     def call(self, method: str, payload: bytes, seconds: float) -> Deferred[bytes]:
         """See `ILinks.call`."""
-        if self._root is None or (len(self._waiting) >= WAITING_MAX):
-            return fail(Unavailable("the node is away, or too busy"))
+        if self._root is None or len(self._waiting) >= WAITING_MAX or seconds <= 0:
+            return fail(Unavailable("the node is away, or too busy, or it is too late"))
         call = _Call(self, method.encode("ascii"), payload, self._clock.seconds() + seconds)
         pieces = slicePayload(payload)
         mayGo = not self._waiting and self._hasRoom(call)

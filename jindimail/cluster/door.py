@@ -184,16 +184,12 @@ class Door(Protocol, TlsSide):
         return host
 
 
-class _Closed(Protocol):
-    """What there is beyond the bound."""
-
-    def connectionMade(self) -> None:
-        transport: Any = self.transport
-        transport.abortConnection()
-
-
 class Doors(Factory):
-    """All connections that others open to this node."""
+    """
+    All connections that others open to this node.
+
+    Of those that are not welcome yet the oldest gives way to one too many: strangers that hold all places open keep no node out.
+    """
 
     noisy = False
 
@@ -201,21 +197,20 @@ class Doors(Factory):
         self._clock = clock
         self._contexts = contexts
         self._enter = enter
-        self._open: set[Door] = set()
+        self._open: dict[Door, None] = {}  # the oldest first
 
     def buildProtocol(self, addr: Any) -> Protocol:
         """See IProtocolFactory."""
-        if sum(not door.isWelcome for door in self._open) >= STRANGERS_MAX:
-            return _Closed()
-        door = Door(
-            self._clock,
-            self._contexts.server,
-            self._enter,
-            lambda door, _: self._open.discard(door),
-            isServer=True,
-        )
-        self._open.add(door)
+        strangers = [door for door in self._open if not door.isWelcome]
+        if len(strangers) >= STRANGERS_MAX:
+            self._left(strangers[0])
+            strangers[0].hangUp()
+        door = Door(self._clock, self._contexts.server, self._enter, self._left, isServer=True)
+        self._open[door] = None
         return door
+
+    def _left(self, door: Door, reason: Failure | None = None) -> None:
+        self._open.pop(door, None)
 
     def hangUp(self) -> None:
         """End all connections."""

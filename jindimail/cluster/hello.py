@@ -20,6 +20,7 @@ LEVELS = (1, 1)  # the protocol levels that this version speaks
 
 CONTROL, DATA = 0, 1
 CHANNELS = {CONTROL: "control", DATA: "data"}
+INCARNATION_MAX = 2**63 - 1  # the store keeps 64 bits
 
 
 class Reason(IntEnum):
@@ -82,7 +83,9 @@ def decodeHello(fields: Any) -> Hello:
         raise ProtocolError("no hello")
     _, arrayId, node, incarnation, life, low, high = fields[: len(kinds)]
     lives = fields[len(kinds)] if len(fields) > len(kinds) else b""
-    if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or incarnation < 0 or not 1 <= low <= high:
+    if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or not 1 <= low <= high:
+        raise ProtocolError("no hello")
+    if not 0 <= incarnation <= INCARNATION_MAX:
         raise ProtocolError("no hello")
     if type(lives) is not bytes or len(lives) > LIVES_OCTETS or len(lives) % LIFE_OCTETS:
         raise ProtocolError("no hello")

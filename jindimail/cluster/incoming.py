@@ -25,6 +25,7 @@ from jindimail.deadlines import Deadlines
 from jindimail.errors import JindimailError, OutcomeUnknown, ProtocolError, Unavailable
 
 ANSWERING_MAX = 1024  # calls of one connection
+ANSWERING_OCTETS_MAX = 16 * 1024 * 1024  # of their payloads: twice what a caller has in flight
 UNREAD_OCTETS_MAX = 16 * 1024 * 1024
 MILLISECONDS_MAX = 3_600_000
 
@@ -60,6 +61,7 @@ class Incoming:
         self._door = door
         self._host = host
         self._answering: set[_Answering] = set()
+        self._answeringOctets = 0
         self._deadlines = Deadlines(clock)
         self._unreadOctets = 0
         self._isPaused = False
@@ -123,16 +125,24 @@ class Incoming:
         if self.channel != DATA or type(method) is not bytes or type(milliseconds) is not int:
             raise ProtocolError("no call")
         payload = joinPayload(pieces)
-        if len(self._answering) >= ANSWERING_MAX or self._unreadOctets > UNREAD_OCTETS_MAX:
+        if not self._hasRoom(len(payload)):
             return FAILED, [errorName(Unavailable())]
         name = method.decode("ascii", "replace")
-        seconds = min(milliseconds, MILLISECONDS_MAX) / 1000
-        answering = _Answering(self, name)
+        seconds = max(0, min(milliseconds, MILLISECONDS_MAX)) / 1000
+        answering = _Answering(self, name, len(payload))
         self._answering.add(answering)
+        self._answeringOctets += answering.octets
         payloads = self._host.answer(self.identity.node, name, payload, seconds)
         if not payloads.called:
             self._deadlines.add(answering, seconds)
         return answering.start(payloads)
+
+    def _hasRoom(self, octets: int) -> bool:
+        return (
+            len(self._answering) < ANSWERING_MAX
+            and self._answeringOctets + octets <= ANSWERING_OCTETS_MAX
+            and self._unreadOctets <= UNREAD_OCTETS_MAX
+        )
 
     def _heard(self) -> None:
         if not self.isWelcome:
@@ -142,6 +152,7 @@ class Incoming:
     def answered(self, answering: _Answering, answer: Answer) -> None:
         """An answer leaves."""
         self._answering.discard(answering)
+        self._answeringOctets -= answering.octets
         self._deadlines.drop(answering)
         if self._isPaused:
             self._unreadOctets += sum(map(len, answer[1]))
@@ -168,11 +179,12 @@ class Incoming:
 class _Answering:
     """A call being answered: once, whatever comes first."""
 
-    __slots__ = ("_done", "_incoming", "_method")
+    __slots__ = ("_done", "_incoming", "_method", "octets")
 
-    def __init__(self, incoming: Incoming, method: str) -> None:
+    def __init__(self, incoming: Incoming, method: str, octets: int) -> None:
         self._incoming = incoming
         self._method = method
+        self.octets = octets
         self._done: Deferred[Answer] | None = None
 
     def start(self, answering: Deferred[bytes]) -> Deferred[Answer]:

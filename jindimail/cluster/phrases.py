@@ -145,7 +145,7 @@ def _strings(buffer: bytes, position: int, count: int) -> tuple[list[bytes], int
     """The strings of a list of `count` items, whose first was its kind; and where they end."""
     strings: list[bytes] = []
     end = len(buffer)
-    if count > LIST_ITEMS_MAX:
+    if not 0 < count <= LIST_ITEMS_MAX:
         return None
     for _ in range(count - 1):
         length = shift = 0

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from jindimail.cluster.acquaintance import Acquaintance, Met, readMet, writeMet
-from jindimail.cluster.hello import Hello, Reason, Unwelcome
+from jindimail.cluster.hello import INCARNATION_MAX, Hello, Reason, Unwelcome, decodeHello
+from jindimail.errors import ProtocolError
 from jindimail.store.memory import MemoryRows
 
 NODE = 7
@@ -33,6 +34,15 @@ def test_aNodeRemembersTheLivesThatItHad() -> None:
     one = hello(9, 5, 6, 7)
     assert [one.lifeOf(each) for each in (9, 8, 7, 6, 0)] == [life(7), life(6), life(5), b"", b""]
     assert hello(9, 7).lifeOf(8) == b""
+
+
+def test_anIncarnationThatTheStoreCannotKeepIsNoHello() -> None:
+    rows = MemoryRows()
+    highest = decodeHello(hello(INCARNATION_MAX, 1).encode())
+    writeMet(NODE, highest.incarnation, highest.life, rows)
+    assert readMet(rows)[NODE] == (INCARNATION_MAX, life(1))
+    with pytest.raises(ProtocolError):
+        decodeHello(hello(INCARNATION_MAX + 1, 1).encode())
 
 
 def test_theHighestIncarnationIsKept() -> None:

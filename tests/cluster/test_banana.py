@@ -257,6 +257,15 @@ def test_wordsOfTheVocabularyAreSpeltOutAndReadEitherWay() -> None:
     assert got == [words, words]
 
 
+def test_aListThatHasNotEvenItsKindIsNoPhrase() -> None:
+    """For Perspective Broker it is an empty list, and what follows stands beside it."""
+    kind = encode(b"list", True)
+    for whole in (phrases.take(1, []), phrases.call(1, b"do", 5, []), phrases.answer(1, 0, [])):
+        assert whole.count(b"\x01\x80" + kind) == 1
+        assert phrases.read(whole, 0) is not None
+        assert phrases.read(whole.replace(b"\x01\x80" + kind, b"\x00\x80" + kind), 0) is None
+
+
 def test_stringsBeyondTheBoundsAreNoPhrase() -> None:
     assert phrases.read(phrases.take(1, [bytes(STRING_OCTETS_MAX)]), 0) is not None
     assert phrases.read(phrases.take(1, [bytes(STRING_OCTETS_MAX + 1)]), 0) is None

@@ -17,7 +17,9 @@ from jindimail.cluster.contexts import Contexts
 from jindimail.cluster.dial import Dial
 from jindimail.cluster.door import STRANGERS_MAX
 from jindimail.cluster.hello import CONTROL, DATA, Hello, Reason, Unwelcome
+from jindimail.cluster.incoming import ANSWERING_OCTETS_MAX
 from jindimail.cluster.links import INCOMING_SILENCE_SECONDS
+from jindimail.cluster.payloads import FAILED
 from jindimail.cluster.peer import Peer
 from jindimail.errors import JindimailError, NoSuchUser, OutcomeUnknown, StorageFull, Unavailable
 from tests.cluster.wires import ARRAY_ID, CERTIFIED_AT, Array, End
@@ -237,6 +239,18 @@ class Meeting(SynchronousTestCase):
         self.assertLessEqual(len(ended), 14)  # node 2 has a connection or two
         self.array.run(6)
         self.assertEqual(len(ended), STRANGERS_MAX + 10)
+
+    def test_strangersThatHoldAllPlacesKeepNoNodeOut(self) -> None:
+        from twisted.internet.protocol import Factory, Protocol
+
+        self.array.run(1)
+        self.array.crash(2)
+        for _ in range(STRANGERS_MAX):
+            self.array.network.endpoint("9:1")("1:1").connect(Factory.forProtocol(Protocol))
+        self.array.run(0.1)
+        self.array.start(2)
+        self.array.run(1)
+        self.assertTrue(self.array.nodes[2].isUp(1))
 
     def test_silentAttemptsEndAtTheDeadline(self) -> None:
         self.array.network.blackhole("1:1", "2:1")
@@ -523,6 +537,35 @@ class Calling(SynchronousTestCase):
         answers[-2].callback(b"done")
         self.array.run(1)
         self.assertEqual([self.successResultOf(call) for call in calls], [b"done"] * 4)
+
+    def test_payloadsThatAreBeingAnsweredAreBounded(self) -> None:
+        """Whatever the other node's own bounds are."""
+        held: list[Deferred[bytes]] = []
+        self.there.serve("hold", lambda node, payload, seconds: held.append(Deferred()) or held[-1])  # type: ignore[func-returns-value]
+        broker: Any = self.here._peers[2].channels[DATA]._up._broker  # type: ignore[union-attr]
+        piece, answers = [bytes(64 * KIB)] * 64, []
+        for _ in range(5):
+            answers.append(Deferred())
+            broker.ask(b"hold", 60_000, piece, answers[-1])
+            self.array.run(0.5)
+        self.assertEqual(len(held), ANSWERING_OCTETS_MAX // (4 * KIB * KIB))
+        self.assertEqual(self.successResultOf(answers[-1]), (FAILED, [b"Unavailable"]))
+        held[0].callback(b"")
+        self.array.run(0.1)
+        broker.ask(b"hold", 60_000, piece, Deferred())
+        self.array.run(0.5)
+        self.assertEqual(len(held), 5)
+
+    def test_callWhoseTimeIsOverIsNotSent(self) -> None:
+        """Nor counted: another node's call that is passed on may have had none to begin with."""
+        seen: list[float] = []
+        self.there.serve("echo", lambda node, payload, seconds: seen.append(seconds) or payload)  # type: ignore[func-returns-value]
+        self.assertIs(self.failed(self.here.call(2, "echo", b"late", -1.0)), Unavailable)
+        status = self.here.peers()[0]
+        self.assertEqual((status.callsInFlight, status.octetsInFlight), (0, 0))
+        self.here._peers[2].channels[DATA]._root.callRemote("call", b"echo", -5, [b"x"])
+        self.array.run(0.1)
+        self.assertEqual(seen, [0.0])
 
     def test_callThatFoundNoRoomUntilItsDeadlineWasNotSent(self) -> None:
         seen: list[bytes] = []
