@@ -135,6 +135,9 @@ class IGroups(Interface):
     def appliedIndex(group: int) -> int:
         """Up to where this node's rows of a group are complete; 0: there are none, or a snapshot is taking their place."""
 
+    def lastIndex(group: int) -> int:
+        """The last index in the log of this node's replica, committed or not; 0: there is none."""
+
     def whenApplied(group: int, index: int) -> Any:
         """A Deferred of the applied index, once it is at least this one; it may be cancelled."""
 

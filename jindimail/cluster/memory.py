@@ -62,6 +62,10 @@ class MemoryGroups:
         """See `IGroups`."""
         return self._indexes[group] + 1
 
+    def lastIndex(self, group: int) -> int:
+        """See `IGroups`."""
+        return self._indexes[group]
+
     def whenApplied(self, group: int, index: int) -> Deferred[int]:
         """See `IGroups`."""
         return succeed(index)

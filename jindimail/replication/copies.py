@@ -79,7 +79,8 @@ class Copies:
     This node's share in the copies of bodies.
 
     @param send: sends a message to a node; it may be lost.
-    @ivar placing: bodies that this node, as a leader, is about to give new keepers: nobody may sweep them meanwhile.
+    @ivar placing: bodies that this node is about to give new keepers, by the term in which it leads their bucket: nobody may sweep them
+        meanwhile.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Copies:
         self._usualSeconds = 0.0
         self._slow: dict[int, float] = {}
         self._suspects: set[tuple[int, bytes]] = set()
-        self.placing: set[tuple[int, bytes]] = set()
+        self.placing: dict[tuple[int, bytes], int] = {}
         self._attempts = count(int(clock.seconds() * 1_000_000))  # not those of an earlier life
         self.puts = self.replaced = 0
 
@@ -326,6 +327,15 @@ class Copies:
             return False
         self._suspects.discard((bucket, bodyId))
         return True
+
+    def isPlacing(self, bucket: int, bodyId: bytes, term: int) -> bool:
+        """Whether this node, which leads the bucket in this term, is about to give the body new keepers."""
+        return self.placing.get((bucket, bodyId), -1) == term
+
+    def placed(self, bucket: int, bodyId: bytes, term: int) -> None:
+        """The body has its new keepers, or does not get them in that term."""
+        if self.isPlacing(bucket, bodyId, term):
+            del self.placing[bucket, bodyId]
 
     # --- answers
 

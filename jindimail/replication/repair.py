@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple, Protocol
 
-from jindimail.errors import Corrupt, Unavailable
+from twisted.internet.defer import succeed
+
+from jindimail.errors import Corrupt, OutcomeUnknown, Unavailable
 from jindimail.interfaces import IGroups, IReadRows, IStore
 from jindimail.model import bucketGroup
 from jindimail.replication.copies import Copies
@@ -148,20 +150,28 @@ class Repair:
         @raise Unavailable: this node does not lead the bucket (all the while), or no node could be made a keeper.
         @raise Corrupt: no sound copy is left.
         """
-        with self._store.read() as rows:
-            record = bodyref(rows, bucket, bodyId)
-        if record is None or not wanted.isLacking(record) or (bucket, bodyId) in self._copies.placing:
-            return False
-        self._copies.placing.add((bucket, bodyId))
-        try:
-            await self._mend(bucket, bodyId, record, wanted)
-        finally:
-            self._copies.placing.discard((bucket, bodyId))
-        return True
-
-    async def _mend(self, bucket: int, bodyId: bytes, record: BodyrefRecord, wanted: Wanted) -> None:
         group = bucketGroup(bucket)
         term = self._groups.leadingTerm(group)
+        with self._store.read() as rows:
+            record = bodyref(rows, bucket, bodyId)
+        if record is None or not wanted.isLacking(record) or self._copies.isPlacing(bucket, bodyId, term):
+            return False
+        self._copies.placing[bucket, bodyId] = term
+        decided = succeed(0)
+        try:
+            await self._mend(bucket, bodyId, record, wanted, term)
+        except OutcomeUnknown:
+            # The entry may still be committed: until that is known, or another leads, whose log says so, no new copy may be swept.
+            decided = self._groups.whenApplied(group, self._groups.lastIndex(group))
+            raise
+        finally:
+            decided.addBoth(lambda _: self._copies.placed(bucket, bodyId, term))
+        return True
+
+    async def _mend(
+        self, bucket: int, bodyId: bytes, record: BodyrefRecord, wanted: Wanted, term: int
+    ) -> None:
+        group = bucketGroup(bucket)
         live, fresh = wanted.live(record), wanted.fresh(record)
         missing = min(max(0, wanted.copies - len(live)), len(fresh))
         made: tuple[int, ...] = ()
@@ -190,11 +200,12 @@ class Repair:
         @raise Corrupt: no sound copy is left.
         @raise Unavailable: it could not be done now.
         """
+        term = self._groups.leadingTerm(bucketGroup(bucket))
         with self._store.read() as rows:
             record = bodyref(rows, bucket, bodyId)
-        if record is None or node not in record.keepers or (bucket, bodyId) in self._copies.placing:
+        if record is None or node not in record.keepers or self._copies.isPlacing(bucket, bodyId, term):
             return False
-        self._copies.placing.add((bucket, bodyId))
+        self._copies.placing[bucket, bodyId] = term
         try:
             if await self._isSound(bucket, bodyId, record, node):
                 return False
@@ -202,7 +213,7 @@ class Repair:
             octets = await self._copies.get(bucket, bodyId, record.size, record.digest, others)
             await self._copies.put(bucket, bodyId, octets, [node], 1)
         finally:
-            self._copies.placing.discard((bucket, bodyId))
+            self._copies.placed(bucket, bodyId, term)
         return True
 
     async def _isSound(self, bucket: int, bodyId: bytes, record: BodyrefRecord, node: int) -> bool:

@@ -50,6 +50,11 @@ class Roster:
         replica = self._replicas.get(group)
         return None if replica is None else replica.raft.configuration
 
+    def lastIndex(self, group: int) -> int:
+        """The last index in the log of this node's replica, committed or not; 0: there is none."""
+        replica = self._replicas.get(group)
+        return replica.raft.log.lastIndex if replica is not None else 0
+
     def standing(self, group: int) -> Standing | None:
         """How far the replica here is, if there is one that is complete."""
         replica = self._replicas.get(group)

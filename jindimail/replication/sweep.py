@@ -138,7 +138,7 @@ class Sweep:
                 await self._groups.propose(group, self._entries.void(bodyId))
                 with self._store.read() as rows:
                     known = bodyref(rows, bucket, bodyId)
-            if (bucket, bodyId) in self._copies.placing:
+            if self._copies.isPlacing(bucket, bodyId, self._groups.leadingTerm(group)):
                 continue  # it may be getting its new copy at this very node
             if known is None or node not in known.keepers:
                 free.append(bodyId)

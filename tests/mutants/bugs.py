@@ -72,6 +72,14 @@ BUGS = (
         checks=("tests/cluster/test_steps.py::test_nobodyGoesWhoseVoteTheRestWouldNeed",),
     ),
     Bug(
+        "copyOfAnUnknownOutcomeIsSwept",
+        "design §6: a copy is swept only if no entry names it, nor may come to",
+        REPAIR,
+        "            decided = self._groups.whenApplied(group, self._groups.lastIndex(group))\n",
+        "",
+        checks=(COPY_TESTS + "CopiesTests::test_copyWhoseEntryMayStillBeCommittedIsNotSwept",),
+    ),
+    Bug(
         "keeperForgottenTooEarly",
         "design §6: a keeper goes only by the entry that names its fsynced replacement",
         REPAIR,

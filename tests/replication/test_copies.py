@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
+from jindimail.errors import Corrupt, JindimailError, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import IStateMachine
 from jindimail.model import digestOf
 from jindimail.replication.copies import ARRIVAL, Copies
+from jindimail.replication.messages import Append
 from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
 from jindimail.replication.putting import NoKeepers
 from jindimail.replication.repair import Repair, bodyref
@@ -260,7 +262,7 @@ class CopiesTests(SynchronousTestCase):
     def test_bodyThatIsBeingPlacedIsNotFreed(self) -> None:
         self.deliver(1, b"octets", (1, 2))
         self.wait(self.copies[1].put(BUCKET, name(1), b"octets", (4,), 1))
-        self.copies[1].placing.add((BUCKET, name(1)))
+        self.copies[1].placing[BUCKET, name(1)] = self.array.nodes[1].leadingTerm(1)
         self.ask(4)
         self.assertEqual(self.kept(4, name(1), 6), b"octets")
 
@@ -304,7 +306,7 @@ class CopiesTests(SynchronousTestCase):
         )
         after: bytes | None = b""
         while after is not None:
-            after = self.wait(repair.step(BUCKET, candidates, copies, isLost, after))
+            after = self.wait(repair.step(BUCKET, candidates, copies, isLost, after), 12)
         self.array.run(0.2)
         return repair
 
@@ -321,6 +323,24 @@ class CopiesTests(SynchronousTestCase):
         self.assertEqual(repair.repaired, 1)
         self.assertEqual(self.keepers(bodyId), (1, 3))
         self.assertEqual(self.kept(3, bodyId, len(octets)), octets)
+
+    def test_copyWhoseEntryMayStillBeCommittedIsNotSwept(self) -> None:
+        """The leader could not commit for so long that it gave up waiting; the new keeper asks meanwhile."""
+        octets = b"octets"
+        bodyId = self.deliver(1, octets, (1,))
+        self.array.alter = lambda sender, recipient, message: (
+            replace(message, entries=[]) if isinstance(message, Append) else message
+        )
+        with self.assertRaises(OutcomeUnknown):
+            self.repair(lambda node: False, (1, 3))
+        self.assertEqual(self.kept(3, bodyId, len(octets)), octets)
+        self.ask(3)
+        self.assertEqual(self.kept(3, bodyId, len(octets)), octets)
+        self.array.alter = None
+        self.array.run(1)
+        self.assertEqual(self.keepers(bodyId), (1, 3))
+        self.assertEqual(self.kept(3, bodyId, len(octets)), octets)
+        self.assertEqual(self.copies[1].placing, {})
 
     def test_soundBodiesAreLeftAlone(self) -> None:
         self.deliver(1, b"octets", (1, 2))
