@@ -7,6 +7,7 @@ from typing import Any
 
 from jindimail.admin.webstatus import LedGroup, NodeStatus
 from jindimail.cluster.arrayrecords import GONE, UP, NodeRecord, WishRecord
+from jindimail.cluster.downtime import byTheClock
 from jindimail.cluster.planner import membersOf, plan, plannedNodes
 from jindimail.cluster.settings import ArraySettings
 
@@ -74,7 +75,7 @@ def movesToCome(
     moves the rest later, a few groups at a time.
     """
     planned = plan(
-        plannedNodes(nodes, seconds),
+        plannedNodes(nodes, byTheClock(seconds)),
         wishes,
         groups,
         replicas=settings.replicas,

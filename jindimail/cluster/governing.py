@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.arrayentries import ArrayEntry, SetNode, SetWish
 from jindimail.cluster.arrayrecords import GONE
+from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
 from jindimail.cluster.load import LeaderShares, Report, meanLoad
@@ -61,12 +62,14 @@ class Governing:
         seconds: Callable[[], float],
         numbers: Collection[int],
         reports: Callable[[], Mapping[int, Report]],
+        downSeconds: DownSeconds,
     ) -> None:
         """
         @param refresh: brings the user map up to what is applied here.
         @param seconds: the wall clock.
         @param numbers: of all groups of the array.
         @param reports: what nodes said of themselves lately.
+        @param downSeconds: for how long a node has been down.
         """
         self._clock = clock
         self._groups = groups
@@ -77,6 +80,7 @@ class Governing:
         self._seconds = seconds
         self._numbers = tuple(numbers)
         self._reports = reports
+        self._downSeconds = downSeconds
         self._leaderShares = LeaderShares()
         self._liveness = Liveness()
         self._term = 0
@@ -169,7 +173,9 @@ class Governing:
         self._leaderShares.look(reports, self._clock.seconds())
         wishes = {group: wish for group in self._numbers if (wish := self._userMap.wish(group)) is not None}
         known: dict[str, Any] = {
-            "nodes": plannedNodes(nodes, now, lambda node: self._leaderShares.of(node, reports.get(node))),
+            "nodes": plannedNodes(
+                nodes, self._downSeconds, lambda node: self._leaderShares.of(node, reports.get(node))
+            ),
             "wishes": wishes,
             "replicas": settings.replicas,
             "repairSeconds": settings.repairSeconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jindimail.cluster.damage import Damage, Scrub
+from jindimail.cluster.downtime import Downtime
 from jindimail.cluster.ground import Ground
 from jindimail.cluster.mender import Mender
 from jindimail.cluster.mending import Mending
@@ -19,6 +20,7 @@ class Keeping:
     """
     All of them.
 
+    @ivar downtime: for how long nodes have been down.
     @ivar parts: what is to be started and stopped.
     """
 
@@ -34,6 +36,7 @@ class Keeping:
         """See the parts."""
         clock, store, groups, node = ground.clock, ground.store, ground.groups, ground.links.node
         userMap, events, buckets = ground.userMap, ground.events, len(ground.numbers) - 1
+        self.downtime = Downtime(steady=clock.seconds, seconds=ground.seconds)
         self.sweep = Sweep(
             groups=groups, store=store, copies=copies, entries=entries, node=node, send=groups.send
         )
@@ -46,7 +49,7 @@ class Keeping:
             events=events,
             mender=Mender(clock=clock, repair=repair, events=events, load=load),
             candidates=candidates,
-            seconds=ground.seconds,
+            downSeconds=self.downtime.of,
         )
         self.damage = Damage(
             links=ground.links, groups=groups, userMap=userMap, events=events, mending=self.mending

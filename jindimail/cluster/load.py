@@ -72,10 +72,13 @@ class Loads:
         self._heard: dict[int, tuple[float, Report]] = {}
 
     def take(self, reports: Iterable[Report], now: float) -> None:
-        """Reports came in; one that is no newer than what is known is ignored."""
+        """
+        Reports came in; one that is no newer than what was heard lately is ignored. A node that was silent may have been started again meanwhile, with
+        a clock that was set back.
+        """
         for report in reports:
             known = self._heard.get(report.node)
-            if known is None or known[1].stamp < report.stamp:
+            if known is None or known[1].stamp < report.stamp or now - known[0] > FRESH_SECONDS:
                 self._heard[report.node] = now, report
 
     def keepOnly(self, nodes: Collection[int]) -> None:

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from jindimail.cluster.arrayrecords import DOWN
+from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
 from jindimail.cluster.mender import Mender
 from jindimail.cluster.pulse import Pulse
@@ -77,11 +77,11 @@ class Mending:
         events: Events,
         mender: Mender,
         candidates: Callable[[int], Sequence[int]],
-        seconds: Callable[[], float],
+        downSeconds: DownSeconds,
     ) -> None:
         """
         @param candidates: the nodes that may keep new bodies of a bucket, the best first.
-        @param seconds: the wall clock, by which nodes are down.
+        @param downSeconds: for how long a node has been down.
         """
         self._clock = clock
         self._groups = groups
@@ -89,7 +89,7 @@ class Mending:
         self._events = events
         self._mender = mender
         self._candidates = candidates
-        self._seconds = seconds
+        self._downSeconds = downSeconds
         self._buckets: dict[int, _Bucket] = {}
         self._running: set[int] = set()
         self._loss = _Loss(frozenset(), 0)
@@ -201,8 +201,7 @@ class Mending:
         record = self._userMap.nodes.get(node)
         if record is None or self._userMap.isLeaving(node) or not record.weight:
             return True
-        downSeconds = self._seconds() - record.sinceSeconds
-        return record.state == DOWN and downSeconds >= self._userMap.settings.repairSeconds
+        return self._downSeconds(node, record) >= self._userMap.settings.repairSeconds
 
     def _begin(self, now: float) -> None:
         """Begin passes: those that owe copies first, then those not known to be clean, then those whose bodies may not be home."""

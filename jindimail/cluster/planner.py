@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jindimail.cluster.arrayrecords import DOWN, GONE, JOINING, UP, NodeRecord, WishRecord
+from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
 
@@ -106,15 +107,17 @@ class _Plan:
 
 
 def plannedNodes(
-    nodes: Mapping[int, NodeRecord], seconds: float, leaderShareOf: Callable[[int], float] = lambda node: 1.0
+    nodes: Mapping[int, NodeRecord],
+    downSeconds: DownSeconds,
+    leaderShareOf: Callable[[int], float] = lambda node: 1.0,
 ) -> dict[int, PlannedNode]:
-    """What the plan needs to know of the array's nodes, by the wall clock."""
+    """What the plan needs to know of the array's nodes."""
     return {
         node: PlannedNode(
             weight=record.weight,
             host=record.host,
             state=record.state,
-            downSeconds=seconds - record.sinceSeconds if record.state == DOWN else 0.0,
+            downSeconds=downSeconds(node, record),
             leaderShare=leaderShareOf(node),
         )
         for node, record in nodes.items()

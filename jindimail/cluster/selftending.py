@@ -45,6 +45,7 @@ class SelfTending:
             seconds=ground.seconds,
             numbers=ground.numbers,
             reports=gossip.fresh,
+            downSeconds=keeping.downtime.of,
         )
         self.rejoining = Rejoining(
             clock=clock,

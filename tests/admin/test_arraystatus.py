@@ -10,6 +10,7 @@ import pytest
 from jindimail.admin.arraystatus import isWhole, movesToCome, nodeRows, unsettled
 from jindimail.admin.webstatus import LedGroup
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord, WishRecord
+from jindimail.cluster.downtime import byTheClock
 from jindimail.cluster.planner import membersOf, plan, plannedNodes
 from jindimail.cluster.settings import ArraySettings
 
@@ -33,7 +34,7 @@ def test_whatGroupsLackIsCounted() -> None:
 def settled(nodes: Mapping[int, NodeRecord], groups: range) -> dict[int, WishRecord]:
     """The wishes when there is nothing more to plan."""
     wishes: dict[int, WishRecord] = {}
-    while changes := plan(plannedNodes(nodes, 0.0), wishes, groups, replicas=3):
+    while changes := plan(plannedNodes(nodes, byTheClock(0.0)), wishes, groups, replicas=3):
         wishes |= changes
     return wishes
 
@@ -48,7 +49,7 @@ def test_whatThePlannerHasNotWishedForYetIsToCome(count: int) -> None:
     nodes[count + 1] = record()
     assert movesToCome(nodes, wishes, groups, settings, 0.0) > 0
     rounds = 0
-    while changes := plan(plannedNodes(nodes, 0.0), wishes, groups, replicas=3, movesMax=8):
+    while changes := plan(plannedNodes(nodes, byTheClock(0.0)), wishes, groups, replicas=3, movesMax=8):
         assert movesToCome(nodes, wishes, groups, settings, 0.0) > 0 or all(
             membersOf(wish) == membersOf(wishes[group]) for group, wish in changes.items()
         )

@@ -45,6 +45,13 @@ def test_onlyNewerReportsAreTakenAndOldOnesSayNothing() -> None:
     assert not loads.all()
 
 
+def test_aNodeThatWasStartedAgainWithItsClockSetBackIsHeardAgain() -> None:
+    loads = Loads()
+    loads.take([Report(node=1, stamp=3_600_000, load=0.5)], 10.0)
+    loads.take([Report(node=1, stamp=1, load=0.9)], 10.1 + FRESH_SECONDS)
+    assert loads.fresh(10.2 + FRESH_SECONDS)[1].load == 0.9
+
+
 def test_reportsTravelInMessagesOfABoundedSize() -> None:
     every = [report(node, 0.25) for node in range(1, 451)]
     messages = encodeReports(every)

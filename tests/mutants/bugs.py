@@ -1063,6 +1063,14 @@ BUGS = (
         ),
     ),
     Bug(
+        "downtimeGoesByTheWallClockAlone",
+        "design §6: repair, by default 60 s after a loss, whatever becomes of clocks",
+        "cluster/downtime.py",
+        "return now - self._fallen[node][1] if record.state == DOWN else 0.0",
+        "return byTheClock(self._seconds())(node, record)",
+        checks=("tests/cluster/test_downtime.py::test_aClockThatIsSetMakesNobodysTimeLongerOrShorter",),
+    ),
+    Bug(
         "whatWaitsTwiceGoesOnUnderTwoIds",
         "design §7: the delivery id makes the array's own retries exactly-once",
         "queue/runner.py",
