@@ -168,6 +168,7 @@ class MailboxGone(Refusal):
 
     imapCode = "NONEXISTENT"
     imapText = "mailbox deleted"
+    pop3Text = "mailbox gone"
 
 
 class AuthenticationFailed(Refusal):

@@ -268,7 +268,7 @@ class IMailbox(Interface):
     """
     A mailbox opened by one session. It keeps no messages in memory; views (sequence numbers) are the edges' own.
 
-    Awaitables unless said otherwise. A mailbox that was deleted meanwhile raises `MailboxGone`.
+    Awaitables unless said otherwise. A mailbox that was deleted meanwhile, or has another UIDVALIDITY, raises `MailboxGone`.
     """
 
     mailboxId = Attribute("int")

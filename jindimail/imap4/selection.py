@@ -93,6 +93,16 @@ class Selection:
                 self._isStale = True
                 raise
 
+    async def require(self) -> None:
+        """
+        Look whether the mailbox is still the one that was selected, if something happened to it: under another UIDVALIDITY its UIDs
+        may be those of other messages. The view stays as it is.
+
+        @raise MailboxGone
+        """
+        if self._isStale:
+            await self.mailbox.changes(self.view.modSeq)
+
     async def _takeChanges(self) -> None:
         view = self.view
         while True:

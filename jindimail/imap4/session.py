@@ -118,6 +118,9 @@ class ImapSession(Connection):
         """Carry a command out and answer it."""
         try:
             request, verb = self._resolve(command)
+            if verb.isAboutMessages:
+                with suppress(Unavailable):
+                    await self.selected.require()
             answer = await verb.run(self, request)
             await self._tellAfter(verb)
         except JindimailError as error:

@@ -45,6 +45,7 @@ class Verb:
     states: int
     byUid: bool = False
     mayExpunge: bool = True  # EXPUNGE may be told before its tagged answer (§7.4.1)
+    isAboutMessages: bool = False  # names messages, by numbers of the mailbox as it was selected
 
 
 class UnknownCommand(ProtocolError):

@@ -199,7 +199,7 @@ def _readRowsOf(rows: IReadRows, bucket: int, query: queries.ReadRowsOf) -> tupl
 
 def _readChanges(rows: IReadRows, bucket: int, query: queries.ReadChanges) -> Changes:
     record = _mailbox(rows, bucket, query.mailboxId)
-    if record is None:
+    if record is None or query.uidValidity not in (0, record.uidValidity):
         return Changes(changes=(), modSeq=query.afterModSeq, exists=False)
     if query.afterModSeq < record.changeFloor:
         return Changes(changes=(), modSeq=record.highestModSeq, resumable=False)

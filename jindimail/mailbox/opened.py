@@ -97,7 +97,8 @@ class OpenMailbox:
 
     async def changes(self, afterModSeq: int) -> Changes:
         """See `IMailbox`."""
-        found: Changes = await self._query(ReadChanges(mailboxId=self.mailboxId, afterModSeq=afterModSeq))
+        query = ReadChanges(mailboxId=self.mailboxId, afterModSeq=afterModSeq, uidValidity=self.uidValidity)
+        found: Changes = await self._query(query)
         if not found.exists:
             raise MailboxGone
         return found

@@ -89,11 +89,12 @@ class ReadRowsOf(Query, frozen=True, kw_only=True, tag=21):
 
 
 class ReadChanges(Query, frozen=True, kw_only=True, tag=22):
-    """Changes after a MODSEQ, at most `limit`; answer `Changes`."""
+    """Changes after a MODSEQ, at most `limit`; answer `Changes`. A mailbox that has another UIDVALIDITY than `uidValidity` is not there."""
 
     mailboxId: int
     afterModSeq: int
     limit: int = 1000
+    uidValidity: int = 0  # 0: whatever it is
 
 
 class ReadSummary(Query, frozen=True, kw_only=True, tag=23):

@@ -194,7 +194,11 @@ class Pop3(Authorization):
     async def _learnVanished(self) -> None:
         self._isChanged = False
         while True:
-            changes = await self.mailbox.changes(self._modSeq)
+            try:
+                changes = await self.mailbox.changes(self._modSeq)
+            except JindimailError:
+                self._isChanged = True
+                raise
             if not changes.resumable:
                 self.maildrop.keepOnly({row.uid for row in await self.mailbox.rows()})
             for change in changes.changes:
@@ -208,6 +212,8 @@ class Pop3(Authorization):
         """The UPDATE state. What fails is said; then the deletions may or may not be done (RFC 1939 §6)."""
         try:
             if self.maildrop.deletedCount:
+                if self._isChanged:
+                    await self._learnVanished()
                 await self.account.unlockPop(self.sessionId, self.mailbox, self.maildrop.deletedUids())
             else:
                 await self._unlock()

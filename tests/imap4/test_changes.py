@@ -9,7 +9,7 @@ import pytest
 
 from jindimail.errors import Unavailable
 from jindimail.mailbox import step
-from jindimail.mailbox.entries import ADD, REMOVE
+from jindimail.mailbox.entries import ADD, REMOVE, RenewUidValidities
 from jindimail.model import UidSet
 from tests.imap4.node import GREETING, SELECTED, Node
 from tests.support.world import now
@@ -242,6 +242,54 @@ S: * BYE [NONEXISTENT] the selected mailbox is gone
 CLOSED
 """
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FETCH 1 FLAGS",
+        "UID STORE 1 +FLAGS \\\\Deleted",
+        "SEARCH ALL",
+        "UID COPY 1 Junk",
+        "MOVE 1 Junk",
+        "EXPUNGE",
+        "CLOSE",
+    ],
+)
+def test_aNewUidValidityEndsTheSessionBeforeItDoesAnything(node: Node, command: str) -> None:
+    node.run(
+        SELECTED
+        + "C: a2 STORE 2 +FLAGS.SILENT (\\\\Deleted)\nS: a2 OK STORE completed\n"
+        + "DO renew\n"
+        + f"C: a3 {command}\n"
+        + "S: a3 NO [NONEXISTENT] mailbox deleted\nS: * BYE [NONEXISTENT] the selected mailbox is gone\nCLOSED\n",
+        {"renew": lambda: renew(node)},
+    )
+    inbox = now(node.account.open("INBOX"))
+    assert [inbox.flagNames(row) for row in now(inbox.rows())] == [(), ("\\Deleted",), ()]
+
+
+def test_aNewUidValidityEndsIdleSessions(node: Node) -> None:
+    node.run(
+        SELECTED
+        + r"""
+C: a2 IDLE
+S: + idling
+DO renew
+DO turn
+S: a2 NO [NONEXISTENT] mailbox deleted
+S: * BYE [NONEXISTENT] the selected mailbox is gone
+CLOSED
+""",
+        {"renew": lambda: renew(node)},
+    )
+
+
+def renew(node: Node) -> None:
+    """What a forced recovery does to a bucket's mailboxes."""
+    inbox = now(node.account.open("INBOX"))
+    floor = RenewUidValidities(seconds=1, floor=inbox.uidValidity + 1)
+    now(node.world.buckets.propose(node.account.bucket, floor))
 
 
 def test_deletingTheSelectedMailboxSelectsNone(node: Node) -> None:

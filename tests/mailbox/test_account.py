@@ -14,7 +14,7 @@ from jindimail.errors import (
     OverQuota,
     StorageFull,
 )
-from jindimail.mailbox.entries import ADD, DropPopLock
+from jindimail.mailbox.entries import ADD, DropPopLock, RenewUidValidities
 from jindimail.mailbox.opened import portions
 from jindimail.mailbox.poplock import RETRY_SECONDS
 from jindimail.model import UidSet
@@ -126,6 +126,22 @@ def test_aDeletedMailboxIsGoneForWhoHasItOpen(world: World) -> None:
     for waiting in (mailbox.changes(1), mailbox.summary(), mailbox.storeFlags(UidSet.of([1]), ADD, ["x"])):
         with pytest.raises(MailboxGone):
             now(waiting)
+
+
+def test_aMailboxOfAnotherUidValidityIsGoneForWhoHasItOpen(world: World) -> None:
+    user = world.addUser()
+    account = world.account(user)
+    mailbox, other = now(account.open("INBOX")), now(account.open("INBOX"))
+    heard: list[int] = []
+    mailbox.follow(lambda: heard.append(1))
+    floor = mailbox.uidValidity + 1
+    now(world.buckets.propose(user.bucket, RenewUidValidities(seconds=1, floor=floor)))
+    assert heard
+    for waiting in (mailbox.changes(1), other.summary()):
+        with pytest.raises(MailboxGone):
+            now(waiting)
+    again = now(account.open("INBOX"))
+    assert again.uidValidity >= floor and now(again.changes(1)).exists
 
 
 def test_aMailboxOpenedToReadIsOnlyRead(world: World) -> None:

@@ -46,6 +46,43 @@ SCENES = "tests/simulation/test_scenarios.py::"
 FOUND = "tests/simulation/test_found.py::FoundBySeeds::"
 
 BUGS = (
+    # --- a new UIDVALIDITY, an empty directory, another array
+    Bug(
+        "sessionsOutliveTheirUidValidity",
+        "design §8: a new UIDVALIDITY ends the session",
+        "mailbox/answer.py",
+        "    if record is None or query.uidValidity not in (0, record.uidValidity):\n",
+        "    if record is None:\n",
+        checks=("tests/mailbox/test_account.py::test_aMailboxOfAnotherUidValidityIsGoneForWhoHasItOpen",),
+    ),
+    Bug(
+        "openedUnderAnotherUidValidity",
+        "design §8: a new UIDVALIDITY ends the session",
+        "mailbox/opened.py",
+        "        if found is None or found.uidValidity != self.uidValidity:\n",
+        "        if found is None:\n",
+        checks=("tests/mailbox/test_account.py::test_aMailboxOfAnotherUidValidityIsGoneForWhoHasItOpen",),
+    ),
+    Bug(
+        "emptyDirectoryIsServed",
+        "design §4: the server never starts on an empty data directory",
+        "store/environment.py",
+        '        if not (self.path / "data.mdb").exists():\n            raise StoreAbsent(directory)\n',
+        "        self.path.mkdir(parents=True, exist_ok=True)\n",
+        checks=(
+            "tests/store/test_environment.py::EnvironmentTests::test_missingDirectoryIsRefusedAndNotMade",
+        ),
+    ),
+    Bug(
+        "anotherArrayIsBelieved",
+        "design §4: peers refuse another cluster id",
+        "cluster/hello.py",
+        "    if identity.arrayId != mine.arrayId or hello.arrayId != mine.arrayId:\n",
+        "    if identity.arrayId != mine.arrayId:\n",
+        checks=(
+            "tests/cluster/test_authority.py::test_helloOfAnotherArrayIsRefusedWhateverTheCertificateSays",
+        ),
+    ),
     # --- the array tends itself
     Bug(
         "replicaOfALostStore",

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from jindimail.cluster.memory import memoryBuckets
 from jindimail.directory.credentials import IPeerPassword
 from jindimail.mailbox.account import Account
-from jindimail.mailbox.entries import ADD, REMOVE, CreateAccount
+from jindimail.mailbox.entries import ADD, REMOVE, CreateAccount, RenewUidValidities
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Done
 from jindimail.mailbox.poplock import PopLocks
@@ -98,8 +98,10 @@ class Node:
         return protocol, wire
 
     def run(self, text: str) -> None:
+        renew = RenewUidValidities(seconds=1, floor=self.inbox.uidValidity + 1)
+        hooks = {"renew": lambda: resultOf(self.buckets.propose(BUCKET, renew))}
         expunge = {f"expunge{uid}": lambda uid=uid: resultOf(self.expunge(uid)) for uid in (1, 2)}
-        Script(self.connect, {"copy1": self.copy, "flags": self.flags, **expunge}).run(text)
+        Script(self.connect, {"copy1": self.copy, "flags": self.flags, **hooks, **expunge}).run(text)
 
     def expunge(self, uid: int) -> Any:
         return self.inbox.expunge(UidSet.of([uid]), onlyDeleted=False)
@@ -194,6 +196,23 @@ S: +OK
 S: +OK bye
 """
     )
+
+
+def test_underANewUidValidityNothingIsReadOrDeleted(node: Node) -> None:
+    node.run(
+        LOGIN
+        + r"""
+C: DELE 1
+S: +OK
+DO renew
+C: RETR 2
+S: -ERR [SYS/PERM] mailbox gone
+C: QUIT
+S: -ERR [SYS/PERM] mailbox gone
+CLOSED
+"""
+    )
+    assert [row.uid for row in resultOf(node.inbox.rows())] == [1, 2, 3]
 
 
 def test_vanishedMessagesAreLearntWhenTheChangesAreDropped(

@@ -56,18 +56,18 @@ COMMANDS: dict[bytes, Verb] = {
     b"CLOSE": Verb(close.run, SELECTED),
     b"UNSELECT": Verb(close.unselect, SELECTED),
     b"EXPUNGE": Verb(expunge.run, SELECTED),
-    b"SEARCH": Verb(search.run, SELECTED, mayExpunge=False),
-    b"FETCH": Verb(fetch.run, SELECTED, mayExpunge=False),
-    b"STORE": Verb(store.run, SELECTED, mayExpunge=False),
-    b"COPY": Verb(copy.run, SELECTED, mayExpunge=False),
-    b"MOVE": Verb(copy.move, SELECTED),
+    b"SEARCH": Verb(search.run, SELECTED, mayExpunge=False, isAboutMessages=True),
+    b"FETCH": Verb(fetch.run, SELECTED, mayExpunge=False, isAboutMessages=True),
+    b"STORE": Verb(store.run, SELECTED, mayExpunge=False, isAboutMessages=True),
+    b"COPY": Verb(copy.run, SELECTED, mayExpunge=False, isAboutMessages=True),
+    b"MOVE": Verb(copy.move, SELECTED, isAboutMessages=True),
 }
 
 UID_COMMANDS: dict[bytes, Verb] = {
-    b"COPY": Verb(copy.run, SELECTED, byUid=True),
-    b"MOVE": Verb(copy.move, SELECTED, byUid=True),
-    b"FETCH": Verb(fetch.run, SELECTED, byUid=True),
-    b"STORE": Verb(store.run, SELECTED, byUid=True),
-    b"SEARCH": Verb(search.run, SELECTED, byUid=True),
+    b"COPY": Verb(copy.run, SELECTED, byUid=True, isAboutMessages=True),
+    b"MOVE": Verb(copy.move, SELECTED, byUid=True, isAboutMessages=True),
+    b"FETCH": Verb(fetch.run, SELECTED, byUid=True, isAboutMessages=True),
+    b"STORE": Verb(store.run, SELECTED, byUid=True, isAboutMessages=True),
+    b"SEARCH": Verb(search.run, SELECTED, byUid=True, isAboutMessages=True),
     b"EXPUNGE": Verb(expunge.run, SELECTED, byUid=True),
 }
