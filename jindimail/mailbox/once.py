@@ -1,7 +1,8 @@
 """
 Applying a request once, however often it was proposed: its outcome stands beside its id for some minutes.
 
-Pure. Rows are dropped by the time of their ids, which proposers' clocks gave; they stay far longer than anybody tries again.
+Pure. Rows are dropped by the time of their ids, which proposers' clocks gave, and not before many more entries were applied: clocks may be an hour apart. They
+stay far longer than anybody tries again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jindimail.store.keys import REQUEST, requestKey
 from jindimail.store.records import RequestRecord, decode, encode
 
 KEPT_SECONDS = 600
+KEPT_ENTRIES = 2048
 TIME_OCTETS = 4
 _TRIMMED_MAX = 4  # with each new one, so that they never gather
 
@@ -33,17 +35,19 @@ def applyOnce(rows: IRows, group: int, index: int, once: Once, apply: Apply) -> 
     if isinstance(entry, Once):
         return Refused("notAllowed"), ()
     outcome, events = apply(rows, group, index, entry)
-    rows.put(REQUEST, key, encode(RequestRecord(outcome=wire.encodeOutcome(outcome))))
-    _trim(rows, group, once.seconds - KEPT_SECONDS)
+    rows.put(REQUEST, key, encode(RequestRecord(outcome=wire.encodeOutcome(outcome), index=index)))
+    _trim(rows, group, once.seconds - KEPT_SECONDS, index - KEPT_ENTRIES)
     return outcome, events
 
 
-def _trim(rows: IRows, group: int, beforeSeconds: int) -> None:
+def _trim(rows: IRows, group: int, beforeSeconds: int, beforeIndex: int) -> None:
     """Drop some of those that nobody asks for any more, the oldest first."""
     start = requestKey(group, b"")
     stop = start[:2] + max(0, beforeSeconds).to_bytes(TIME_OCTETS, "big")
     expired: list[bytes] = []
-    for key, _ in rows.scan(REQUEST, start, stop):
+    for key, octets in rows.scan(REQUEST, start, stop):
+        if decode(octets, RequestRecord).index >= beforeIndex:
+            break
         expired.append(key)
         if len(expired) == _TRIMMED_MAX:
             break

@@ -160,6 +160,7 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     """What a request under an id came to: `request` (group, request id)."""
 
     outcome: bytes
+    index: int = 0  # of the entry
 
 
 class DomainRecord(Record, frozen=True, kw_only=True):

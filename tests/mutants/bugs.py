@@ -1108,6 +1108,14 @@ BUGS = (
         checks=("tests/cluster/test_downtime.py::test_aClockThatIsSetMakesNobodysTimeLongerOrShorter",),
     ),
     Bug(
+        "requestsAreForgottenByAnotherNodesClock",
+        "docs/adr/0015: every proposal may be repeated",
+        "mailbox/once.py",
+        ".index >= beforeIndex:",
+        ".index < 0:",
+        checks=("tests/mailbox/test_once.py::test_aRequestIsRememberedThoughAnotherNodesClockIsAnHourAhead",),
+    ),
+    Bug(
         "whatWaitsTwiceGoesOnUnderTwoIds",
         "design §7: the delivery id makes the array's own retries exactly-once",
         "queue/runner.py",
