@@ -145,6 +145,15 @@ def test_documentsNamedInTheCodeAreThere() -> None:
             assert (ROOT / document).exists(), f"{name}: {document}"
 
 
+def test_everyMessageStandsInItsProtocol() -> None:
+    page = (ROOT / "docs/protocols/replication.md").read_text()
+    for module in ("messages", "nodemessages"):
+        source = (ROOT / f"jindimail/replication/{module}.py").read_text()
+        names = re.findall(r"^class (\w+)\(.*\btag=", source, re.MULTILINE)
+        assert len(names) > 10
+        assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
+
+
 def test_modulesNamedInTheArchitectureAreThere() -> None:
     text = ARCHITECTURE.read_text("utf-8").partition("## Every module")[0]
     for module in re.findall(
