@@ -262,6 +262,8 @@ def _told(report: Report) -> Told:
 )
 async def clusterMap(node: LiveNode, report: Report, *, bucket: int) -> dict[str, Any]:
     """The user map: which nodes have which bucket's replicas, who leads it, and what is wished for."""
+    if bucket >= BUCKET_COUNT:
+        raise VerbRefused(f"bucket: 0 to {BUCKET_COUNT - 1}", "usage")
     await node.share.catchUp()
     leading = leaders(await node.sight.array())
     with node.store.read() as rows:

@@ -145,6 +145,7 @@ def test_whatIsAskedOfTheArray(ask: Asker, words: str, given: dict[str, Any], as
         ("cluster set", {"setting": "colour", "value": 3}),
         ("cluster set", {"setting": "copies", "value": 300}),
         ("cluster invite", {"hours": 0}),
+        ("cluster map", {"bucket": 256}),
     ],
 )
 def test_whatMakesNoSenseIsRefusedBeforeTheArrayIsAsked(
