@@ -62,7 +62,7 @@ def parseAddresses(value: bytes) -> list[Address]:
 class _ListReader:
     """The tolerant reader: collects the words of one address until a comma, semicolon or the end closes it."""
 
-    __slots__ = ("angle", "at", "comments", "found", "inAngle", "inGroup", "spaced", "value", "words")
+    __slots__ = ("angle", "at", "comments", "found", "inAngle", "inGroup", "inRoute", "spaced", "value", "words")
 
     def __init__(self, value: bytes, at: int) -> None:
         self.value = value
@@ -75,6 +75,7 @@ class _ListReader:
         self.words: list[tuple[bytes, bool]] = []  # a token, and whether white space stood before it
         self.angle: list[bytes] | None = None
         self.inAngle = False
+        self.inRoute = False  # in angle brackets that begin with an @, before a colon
         self.comments: list[bytes] = []
         self.spaced = False
 
@@ -102,6 +103,7 @@ class _ListReader:
 
     def _word(self, octets: bytes) -> None:
         if self.inAngle and self.angle is not None:
+            self.inRoute = octets != b":" and (self.inRoute or (octets == b"@" and not self.angle))
             self.angle.append(octets)
         else:
             self.words.append((octets, self.spaced))
@@ -111,10 +113,10 @@ class _ListReader:
         if octet == b"(":
             self._comment()
         elif octet == b"<":
-            self.angle, self.inAngle = [], True
+            self.angle, self.inAngle, self.inRoute = [], True, False
         elif octet == b">":
-            self.inAngle = False
-        elif octet == b"," and not self._inRoute():
+            self.inAngle = self.inRoute = False
+        elif octet == b"," and not self.inRoute:
             self._flush()
         elif octet == b";":
             self._endGroup()
@@ -122,9 +124,6 @@ class _ListReader:
             self._startGroup()
         elif octet != b")":
             self._word(octet)
-
-    def _inRoute(self) -> bool:
-        return self.inAngle and self.angle is not None and self.angle[:1] == [b"@"] and b":" not in self.angle
 
     def _hasDomain(self) -> bool:
         return any(word == b"@" for word, _ in self.words)

@@ -57,7 +57,7 @@ FRAGMENTS = [
     b"\r\n--b\r\n", b"\n", b"\r\n", b"\r", b"\n ", b"a:\n", b"a: b\r\n c\r\n", b"\0", b"/", b"'", b"%", b"+AAA-", b"1 ", b"Jan ",
 ]  # fmt: skip
 BEGINNINGS = [
-    b"", b"From: ", b"Subject: ", b"Date: ", b"Content-Type: ", b"Content-Disposition: a", b"Content-Language: ",
+    b"", b"From: ", b"From: <@", b"Subject: ", b"Date: ", b"Content-Type: ", b"Content-Disposition: a", b"Content-Language: ",
     b"Content-Type: text/html\r\n\r\n", b"Content-Type: text/plain; charset=utf-7\r\n\r\n",
     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n",
     b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n",
