@@ -191,7 +191,9 @@ class Limits:
         number(100, 100_000), "Recipients of one message (RFC 5321 §4.5.3.1.8).", 1000, live=True
     )
     sessions: int = _key(number(1, 1_000_000), "Client connections of the node.", 10_000, live=True)
-    sessionsPerPeer: int = _key(number(1, 1_000_000), "Client connections from one address.", 500, live=True)
+    sessionsPerPeer: int = _key(
+        number(1, 1_000_000), "Client connections from one address, or one /64 of IPv6.", 500, live=True
+    )
     sessionsPerUser: int = _key(
         number(1, 1_000_000),
         "Sessions of one user, of all protocols and at all nodes together.",

@@ -8,6 +8,7 @@ from itertools import count
 
 from zope.interface import implementer
 
+from jindimail.directory.attempts import network
 from jindimail.errors import TooManySessions
 from jindimail.interfaces import ISessions
 
@@ -49,7 +50,7 @@ class Session:
 @implementer(ISessions)
 class Sessions:
     """
-    All sessions of this node, bounded in total, per peer address and per user.
+    All sessions of this node, bounded in total, per peer address (of IPv6: per /64, whose addresses are one customer's) and per user.
 
     @ivar elsewhere: how many of a user are known to be at other nodes.
     @ivar crowdChanged: is called when `crowds` are others.
@@ -91,11 +92,11 @@ class Sessions:
 
     def admit(self, protocol: str, peer: str) -> Session | None:
         """A new session, or None when the node or this peer has too many."""
-        if len(self._sessions) >= self._sessionsMax or self._peers[peer] >= self._sessionsPerPeerMax:
+        if len(self._sessions) >= self._sessionsMax or self._peers[network(peer)] >= self._sessionsPerPeerMax:
             return None
         session = Session(self, next(self._numbers), protocol, peer, int(self._seconds()))
         self._sessions[session.id] = session
-        self._peers[peer] += 1
+        self._peers[network(peer)] += 1
         return session
 
     def loggedIn(self, session: Session, user: str) -> None:
@@ -126,7 +127,7 @@ class Sessions:
         """Forget a session."""
         if self._sessions.pop(session.id, None) is None:
             return
-        _countOut(self._peers, session.peer)
+        _countOut(self._peers, network(session.peer))
         self._lessOf(session.user)
 
 

@@ -62,7 +62,18 @@ def parseAddresses(value: bytes) -> list[Address]:
 class _ListReader:
     """The tolerant reader: collects the words of one address until a comma, semicolon or the end closes it."""
 
-    __slots__ = ("angle", "at", "comments", "found", "inAngle", "inGroup", "inRoute", "spaced", "value", "words")
+    __slots__ = (
+        "angle",
+        "at",
+        "comments",
+        "found",
+        "inAngle",
+        "inGroup",
+        "inRoute",
+        "spaced",
+        "value",
+        "words",
+    )
 
     def __init__(self, value: bytes, at: int) -> None:
         self.value = value

@@ -25,6 +25,16 @@ def test_aNodeAndAnAddressHaveABound() -> None:
     assert sessions.admit("pop3", "a") is None
 
 
+def test_theAddressesOfOneIPv6NetworkAreOnePeer() -> None:
+    sessions = made(sessionsPerPeerMax=2)
+    first, second = (sessions.admit("imap4", f"2001:db8:0:1::{number}") for number in (1, 2))
+    assert first is not None and second is not None and first.peer != second.peer
+    assert sessions.admit("imap4", "2001:db8:0:1::3") is None
+    assert sessions.admit("imap4", "2001:db8:0:2::3") is not None
+    first.end()
+    assert sessions.admit("imap4", "2001:db8:0:1::3") is not None
+
+
 def test_aUserHasABoundOverAllProtocolsAndAddresses() -> None:
     sessions = made(sessionsPerUserMax=2)
     two = [sessions.admit(protocol, "a") for protocol in ("pop3", "imap4")]
