@@ -412,7 +412,9 @@ class Groups(Roster):
         """See `ITurned`."""
         if self._replicas.get(replica.group) is not replica:
             return
-        group, sole = replica.group, replica.raft.isSoleVoter
+        group, raft = replica.group, replica.raft
+        # By what is committed: what was proposed before the last other voter left stands in its log, and it may lead next.
+        sole = raft.isSoleVoter and raft.history.latestIndex <= raft.log.commit
         replica.failures += not failure.check(StorageFull, Superseded)
         self.forget(replica)
         if replica.failures >= FAILURES_MAX:

@@ -117,6 +117,14 @@ BUGS = (
         checks=(COPY_TESTS + "CopiesTests::test_copyWhoseEntryMayStillBeCommittedIsNotSwept",),
     ),
     Bug(
+        "refusedThoughOthersHaveIt",
+        "design §5: refused means that it will not happen",
+        DRIVER,
+        "        sole = raft.isSoleVoter and raft.history.latestIndex <= raft.log.commit\n",
+        "        sole = raft.isSoleVoter\n",
+        checks=(NODE_TESTS + "Durability::test_entryThatALeavingVoterHasIsInDoubtWhenTheDiskIsFull",),
+    ),
+    Bug(
         "keeperForgottenTooEarly",
         "design §6: a keeper goes only by the entry that names its fsynced replacement",
         REPAIR,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import fail, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.errors import Corrupt, LimitReached, OutcomeUnknown, StorageFull, Unavailable
@@ -662,6 +662,36 @@ class Durability(SynchronousTestCase):
         self.array.result(self.array.nodes[1].propose(1, b"c"))
         self.array.run(1)
         self.assertEqual((groups.appliedIndex(1), self.array.state(3)), (before + 2, b"a;b;c;"))
+
+    def test_entryThatALeavingVoterHasIsInDoubtWhenTheDiskIsFull(self) -> None:
+        """The leader that is left alone by a change that is not committed cannot say that what it did not write will not happen."""
+        groups, store = self.array.nodes[1], self.array.stores[1]
+
+        def without(node: int) -> Any:
+            member = next(each[0] for each in groups.status(1).members if each[1] == node)  # type: ignore[union-attr]
+            return groups.change(1, lambda configuration: configuration.without(member))
+
+        self.array.result(without(3))
+        self.array.run(0.3)
+        pending: list[Deferred[Any]] = []
+
+        def write(job: Any, octets: int = 0, ran: Any = None, mayWait: bool = False) -> Any:
+            pending.append(Deferred())
+            return pending[-1]
+
+        store.write = write  # type: ignore[method-assign]
+        outcome = groups.propose(1, b"a")
+        self.array.run(0.05)
+        without(2).addErrback(lambda _: None)
+        self.array.run(0.01)
+        self.assertTrue(groups.isAlone(1))
+        del store.write
+        for each in pending:
+            each.errback(StorageFull())
+        self.array.run(0.01)
+        self.failureResultOf(outcome, OutcomeUnknown)
+        self.array.run(4)
+        self.assertEqual(self.array.state(2), b"a;")
 
     def test_whoHearsOfARefusedTurnReadsNoReplicaThatLostWhatItHadShown(self) -> None:
         self.array = Array(groups=(1, 2)).grown()
