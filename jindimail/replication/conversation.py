@@ -334,8 +334,9 @@ class Conversation:
             replica.isTold = isSettled
             if not isHeard:
                 raft.tick()
-                if raft.hasOutputs():
-                    self._turns.touch(replica)
+                self.stepped(
+                    replica
+                )  # a quiet leader that waits for reads may step down: its node vouches for it no more
 
     def forgetStrangers(self, now: float) -> None:
         """Nodes that share no group any more, and are silent, get no more beats; and those without their replicas are asked again."""

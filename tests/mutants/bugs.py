@@ -536,6 +536,14 @@ BUGS = (
         checks=(NODE_TESTS + "ManyGroups::test_groupsOfASilentNodeAreCampaignedForTogether",),
     ),
     Bug(
+        "leaderOfThePastIsVouchedFor",
+        "design §5: of a quiet group the leader's node vouches for the leader",
+        CONVERSATION,
+        "                raft.tick()\n                self.stepped(replica)",
+        "                raft.tick()\n                raft.hasOutputs() and self._turns.touch(replica)",
+        checks=(NODE_TESTS + "ThreeNodes::test_quietLeaderThatStepsDownIsNotVouchedForAnyMore",),
+    ),
+    Bug(
         "digestsAreNotCompared",
         "design §5: digests of quiet groups",
         CONVERSATION,

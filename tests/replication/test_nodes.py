@@ -20,6 +20,7 @@ from jindimail.replication.messages import (
     Ballot,
     Beat,
     Campaign,
+    Message,
     TellRead,
     TransferNow,
     encodeMessage,
@@ -140,6 +141,22 @@ class ThreeNodes(SynchronousTestCase):
             self.array.run(0.02)
         self.assertEqual(len(lost), 2)
         self.assertEqual(len(read), 1)
+
+    def test_quietLeaderThatStepsDownIsNotVouchedForAnyMore(self) -> None:
+        """It waited for a read that nobody answered; its node is heard all the while."""
+        self.array.run(2)
+        self.array.alter = lambda sender, recipient, message: (
+            None if recipient == 1 and isinstance(message, Message) else message
+        )
+        self.array.nodes[1].readIndex(1).addErrback(lambda _: None)
+        for _ in range(300):
+            self.array.run(0.01)
+            if self.array.nodes[1].status(1).role != "leader":  # type: ignore[union-attr]
+                break
+        self.assertEqual([list(each.led) for each in self.array.nodes[1]._neighbours], [[], []])
+        self.array.alter = None
+        self.array.run(2)
+        self.assertIn(self.array.leader(), (1, 2, 3))
 
     def test_readInAQuietGroupDoesNotKeepItTicking(self) -> None:
         self.array.run(2)
