@@ -334,9 +334,8 @@ class Conversation:
             replica.isTold = isSettled
             if not isHeard:
                 raft.tick()
-                self.stepped(
-                    replica
-                )  # a quiet leader that waits for reads may step down: its node vouches for it no more
+                # A quiet leader that waits for reads may step down: its node vouches for it no more.
+                self.stepped(replica)
 
     def forgetStrangers(self, now: float) -> None:
         """Nodes that share no group any more, and are silent, get no more beats; and those without their replicas are asked again."""

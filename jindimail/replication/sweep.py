@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from jindimail.errors import JindimailError
+from jindimail.errors import JindimailError, Unavailable
 from jindimail.interfaces import IGroups, IReadRows, IRows, IStore
 from jindimail.model import bucketGroup
 from jindimail.replication.copies import Copies
@@ -128,6 +128,7 @@ class Sweep:
     async def _judge(self, node: int, bucket: int, bodyIds: list[bytes]) -> list[bytes]:
         """Those of the bodies that the asking node need not keep."""
         group = bucketGroup(bucket)
+        term = self._groups.leadingTerm(group)
         await self._groups.readIndex(group)
         free: list[bytes] = []
         for bodyId in bodyIds:
@@ -138,7 +139,11 @@ class Sweep:
                 await self._groups.propose(group, self._entries.void(bodyId))
                 with self._store.read() as rows:
                     known = bodyref(rows, bucket, bodyId)
-            if self._copies.isPlacing(bucket, bodyId, self._groups.leadingTerm(group)):
+            if not term or self._groups.leadingTerm(group) != term:
+                raise Unavailable(
+                    "what this node proposed and does not know the end of may make a keeper of the asker"
+                )
+            if self._copies.isPlacing(bucket, bodyId, term):
                 continue  # it may be getting its new copy at this very node
             if known is None or node not in known.keepers:
                 free.append(bodyId)

@@ -125,6 +125,14 @@ BUGS = (
         checks=(NODE_TESTS + "Durability::test_entryThatALeavingVoterHasIsInDoubtWhenTheDiskIsFull",),
     ),
     Bug(
+        "leaderOfThePastFrees",
+        "design §6: only the bucket's leader says what is kept in vain",
+        SWEEP,
+        "            if not term or self._groups.leadingTerm(group) != term:\n",
+        "            if not term:\n",
+        checks=(COPY_TESTS + "CopiesTests::test_leaderThatLeadsNoMoreWhenItHasReadFreesNothing",),
+    ),
+    Bug(
         "keeperForgottenTooEarly",
         "design §6: a keeper goes only by the entry that names its fsynced replacement",
         REPAIR,
@@ -539,8 +547,8 @@ BUGS = (
         "leaderOfThePastIsVouchedFor",
         "design §5: of a quiet group the leader's node vouches for the leader",
         CONVERSATION,
-        "                raft.tick()\n                self.stepped(replica)",
-        "                raft.tick()\n                raft.hasOutputs() and self._turns.touch(replica)",
+        "vouches for it no more.\n                self.stepped(replica)\n",
+        "vouches for it no more.\n                self._turns.touch(replica)\n",
         checks=(NODE_TESTS + "ThreeNodes::test_quietLeaderThatStepsDownIsNotVouchedForAnyMore",),
     ),
     Bug(

@@ -342,6 +342,21 @@ class CopiesTests(SynchronousTestCase):
         self.assertEqual(self.kept(3, bodyId, len(octets)), octets)
         self.assertEqual(self.copies[1].placing, {})
 
+    def test_leaderThatLeadsNoMoreWhenItHasReadFreesNothing(self) -> None:
+        """The entry that it proposed for the new keeper may be committed by the next leader."""
+        octets, groups = b"octets", self.array.nodes[1]
+        bodyId = self.deliver(1, octets, (1,))
+        self.wait(self.copies[1].put(BUCKET, bodyId, octets, (3,), 1))
+        reading: Deferred[int] = Deferred()
+        self.patch(groups, "readIndex", lambda group: reading)
+        self.ask(3)
+        groups.transfer(1, 2)
+        self.array.run(0.5)
+        self.assertEqual(self.array.leader(), 2)
+        reading.callback(groups.appliedIndex(1))
+        self.array.run(0.3)
+        self.assertEqual(self.kept(3, bodyId, len(octets)), octets)
+
     def test_soundBodiesAreLeftAlone(self) -> None:
         self.deliver(1, b"octets", (1, 2))
         self.assertEqual(self.repair(lambda node: False).repaired, 0)
