@@ -177,9 +177,8 @@ def restore(configuration: Configuration, source: str, output: Output, *, isAlon
             return meta, forgetApplied(rows)
         if not isAlone:
             raise OthersThere(meta.name, others)
-        founder = replace(
-            meta, arrayId=os.urandom(16)
-        )  # what is left of the array that it was never believes it
+        # Another array: what is left of the one that it was never believes it.
+        founder = replace(meta, arrayId=os.urandom(16))
         return founder, [*forgetApplied(rows), (META, [(ALONE_KEY, b"\x01")], [])]
 
     meta = restoreStore(Path(source), directory, output.progress, revive)

@@ -133,7 +133,7 @@ def run(directory: Path, configuration: Configuration, out: TextIO) -> int:
     out.flush()
     status = node.wait()
     writeAccount(directory, configuration, None, None)
-    if stopping or status == -signal.SIGTERM:
+    if stopping or status in (-signal.SIGTERM, -signal.SIGINT):
         out.write("\nThe node has stopped; `make run` starts it again with everything it holds.\n")
         return 0
     out.write(

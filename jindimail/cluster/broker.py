@@ -10,6 +10,7 @@ Whatever breaks these rules ends the connection: a peer that does so has a certi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -105,27 +106,35 @@ class Broker(pb.Broker):
             else:
                 waiting.callback(arguments)
             return
-        name = b"take" if kind == phrases.TAKE else b"call"
+        if kind == phrases.TAKE:
+            self._carryOut(b"take", arguments, None)
+        else:
+            self._carryOut(b"call", arguments, partial(self._answer, request))
+
+    def _answer(self, request: int, answer: tuple[int, list[bytes]]) -> None:
+        if not self._isOver:
+            transport: Any = self.transport
+            transport.write(phrases.answer(request, *answer))
+
+    def _carryOut(
+        self, name: bytes, arguments: tuple[Any, ...], answer: Callable[[Any], object] | None
+    ) -> None:
+        """Call a method of the root; `answer` is given what it gives, where an answer is wanted."""
         method = self._methods.get(name)
         if method is None:
             self.violated("message")
             return
         try:
-            answer = method(*arguments)
+            given = method(*arguments)
         except (ProtocolError, TypeError):
             self.violated(name.decode("ascii"))
             return
-        if kind != phrases.CALL:
+        if answer is None:
             return
-        if isinstance(answer, Deferred):
-            answer.addCallbacks(self._answer, lambda _: self.violated("answer"), (request,))
+        if isinstance(given, Deferred):
+            given.addCallback(answer).addErrback(lambda _: self.violated("answer"))
         else:
-            self._answer(answer, request)
-
-    def _answer(self, answer: tuple[int, list[bytes]], request: int) -> None:
-        if not self._isOver:
-            transport: Any = self.transport
-            transport.write(phrases.answer(request, *answer))
+            answer(given)
 
     def expressionReceived(self, sexp: Any) -> None:
         """See `pb.Broker`; nearly all are messages, and come in without a detour."""
@@ -139,23 +148,16 @@ class Broker(pb.Broker):
     ) -> None:
         """See `pb.Broker`: a call of the root's method."""
         arguments = unjelly(netArgs)
-        method = self._methods.get(message) if type(message) is bytes and objectID == ROOT else None
-        if method is None or type(arguments) is not tuple or netKw != _NO_NAMES:
+        isCall = type(message) is bytes and objectID == ROOT and netKw == _NO_NAMES
+        if not isCall or type(arguments) is not tuple:
             self.violated("message")
             return
-        try:
-            answer = method(*arguments)
-        except (ProtocolError, TypeError):
-            self.violated(message.decode("ascii"))
-            return
-        if not answerRequired:
-            return
         broker: Any = self
-        if isinstance(answer, Deferred):
-            answer.addCallback(self.serialize)
-            answer.addCallbacks(broker._sendAnswer, lambda _: self.violated("answer"), (requestID,))
-        else:
-            broker._sendAnswer(self.serialize(answer), requestID)
+        answer = partial(self._serialized, broker, requestID) if answerRequired else None
+        self._carryOut(message, arguments, answer)
+
+    def _serialized(self, broker: Any, request: Any, answer: Any) -> None:
+        broker._sendAnswer(self.serialize(answer), request)
 
     def tell(self, strings: list[bytes]) -> None:
         """Call the peer's `take`; no answer is wanted."""

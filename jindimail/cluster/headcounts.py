@@ -13,13 +13,12 @@ from typing import Any, Final
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
-from jindimail.errors import JindimailError
+from jindimail.cluster.hearsay import tellAll
 from jindimail.interfaces import ILinks
 
 TELL_SECONDS: Final = 0.5
 AGAIN_SECONDS: Final = 5.0
 KEPT_SECONDS: Final = 3 * AGAIN_SECONDS
-DEADLINE_SECONDS: Final = 5.0
 NAMES_MAX: Final = 1000  # of one node; the least are not told
 
 _decode = msgspec.msgpack.Decoder(dict[str, int]).decode
@@ -72,10 +71,7 @@ class Headcounts:
         self._isSoon, self._next = False, None
         counts = sorted(self.mine().items(), key=lambda each: -each[1])[:NAMES_MAX]
         payload = msgspec.msgpack.encode(dict(counts))
-        for node in self._nodes():
-            if node != self._links.node and self._links.isUp(node):
-                told = self._links.call(node, self._subject, payload, DEADLINE_SECONDS)
-                told.addErrback(lambda failure: failure.trap(JindimailError))
+        tellAll(self._links, self._nodes(), self._subject, payload)
         if counts:
             self._next = self._clock.callLater(AGAIN_SECONDS, self._tell)
 

@@ -20,6 +20,14 @@ ITEMS_MAX: Final = 1000  # a second; what is beyond them is not told
 Item = tuple[str, ...]
 
 
+def tellAll(links: ILinks, nodes: Iterable[int], subject: str, payload: bytes) -> None:
+    """Tell those of these nodes that there are links to; nobody waits for them to hear it."""
+    for node in nodes:
+        if node != links.node and links.isUp(node):
+            told = links.call(node, subject, payload, DEADLINE_SECONDS)
+            told.addErrback(lambda failure: failure.trap(JindimailError))
+
+
 class Hearsay:
     """
     One subject of talk.
@@ -55,10 +63,7 @@ class Hearsay:
     def _tellAll(self) -> None:
         items, self._items = self._items, []
         payload = msgspec.msgpack.encode(items)
-        for node in self._nodes():
-            if node != self._links.node and self._links.isUp(node):
-                told = self._links.call(node, self._subject, payload, DEADLINE_SECONDS)
-                told.addErrback(lambda failure: failure.trap(JindimailError))
+        tellAll(self._links, self._nodes(), self._subject, payload)
 
     def _heard(self, node: int, payload: bytes, seconds: float) -> bytes:
         try:

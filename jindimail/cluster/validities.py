@@ -8,21 +8,19 @@ two finds what is still owed. The new ones are above all that any mailbox of the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from jindimail.errors import Corrupt
-from jindimail.interfaces import ILinks, IReadRows, IRows, IStore
+from jindimail.interfaces import ILinks, IStore
+from jindimail.model import BUCKET_COUNT
 from jindimail.store.keys import MAILBOX, META, OWING_TAG, after, bucketKey, owingKey
 from jindimail.store.records import MailboxRecord, decode
 
-OWING, RENEWED = "recovery.owing", "recovery.renewed"
+OWING, HIGHEST, RENEWED = "recovery.owing", "recovery.highest", "recovery.renewed"
 ASK_SECONDS = 10.0
 AHEAD_SECONDS = 86_400  # of the clock: others' may be ahead, too
-
-Owing = dict[int, int]  # the highest UIDVALIDITY of each bucket that is marked
 
 
 class Validities:
@@ -48,6 +46,7 @@ class Validities:
         self._renewal = renewal
         self._seconds = seconds
         links.serve(OWING, self._owing)
+        links.serve(HIGHEST, self._highest)
         links.serve(RENEWED, self._renewed)
 
     # --- what is asked here
@@ -58,27 +57,31 @@ class Validities:
 
     def _owing(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
         with self._store.read() as rows:
-            marked = [int.from_bytes(key[len(OWING_TAG) :], "big") for key, _ in _marks(rows)]
-            return msgspec.msgpack.encode({bucket: _highest(rows, bucket) for bucket in marked})
+            marks = rows.scan(META, OWING_TAG, after(OWING_TAG))
+            return msgspec.msgpack.encode([int.from_bytes(key[len(OWING_TAG) :], "big") for key, _ in marks])
+
+    def _highest(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
+        bucket = _bucketOf(payload)
+        with self._store.read() as rows:
+            found = rows.scan(MAILBOX, bucketKey(bucket), bucketKey(bucket + 1))
+            highest = max((decode(octets, MailboxRecord).uidValidity for _, octets in found), default=0)
+        return msgspec.msgpack.encode(highest)
 
     async def _renewed(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
-        try:
-            bucket = msgspec.msgpack.decode(payload, type=int)
-        except msgspec.MsgspecError as problem:
-            raise Corrupt("no bucket") from problem
-        await self._store.write(partial(_forget, bucket))
+        bucket = _bucketOf(payload)
+        await self._store.write(lambda rows: rows.delete(META, owingKey(bucket)))
         return b""
 
     # --- what is asked of the others
 
-    async def owing(self, node: int) -> Owing:
+    async def owing(self, node: int) -> list[int]:
         """
-        What a node has marked.
+        The buckets that a node has marked.
 
         @raise Unavailable: it does not say.
         """
         octets: bytes = await self._links.call(node, OWING, b"", ASK_SECONDS)
-        return msgspec.msgpack.decode(octets, type=Owing)
+        return msgspec.msgpack.decode(octets, type=list[int])
 
     async def renew(self, bucket: int, node: int) -> None:
         """
@@ -86,24 +89,22 @@ class Validities:
 
         @raise Unavailable: it was not finished; the mark stays.
         """
-        await self._propose(
-            bucket, self._renewal(0)
-        )  # all that its log had is applied now, new mailboxes among it
-        highest = (await self.owing(node)).get(bucket, 0)
+        named = msgspec.msgpack.encode(bucket)
+        # With an entry's outcome all that the log had before it is applied, new mailboxes among it.
+        await self._propose(bucket, self._renewal(0))
+        octets: bytes = await self._links.call(node, HIGHEST, named, ASK_SECONDS)
+        highest = msgspec.msgpack.decode(octets, type=int)
         entry = self._renewal(max(int(self._seconds()) + AHEAD_SECONDS, highest + 1))
         while (await self._propose(bucket, entry)).remaining:
             pass
-        await self._links.call(node, RENEWED, msgspec.msgpack.encode(bucket), ASK_SECONDS)
+        await self._links.call(node, RENEWED, named, ASK_SECONDS)
 
 
-def _marks(rows: IReadRows) -> Any:
-    return rows.scan(META, OWING_TAG, after(OWING_TAG))
-
-
-def _highest(rows: IReadRows, bucket: int) -> int:
-    found = rows.scan(MAILBOX, bucketKey(bucket), bucketKey(bucket + 1))
-    return max((decode(octets, MailboxRecord).uidValidity for _, octets in found), default=0)
-
-
-def _forget(bucket: int, rows: IRows) -> None:
-    rows.delete(META, owingKey(bucket))
+def _bucketOf(payload: bytes) -> int:
+    try:
+        bucket = msgspec.msgpack.decode(payload, type=int)
+    except msgspec.MsgspecError as problem:
+        raise Corrupt("no bucket") from problem
+    if not 0 <= bucket < BUCKET_COUNT:
+        raise Corrupt("no bucket")
+    return bucket

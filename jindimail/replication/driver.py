@@ -50,7 +50,7 @@ BEFORES_MAX = 16  # bodies in one job
 TURN_OCTETS_MAX = 1024 * 1024  # of entries in one job
 FAILURES_MAX = 3  # in a row, before a replica is left alone
 SWEEP_SECONDS = 0.3  # between looks at the deadlines, or a tick longer
-STRANGER_SECONDS = 5.0  # between looks for nodes that share no group any more
+STRANGERS_LOOK_SECONDS = 5.0  # between looks for nodes that share no group any more
 
 
 @implementer(IGroups)
@@ -366,7 +366,7 @@ class Groups(Roster):
             self._sweptAt = now
             self._waiting.sweep(now)
             self._transfers.tick(now)
-        if not 0 <= now - self._strangersAt < STRANGER_SECONDS:
+        if not 0 <= now - self._strangersAt < STRANGERS_LOOK_SECONDS:
             self._strangersAt = now
             self._conversation.forgetStrangers(now)
 

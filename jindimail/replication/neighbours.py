@@ -78,7 +78,6 @@ class Neighbour:
         "node",
         "sentAt",
         "silenceSeconds",
-        "tripSeconds",
         "unpacker",
         "vouched",
     )
@@ -96,7 +95,6 @@ class Neighbour:
         self.isSilent = False
         self.disputes = 0
         self.commitAgeSeconds = 0.0
-        self.tripSeconds = 0.0
         self.echoMilliseconds = 0
         self.hasTraffic = False
         self._outbox, self._bulk = Outbox(), Outbox()
@@ -201,8 +199,6 @@ class Neighbours:
             return False
         neighbour.commitAgeSeconds = beat.commitAgeMilliseconds / 1000
         neighbour.echoMilliseconds = beat.sentMilliseconds
-        if beat.echoMilliseconds:
-            neighbour.tripSeconds = now - (beat.echoMilliseconds + beat.heldMilliseconds) / 1000
         return True
 
     def beat(self, now: float, commitAgeSeconds: float) -> None:

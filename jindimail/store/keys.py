@@ -68,9 +68,7 @@ FLOOR_TAG = b"\x05"  # of account id 0, which no account has
 REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
 ALONE_KEY = b"alone"  # this store was restored from a backup, without the other nodes of its array
 MET_TAG = b"met:"  # and another node's number: the last of its lives that this node met
-OWING_TAG = (
-    b"owing:"  # and a bucket's number: founded anew here, its mailboxes have yet to get new UIDVALIDITYs
-)
+OWING_TAG = b"owing:"  # and a bucket's number: founded anew here, its mailboxes owe new UIDVALIDITYs
 
 DOMAIN_TAG = b"d"
 SETTING_TAG = b"s"

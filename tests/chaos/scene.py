@@ -135,12 +135,23 @@ class Scene:
 @contextmanager
 def sharedScene(names: Sequence[str], accounts: int) -> Iterator[Scene]:
     """An array with these nodes, each in a namespace of its own, and so many accounts; all of it is gone afterwards."""
+    with builtScene(names, lambda made: made.prepare(names, accounts), hasSmallDisks=True) as made:
+        yield made
+
+
+@contextmanager
+def builtScene(names: Sequence[str], build: Callable[[Scene], object], **options: bool) -> Iterator[Scene]:
+    """
+    A scene that `build` founds.
+
+    @param options: of the `RealArray`.
+    """
     directory = Path(tempfile.mkdtemp(prefix="jn-"))
     network = Namespaces(names)
-    array = RealArray(directory, network, hasSmallDisks=True)
+    array = RealArray(directory, network, **options)
     made = Scene(array)
     try:
-        made.prepare(names, accounts)
+        build(made)
         yield made
     finally:
         print(array.log())  # seen when a test failed

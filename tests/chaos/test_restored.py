@@ -10,16 +10,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from bench.target import Account, isListening
-from tests.chaos.array import RealArray
-from tests.chaos.network import Namespaces
 from tests.chaos.promises import INBOX
-from tests.chaos.scene import Scene
+from tests.chaos.scene import Scene, builtScene
 from tests.support.node import NodeFailed, NotReachable
 
 FIRST, *OTHERS = NAMES = ("node1", "node2", "node3")
@@ -29,25 +25,21 @@ REPORT_SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    directory = Path(mkdtemp(prefix="jn-"))
-    network = Namespaces(NAMES)
-    array = RealArray(directory, network, hasShims=False)
-    made = Scene(array)
-    try:
-        array.found(NAMES)
-        array.ctl(FIRST, "cluster", "set", "copies", "3", "--json")  # every node keeps everything
-        made.until(
-            lambda: all(array.ask(name, "cluster settings")["copies"] == 3 for name in NAMES), "all know that"
-        )
-        made.accounts = array.addAccounts(ACCOUNTS)
-        for account in made.accounts:
-            made.deliver(FIRST, account)
+    with builtScene(NAMES, _found, hasShims=False) as made:
         yield made
-    finally:
-        print(array.log())  # seen when a test failed
-        array.close()
-        network.close()
-        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _found(made: Scene) -> None:
+    """Three nodes that keep everything, and a message for each account."""
+    array = made.array
+    array.found(NAMES)
+    array.ctl(FIRST, "cluster", "set", "copies", "3", "--json")
+    made.until(
+        lambda: all(array.ask(name, "cluster settings")["copies"] == 3 for name in NAMES), "all know that"
+    )
+    made.accounts = array.addAccounts(ACCOUNTS)
+    for account in made.accounts:
+        made.deliver(FIRST, account)
 
 
 def messages(scene: Scene, name: str) -> dict[str, list[bytes]]:

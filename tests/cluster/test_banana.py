@@ -200,7 +200,7 @@ def test_callIsWhatPerspectiveBrokerSends(pieces: list[bytes], request: int, mil
 @given(strings, numbers, st.sampled_from([0, 1]))
 def test_answerIsWhatPerspectiveBrokerSends(pieces: list[bytes], request: int, outcome: int) -> None:
     pair = Pair()
-    pair.ours._answer((outcome, pieces), request)
+    pair.ours._answer(request, (outcome, pieces))
     pair.stock._sendAnswer(pair.stock.serialize((outcome, pieces)), request)
     octets = pair.octets()
     assert phrases.read(octets, 0) == ((phrases.ANSWER, request, (outcome, pieces)), len(octets))

@@ -64,6 +64,20 @@ class OnePassword:
         return succeed(self.avatarId)
 
 
+def countPauses(protocol: Any, meanwhile: Callable[[], object] = lambda: None) -> list[object]:
+    """One item for each time that a session lets the reactor go round from now on; what happens then."""
+    pauses: list[object] = []
+    breathe = protocol.breathe
+
+    async def counted() -> None:
+        pauses.append(None)
+        meanwhile()
+        await breathe()
+
+    protocol.breathe = counted
+    return pauses
+
+
 class Node:
     """An account, and IMAP sessions on it."""
 

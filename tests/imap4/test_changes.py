@@ -11,7 +11,7 @@ from jindimail.errors import Unavailable
 from jindimail.mailbox import step
 from jindimail.mailbox.entries import ADD, REMOVE, RenewUidValidities
 from jindimail.model import UidSet
-from tests.imap4.node import GREETING, SELECTED, Node
+from tests.imap4.node import GREETING, SELECTED, Node, countPauses
 from tests.support.world import now
 
 SECOND = r"""
@@ -418,15 +418,7 @@ def test_aLargeMailboxIsSelectedInPartsAndOthersGoFirst(monkeypatch: pytest.Monk
     protocol, wire = node.connect()
     protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
     wire.clear()
-    pauses: list[object] = []
-    breathe = protocol.breathe
-
-    async def counted() -> None:
-        pauses.append(None)
-        node.append(b"meanwhile\r\n")
-        await breathe()
-
-    protocol.breathe = counted
+    pauses = countPauses(protocol, lambda: node.append(b"meanwhile\r\n"))
     protocol.dataReceived(b"a SELECT INBOX\r\n")
     assert wire.value() == b""
     node.turn()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.imap4.node import LOGIN, SELECTED, Node
+from tests.imap4.node import LOGIN, SELECTED, Node, countPauses
 
 
 def test_listTellsNamesAttributesAndChildren() -> None:
@@ -193,14 +193,7 @@ def test_aListOfManyNamesWithMuchToMatchPauses() -> None:
     for number in range(60):
         protocol.dataReceived(b"c CREATE ab%d\r\n" % number)
         node.turn()
-    pauses: list[object] = []
-    breathe = protocol.breathe
-
-    async def counted() -> None:
-        pauses.append(None)
-        await breathe()
-
-    protocol.breathe = counted
+    pauses = countPauses(protocol)
     for command, few in ((b'LIST "" *', True), (b'LIST "" ' + b"%b" * 30 + b"%", False)):
         wire.clear()
         protocol.dataReceived(b"b " + command + b"\r\n")

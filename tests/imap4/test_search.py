@@ -19,7 +19,7 @@ from jindimail.imap4.view import View
 from jindimail.message import search
 from jindimail.model import DELETED, FLAGGED, SEEN
 from jindimail.store.records import MessageRow
-from tests.imap4.node import Node
+from tests.imap4.node import Node, countPauses
 
 DAY = 86_400
 FIRST = (
@@ -187,14 +187,7 @@ def test_aLongSearchLetsTheReactorGoRoundAndEndsWithItsClient() -> None:
     protocol, wire = node.connect()
     protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\na EXAMINE INBOX\r\n')
     wire.clear()
-    pauses: list[object] = []
-    breathe = protocol.breathe
-
-    async def counted() -> None:
-        pauses.append(None)
-        await breathe()
-
-    protocol.breathe = counted
+    pauses = countPauses(protocol)
     protocol.dataReceived(b"b SEARCH SUBJECT x\r\n")
     assert wire.value() == b""
     node.turn()
@@ -212,14 +205,7 @@ def test_aSearchOfLargeMessagesPausesBetweenThem() -> None:
         node.append(b"Subject: x\r\n\r\n" + b"line\r\n" * 100_000)
     protocol, wire = node.login()
     protocol.dataReceived(b"a EXAMINE INBOX\r\n")
-    pauses: list[object] = []
-    breathe = protocol.breathe
-
-    async def counted() -> None:
-        pauses.append(None)
-        await breathe()
-
-    protocol.breathe = counted
+    pauses = countPauses(protocol)
     protocol.dataReceived(b"b SEARCH BODY nothing\r\n")
     node.turn()
     assert len(pauses) >= 5
@@ -231,14 +217,7 @@ def pausesOf(node: Node, command: bytes) -> int:
     protocol, wire = node.login()
     protocol.dataReceived(b"a EXAMINE INBOX\r\n")
     node.turn()
-    pauses: list[object] = []
-    breathe = protocol.breathe
-
-    async def counted() -> None:
-        pauses.append(None)
-        await breathe()
-
-    protocol.breathe = counted
+    pauses = countPauses(protocol)
     protocol.dataReceived(b"b " + command + b"\r\n")
     for _ in range(1000):
         node.turn()
