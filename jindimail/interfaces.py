@@ -7,6 +7,7 @@ A method documented as *awaitable* returns a coroutine or Deferred. Every wait f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from zope.interface import Attribute, Interface
@@ -67,6 +68,12 @@ class IStore(Interface):
 
     def begin() -> None:
         """A hint: nothing more is written this turn, so what waits need not wait for its end."""
+
+    def whenFree(told: Callable[[], object]) -> bool:
+        """
+        If a transaction is under way, call back once when it is over, before the next begins: nothing written until then would begin
+        earlier. False, and no call, if there is none.
+        """
 
     def read() -> Any:
         """

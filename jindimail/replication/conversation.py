@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from jindimail.replication.messages import Append, AskRead, Beat, Install, Message
+from jindimail.replication.messages import Append, Appended, AskRead, Beat, Install, Message
 from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
     AllQuiet,
@@ -30,6 +30,7 @@ from jindimail.replication.turns import Turns
 
 DISPUTES_MAX = 5  # beats in a row with another digest, before the list is no longer waited for
 _OF_LEADERS = (Append, Beat)
+_OF_LOGS = (Append, Appended)  # what they bring about is written, or news of it
 SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept
 
 
@@ -133,7 +134,7 @@ class Conversation:
         replica.raft.step(message)
         if isinstance(message, AskRead):
             self.keepTicking(replica)  # until it is answered: the beat that asks may be lost
-        self.stepped(replica)
+        self.stepped(replica, mayWait=type(message) in _OF_LOGS)
 
     def _disagrees(self, groups: list[int]) -> None:
         """A node does not agree that these groups are quiet."""
@@ -152,10 +153,15 @@ class Conversation:
             if member is not None and member.node == node:
                 replica.missing.add(message.replicaId)
 
-    def stepped(self, replica: Replica) -> None:
-        """Something happened to a replica: it may have outputs, and be quiet no longer."""
+    def stepped(self, replica: Replica, *, mayWait: bool = False) -> None:
+        """
+        Something happened to a replica: it may have outputs, and be quiet no longer.
+
+        @param mayWait: there is nothing in them that could be done before the store is free.
+        """
         if replica.raft.isRemoved or replica.raft.hasOutputs():
-            self._turns.touch(replica)
+            touch = self._turns.touchWhenFree if mayWait else self._turns.touch
+            touch(replica)
         if replica.quiet is not None and not replica.agrees(replica.quiet):
             self.wake(replica)
 

@@ -200,7 +200,10 @@ class Groups(Roster):
             self._queuedBefores += 1
         if replica.quiet is not None:
             self._conversation.wake(replica)
-        self._turns.touch(replica)
+        if replica.raft.isSoleVoter:
+            self._turns.touch(replica)
+        else:  # its outcome is told by a job that comes after its log row, however soon others have it
+            self._turns.touchWhenFree(replica)
         if self._queuedBefores >= BEFORES_MAX or self._queuedOctets >= TURN_OCTETS_MAX:
             self._turns.turn()
         return done

@@ -105,6 +105,7 @@ class Writer:
         self._number = 0
         self._turnCall: Any = None
         self._group: list[_Waiting] = []  # in flight
+        self._freed: list[Callable[[], object]] = []  # are told when that is over
         self._kept: list[_Waiting] = []  # have run, and may wait for company
         self._keptRows: Overlay | None = None
         self._keptSince = 0.0
@@ -180,6 +181,12 @@ class Writer:
             if call is not None:
                 call.cancel()
             self._begin()
+
+    def whenFree(self, told: Callable[[], object]) -> bool:
+        """See `IStore`."""
+        if self._group:
+            self._freed.append(told)
+        return bool(self._group)
 
     def read(self) -> AbstractContextManager[IReadRows]:
         """See `IStore`."""
@@ -373,6 +380,9 @@ class Writer:
             _refuse(group, StorageFull)
         else:  # what was shown is shown on, for as long as this node still answers
             self._breakDown(problem, group)
+        freed, self._freed = self._freed, []
+        for told in freed:
+            told()
         self._goOn()
 
     def _goOn(self) -> None:

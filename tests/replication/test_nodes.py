@@ -25,6 +25,7 @@ from jindimail.replication.messages import (
     TransferNow,
     encodeMessage,
 )
+from jindimail.replication.neighbours import BEAT_SECONDS
 from jindimail.replication.nodemessages import AllQuiet, AskQuiet, NodeBeat, Quiet, Wake, encodeTraffic
 from jindimail.replication.ticks import REST_SECONDS
 from jindimail.store.keys import HARD, LOG, SUMMARY, groupKey, logKey
@@ -166,6 +167,55 @@ class ThreeNodes(SynchronousTestCase):
         self.array.run(1)
         self.assertTrue(self.array.nodes[1]._conversation.isAtRest)
         self.assertEqual(self.array.nodes[1]._replicas[1].quiet, quiet)
+
+    def _busy(self, node: int) -> list[Any]:
+        """Who waits until the store of a node is free, which it is not until they are told."""
+        waiting: list[Any] = []
+        self.patch(self.array.stores[node], "whenFree", lambda told: (waiting.append(told), True)[1])
+        return waiting
+
+    def test_whatAFollowerGetsWhileItsStoreIsBusyIsOneTurn(self) -> None:
+        self.array.run(2)
+        while (
+            self.array.clock.seconds() % BEAT_SECONDS > 0.01
+        ):  # just behind a tick, which takes everything along
+            self.array.run(0.005)
+        waiting, commits = self._busy(3), self.array.stores[3].commits
+        for _ in range(3):
+            self.array.nodes[1].propose(1, b"a")
+            self.array.run(0.02)
+        self.assertEqual(self.array.stores[3].commits, commits)
+        self.assertEqual(len(waiting), 1)
+        waiting[0]()
+        self.array.clock.advance(0)
+        self.assertEqual(self.array.stores[3].commits, commits + 1)
+        self.assertEqual(self.array.state(3), b"a;a;a;")
+
+    def test_whatIsProposedWhileTheStoreIsBusyLeavesTogether(self) -> None:
+        self.array.run(2)
+        sent: list[Append] = []
+
+        def alter(sender: int, recipient: int, message: Any) -> Any:
+            sent.extend([message] if isinstance(message, Append) and message.entries else [])
+            return message
+
+        self.array.alter = alter
+        waiting = self._busy(1)
+        proposed = [self.array.nodes[1].propose(1, b"%d" % number) for number in range(3)]
+        waiting[0]()
+        self.array.alter = None
+        self.patch(self.array.stores[1], "whenFree", lambda told: False)
+        for each in proposed:
+            self.array.result(each)
+        self.assertEqual([(each.recipient, len(each.entries)) for each in sent], [(2, 3), (3, 3)])
+        self.array.run(0.1)
+        self.assertEqual(self.array.state(2), b"0;1;2;")
+
+    def test_beatsAndReadsDoNotWaitForTheStore(self) -> None:
+        self.array.run(2)
+        for node in (1, 2, 3):
+            self._busy(node)
+        self.assertGreater(self.array.result(self.array.nodes[2].readIndex(1)), 0)
 
     def test_quietGroupIsNotDisputed(self) -> None:
         self.array.run(2)

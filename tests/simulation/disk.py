@@ -110,6 +110,7 @@ class DiskStore:
         self._isAsked = self._isCommitting = self._isDue = False
         self._reason: Exception | None = None
         self._failed: list[Deferred[Exception]] = []
+        self._freed: list[Callable[[], object]] = []
         self._closed: Deferred[None] | None = None
         self._began = 0.0
 
@@ -136,6 +137,12 @@ class DiskStore:
 
     def begin(self) -> None:
         """`IStore`: the end of the turn comes anyway."""
+
+    def whenFree(self, told: Callable[[], object]) -> bool:
+        """`IStore`."""
+        if self._isCommitting:
+            self._freed.append(told)
+        return self._isCommitting
 
     @contextmanager
     def read(self) -> Iterator[Any]:
@@ -257,6 +264,13 @@ class DiskStore:
             if self._clock.isOver:
                 return
             job.done.callback(job.result)
+        self._tellFreed()
+
+    def _tellFreed(self) -> None:
+        freed, self._freed = self._freed, []
+        for told in freed:
+            if not self._clock.isOver:
+                told()
 
     def _breakDown(self) -> None:
         self._reason = OutcomeUnknown("the commit failed")
@@ -267,3 +281,4 @@ class DiskStore:
         failed, self._failed = self._failed, []
         for waiter in failed:
             waiter.callback(self._reason)
+        self._tellFreed()

@@ -104,6 +104,35 @@ class WriterTests(WriterFixture):
         await gatherResults(more)
         self.assertEqual(self.store.commits, 2)
 
+    async def test_whoAsksWhileATransactionIsUnderWayIsToldBeforeTheNextBegins(self) -> None:
+        told: list[int] = []
+        more: list[Deferred[None]] = []
+
+        def free() -> None:
+            told.append(self.store.commits)
+            more.append(self.put(b"c"))
+            self.store.begin()
+
+        self.assertFalse(self.store.whenFree(free))
+        first = self.put(b"a")
+        self.store.begin()
+        self.assertTrue(self.store.whenFree(free))
+        await gatherResults([first, self.put(b"b")])
+        await gatherResults(more)
+        self.assertEqual(told, [1])
+        self.assertEqual(self.store.commits, 2)
+        self.assertFalse(self.store.whenFree(free))
+
+    async def test_whoWaitsForTheEndOfATransactionIsToldWhenItFails(self) -> None:
+        self.environment.problems = [lmdb.DiskError("no")]
+        told: Deferred[None] = Deferred()
+        waiting = self.assertFailure(self.put(b"a"), OutcomeUnknown)
+        self.store.begin()
+        self.assertTrue(self.store.whenFree(lambda: told.callback(None)))
+        await told
+        self.assertTrue(self.store.isBroken)
+        await waiting
+
     async def test_resultsComeAfterTheSync(self) -> None:
         seen: list[bytes | None] = []
         await self.put(b"k").addCallback(lambda _: seen.append(self.value(b"k")))
