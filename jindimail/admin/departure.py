@@ -43,7 +43,7 @@ class Departure:
         await self._handOver()
         if self._share.userMap.nodes[self._share.links.node].state != UP:
             return
-        down = SetNode(seconds=int(self._seconds()), node=self._share.links.node, state=DOWN)
+        down = SetNode(seconds=int(self._seconds()), node=self._share.links.node, was=UP, state=DOWN)
         told: Deferred[Any] = self._share.buckets.propose(None, down)
         told.addErrback(lambda _: self._log.info("the array was not told that this node stops"))
         late = deferLater(self._clock, GOODBYE_SECONDS, lambda: None)

@@ -48,7 +48,11 @@ class AdmitNode(ArrayEntry, frozen=True, kw_only=True, tag=62):
 
 
 class SetNode(ArrayEntry, frozen=True, kw_only=True, tag=63):
-    """Change what is not None of a node; one that is gone stays gone."""
+    """
+    Change what is not None of a node; one that is gone stays gone.
+
+    @ivar was: the state that this was decided upon; declined if it is another by now.
+    """
 
     node: int
     addresses: tuple[str, ...] | None = None
@@ -56,6 +60,7 @@ class SetNode(ArrayEntry, frozen=True, kw_only=True, tag=63):
     weight: int | None = None
     state: str | None = None
     level: int | None = None
+    was: str | None = None
 
 
 class SetWish(ArrayEntry, frozen=True, kw_only=True, tag=64):

@@ -13,7 +13,7 @@ from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.arrayentries import ArrayEntry, SetNode, SetWish
-from jindimail.cluster.arrayrecords import GONE
+from jindimail.cluster.arrayrecords import DRAINING, GONE
 from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
@@ -130,7 +130,10 @@ class Governing:
         verdicts = self._liveness.look(self._clock.seconds(), states, silences, self._current())
         now = int(self._seconds())
         await self._propose(
-            [SetNode(seconds=now, node=node, state=state) for node, state in verdicts.items()]
+            [
+                SetNode(seconds=now, node=node, was=states[node], state=state)
+                for node, state in verdicts.items()
+            ]
         )
 
     def _silence(self, node: int) -> float:
@@ -163,7 +166,7 @@ class Governing:
             elif known.emptySince is None:
                 known.emptySince = now
             elif now - known.emptySince >= EMPTY_SECONDS:
-                gone.append(SetNode(seconds=int(self._seconds()), node=node, state=GONE))
+                gone.append(SetNode(seconds=int(self._seconds()), node=node, was=DRAINING, state=GONE))
         await self._propose(gone)
 
     async def _plan(self) -> None:

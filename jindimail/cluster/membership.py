@@ -55,6 +55,9 @@ SPENT_INVITE = "the invitation is spent"
 NAME_TAKEN = "a node had this name"
 TOO_OLD = "the array's log holds entries that this node would not know"
 
+# why one is not changed
+STATE_CHANGED = "its state has changed meanwhile: look again"
+
 
 class Agreed(msgspec.Struct, frozen=True, tag=True):
     """It is so now."""
@@ -153,6 +156,8 @@ def _setNode(rows: IRows, entry: SetNode) -> Answer:
     record = decode(octets, NodeRecord)
     if record.state == GONE:
         return Declined("the node is gone")
+    if entry.was is not None and entry.was != record.state:
+        return Declined(STATE_CHANGED)
     if entry.state is not None and entry.state not in STATES:
         return Declined("no such state")
     if entry.level is not None and entry.level < min(record.level, levelOf(dict(readNodes(rows)))):

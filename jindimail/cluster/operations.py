@@ -40,7 +40,7 @@ class Operations(Entrance):
         if self._known(node).state != DRAINING:
             raise NotAllowed("it is not being emptied")
         await self._set(
-            SetNode(seconds=self._now(), node=node, state=DOWN)
+            SetNode(seconds=self._now(), node=node, was=DRAINING, state=DOWN)
         )  # up again as soon as it is heard
 
     async def remove(self, node: int, isForced: bool = False, told: Told = lambda done, total: None) -> Loss:
@@ -58,7 +58,7 @@ class Operations(Entrance):
         loss = await self.recovery.foreseenOf(node, told)
         if not isForced and (loss.mail.bodies or loss.groups or loss.uncounted):
             raise NotAllowed(_refusal(loss))
-        await self._set(SetNode(seconds=self._now(), node=node, state=GONE))
+        await self._set(SetNode(seconds=self._now(), node=node, was=record.state, state=GONE))
         return loss
 
     async def setWeight(self, node: int, weight: int) -> None:

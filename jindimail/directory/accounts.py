@@ -119,7 +119,7 @@ class Directory:
 
     async def addDomain(self, name: str, catchAll: str = "", postmaster: str = "") -> Domain:
         """A new domain; `catchAll` and `postmaster` are addresses of the array, or empty."""
-        return await self._putDomain(canonicalDomain(name), catchAll, postmaster, onlyNew=True)
+        return await self._putDomain(canonicalDomain(name), catchAll, postmaster, was=None)
 
     async def setDomain(
         self, name: str, catchAll: str | None = None, postmaster: str | None = None
@@ -130,10 +130,12 @@ class Directory:
             was.name,
             was.catchAll if catchAll is None else catchAll,
             was.postmaster if postmaster is None else postmaster,
-            onlyNew=False,
+            was=(was.catchAll, was.postmaster),
         )
 
-    async def _putDomain(self, name: str, catchAll: str, postmaster: str, *, onlyNew: bool) -> Domain:
+    async def _putDomain(
+        self, name: str, catchAll: str, postmaster: str, *, was: tuple[str, str] | None
+    ) -> Domain:
         record = DomainRecord(
             catchAll=catchAll and await self._own(catchAll, name),
             postmaster=postmaster and await self._own(postmaster, name),
@@ -143,7 +145,8 @@ class Directory:
             name=name,
             catchAll=record.catchAll,
             postmaster=record.postmaster,
-            onlyNew=onlyNew,
+            onlyNew=was is None,
+            was=was,
         )
         await self._propose(None, entry, name)
         return _domain(name, record)

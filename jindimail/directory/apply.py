@@ -189,8 +189,13 @@ def dropPopLock(step: Step, entry: DropPopLock) -> Outcome:
 def setDomain(rows: IRows, entry: SetDomain) -> tuple[Outcome, list[Event]]:
     """Add or change a domain of the array."""
     key = domainKey(entry.name)
-    if entry.onlyNew and rows.get(ARRAY, key) is not None:
+    octets = rows.get(ARRAY, key)
+    if entry.onlyNew and octets is not None:
         return Refused("exists"), []
+    if entry.was is not None:
+        known = None if octets is None else decode(octets, DomainRecord)
+        if known is None or entry.was != (known.catchAll, known.postmaster):
+            return Refused("changed"), []
     rows.put(ARRAY, key, encode(DomainRecord(catchAll=entry.catchAll, postmaster=entry.postmaster)))
     return Done(), [DomainsChanged()]
 

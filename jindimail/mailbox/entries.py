@@ -262,12 +262,17 @@ class DropPopLock(Entry, frozen=True, kw_only=True, tag=41):
 
 
 class SetDomain(Entry, frozen=True, kw_only=True, tag=50):
-    """Add or change a domain."""
+    """
+    Add or change a domain.
+
+    @ivar was: its catch-all and its postmaster, when this was decided; refused `changed` if they are others by now.
+    """
 
     name: str
     catchAll: str = ""
     postmaster: str = ""
     onlyNew: bool = False
+    was: tuple[str, str] | None = None
 
 
 class RemoveDomain(Entry, frozen=True, kw_only=True, tag=51):

@@ -22,6 +22,7 @@ from jindimail.errors import (
     NotAllowed,
     OutcomeUnknown,
     OverQuota,
+    Unavailable,
     UserDisabled,
 )
 from jindimail.model import UidSet
@@ -40,6 +41,7 @@ REFUSALS: dict[str, type[JindimailError]] = {
     "limit": LimitReached,
     "lockLost": LockLost,
     "void": OutcomeUnknown,
+    "changed": Unavailable,
 }
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode, SetAuthority, SetNode, SetWish
 from jindimail.cluster.arrayrecords import (
+    DOWN,
+    DRAINING,
     GONE,
     JOINING,
     UP,
@@ -17,7 +19,15 @@ from jindimail.cluster.arrayrecords import (
     readNodes,
     readWishes,
 )
-from jindimail.cluster.membership import INVITES_MAX, SPENT_INVITE, TOO_OLD, Admitted, Agreed, Declined
+from jindimail.cluster.membership import (
+    INVITES_MAX,
+    SPENT_INVITE,
+    STATE_CHANGED,
+    TOO_OLD,
+    Admitted,
+    Agreed,
+    Declined,
+)
 from jindimail.mailbox.entries import decodeEntry, encodeEntry
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Refused
@@ -152,6 +162,13 @@ def test_aNodeChangesOnlyWhatIsGiven(array: Array) -> None:
     assert dict(readNodes(array.rows))[1].sinceSeconds == NOW + 9
     assert isinstance(array.apply(SetNode(seconds=NOW, node=1, state="asleep")), Declined)
     assert isinstance(array.apply(SetNode(seconds=NOW, node=7, weight=1)), Declined)
+
+
+def test_aStateChangesOnlyFromTheOneThatWasSeen(array: Array) -> None:
+    array.apply(SetNode(seconds=NOW, node=1, state=DRAINING))
+    assert array.apply(SetNode(seconds=NOW, node=1, was=UP, state=DOWN)) == Declined(STATE_CHANGED)
+    assert dict(readNodes(array.rows))[1].state == DRAINING
+    assert array.apply(SetNode(seconds=NOW, node=1, was=DRAINING, state=GONE)) == Agreed()
 
 
 def test_thereIsOneAuthority(array: Array) -> None:

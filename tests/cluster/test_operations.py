@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
+from jindimail.cluster.liveness import Liveness
 from jindimail.cluster.recovery import Loss
 from jindimail.errors import NotAllowed
+from jindimail.mailbox.entries import encodeEntry
+from jindimail.model import ARRAY_GROUP
 from tests.cluster.test_mending import GROUP, deliver, keepersOf, octetsOf
 from tests.cluster.world import World
 
@@ -54,6 +58,46 @@ def test_aNodeThatWasToBeEmptiedMayStay() -> None:
     assert stateOf(world, 2) == DRAINING
     world.result(operations.undrain(2))
     world.until(lambda: stateOf(world, 2) == UP, 10)
+
+
+def test_aDrainInTheMomentInWhichANodeIsFoundDownStands(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    look = Liveness.look
+
+    def drainedMeanwhile(liveness: Liveness, *seen: Any) -> dict[int, str]:
+        verdicts = look(liveness, *seen)
+        if verdicts.get(3) == DOWN:
+            world.shares[1].groups.propose(
+                ARRAY_GROUP, encodeEntry(SetNode(seconds=1, node=3, state=DRAINING))
+            )
+        return verdicts
+
+    monkeypatch.setattr(Liveness, "look", drainedMeanwhile)
+    world.until(lambda: world.shares[1].groups.leadingTerm(ARRAY_GROUP) > 0, 30)
+    world.kill(3)
+    world.until(lambda: stateOf(world, 3) != UP, 30)
+    world.run(1.0)
+    assert stateOf(world, 3) == DRAINING
+
+
+def test_aNodeThatComesBackWhileItsMailIsCountedIsNotRemoved() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.kill(3)
+    world.until(lambda: stateOf(world, 3) == DOWN, 30)
+    operations = world.shares[1].operations
+    foreseenOf = operations.recovery.foreseenOf
+
+    async def countedForLong(node: int, told: Any) -> Loss:
+        loss = await foreseenOf(node, told)
+        await operations._propose(SetNode(seconds=1, node=3, state=UP))
+        return loss
+
+    operations.recovery.foreseenOf = countedForLong
+    with pytest.raises(NotAllowed):
+        world.result(operations.remove(3, isForced=True))
+    assert stateOf(world, 3) != GONE
 
 
 def test_aDeadNodeIsRemovedAndReplacedAtOnce() -> None:

@@ -21,6 +21,7 @@ from jindimail.errors import (
     OverQuota,
     RelayDenied,
     TooManyAttempts,
+    Unavailable,
     UserDisabled,
 )
 from jindimail.interfaces import IAccount
@@ -242,6 +243,23 @@ def test_usersAreListedAndRemoved(world: World) -> None:
         now(world.directory.user("c@other.example"))
     now(world.directory.removeDomain("other.example"))
     assert [domain.name for domain in now(world.directory.domains())] == ["example.org"]
+
+
+def test_twoWhoChangeADomainAtOnceUndoNothingOfEachOther(world: World) -> None:
+    world.addUser("a@example.org")
+    own = world.directory._own
+
+    async def anotherIsFaster(address: str, newDomain: str = "") -> str:
+        world.directory._own = own  # type: ignore[method-assign]
+        await world.directory.setDomain("example.org", postmaster="a@example.org")
+        return await own(address, newDomain)
+
+    world.directory._own = anotherIsFaster  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        now(world.directory.setDomain("example.org", catchAll="a@example.org"))
+    now(world.directory.setDomain("example.org", catchAll="a@example.org"))
+    domain = now(world.directory.domain("example.org"))
+    assert (domain.catchAll, domain.postmaster) == ("a@example.org", "a@example.org")
 
 
 def test_aDomainInUseStays(world: World) -> None:
