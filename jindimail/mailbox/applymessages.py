@@ -20,6 +20,7 @@ from jindimail.mailbox.entries import (
     StoreFlags,
     VoidDelivery,
 )
+from jindimail.mailbox.expiry import dropExpired
 from jindimail.mailbox.outcomes import Copied, Done, Expunged, Filed, FlagsStored, Outcome, Refused
 from jindimail.mailbox.step import Step, counted, fittingBits, flagBits, flagNames
 from jindimail.model import DELETED, KEYWORDS_SHIFT, UidSet
@@ -48,9 +49,7 @@ from jindimail.store.records import (
     encode,
 )
 
-OUTCOMES_KEPT_SECONDS = 7 * 24 * 3600
 UID_MAX = 0xFFFFFFFF
-_TRIM_EVERY = 16  # entries; then up to twice as many expired outcomes go
 
 
 def deliver(step: Step, entry: Deliver) -> Outcome:
@@ -70,9 +69,8 @@ def deliver(step: Step, entry: Deliver) -> Outcome:
         _keepBody(step, entry, references, prefixes, record)
     elif not record.queued or step.bodyref(bodyId) is None:
         deleteBody(rows, bucket, bodyId)
-    rows.put(DELIVERY, key, encode(replace(record, seconds=entry.seconds, filed=filed)))
-    if step.index % _TRIM_EVERY == 0:
-        _trimOutcomes(step, entry.seconds - OUTCOMES_KEPT_SECONDS)
+    rows.put(DELIVERY, key, encode(replace(record, seconds=entry.seconds, filed=filed, index=step.index)))
+    dropExpired(step, entry.seconds)
     return Filed(filings=filed)
 
 
@@ -154,18 +152,6 @@ def newBody(step: Step, entry: Deliver | Enqueue, references: int, prefixes: int
     )
     step.putBodyref(entry.bodyId, record)
     step.rows.put(SUMMARY, summaryKey(step.bucket, entry.bodyId), entry.summary)
-
-
-def _trimOutcomes(step: Step, beforeSeconds: int) -> None:
-    """Drop the oldest outcomes; ids begin with their time, so that the oldest stand first."""
-    start, stop = deliveryKey(step.bucket, bytes(16)), deliveryKey(step.bucket, b"\xff" * 16)
-    expired: list[bytes] = []
-    for key, octets in step.rows.scan(DELIVERY, start, stop):
-        if len(expired) >= 2 * _TRIM_EVERY or decode(octets, DeliveryRecord).seconds >= beforeSeconds:
-            break
-        expired.append(key)
-    for key in expired:
-        step.rows.delete(DELIVERY, key)
 
 
 def storeFlags(step: Step, entry: StoreFlags) -> Outcome:
@@ -303,7 +289,8 @@ def voidDelivery(step: Step, entry: VoidDelivery) -> Outcome:
     """Refuse a delivery for ever that has no outcome, so that its body may be swept (design §6)."""
     key = deliveryKey(step.bucket, entry.deliveryId)
     if step.rows.get(DELIVERY, key) is None:
-        step.rows.put(DELIVERY, key, encode(DeliveryRecord(seconds=entry.seconds, filed=(), void=True)))
+        void = DeliveryRecord(seconds=entry.seconds, filed=(), void=True, index=step.index)
+        step.rows.put(DELIVERY, key, encode(void))
     if step.rows.get(BODYREF, bodyrefKey(step.bucket, entry.deliveryId)) is None:
         deleteBody(step.rows, step.bucket, entry.deliveryId)
     return Done()

@@ -39,8 +39,8 @@ def enqueue(step: Step, entry: Enqueue) -> Outcome:
         deliveryId=bodyId, sender=entry.sender, waiting=entry.waiting, sinceSeconds=entry.seconds
     )
     rows.put(QUEUE, queueKey(bucket, entry.dueSeconds, bodyId, entry.target), encode(waits))
-    queued = (*record.queued, entry.target)
-    rows.put(DELIVERY, outcomeKey, encode(replace(record, seconds=entry.seconds, queued=queued)))
+    record = replace(record, seconds=entry.seconds, queued=(*record.queued, entry.target), index=step.index)
+    rows.put(DELIVERY, outcomeKey, encode(record))
     step.events.append(QueueChanged(bucket))
     return Done()
 

@@ -30,10 +30,12 @@ from jindimail.mailbox.filing import deliverEntry
 from jindimail.mailbox.outcomes import REFUSALS, Filed, Refused
 from jindimail.mailbox.queries import ListQueue, Queued, ReadOctets, ReadSummary
 from jindimail.model import BUCKET_COUNT, Body, digestOf
+from jindimail.queue.lasting import Lasting
 from jindimail.queue.notices import Notices, Reasons
 from jindimail.store.records import SummaryRecord, WaitingRecord, encode
 
 KEPT_SECONDS: Final = 5 * 86400  # outcomes are kept for 7 days
+SURE_SECONDS: Final = 3600  # for so long a message has to look as old as that: clocks may be wrong
 ROUND_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 60.0  # at all queues: those of buckets that came to be led here
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 10.0
@@ -59,7 +61,7 @@ class QueueRunner:
     """
     Looks after the queues of the buckets that this node leads.
 
-    @param clock: for pauses; `seconds` is the wall clock.
+    @param clock: one that nobody sets; `seconds` is the wall clock.
     @ivar filed: messages that were filed from a queue, since the start.
     """
 
@@ -84,6 +86,7 @@ class QueueRunner:
         self._lookedSeconds = clock.seconds()
         self._places: dict[int, bytes] = {}  # by bucket: the row that the last round ended with
         self._targets: dict[int, Target] = {}
+        self._overdue = Lasting(steady=clock.seconds, seconds=SURE_SECONDS)
         self._following = [
             buckets.followTopic(("queue", bucket), partial(self._stirred.add, bucket))
             for bucket in range(BUCKET_COUNT)
@@ -142,7 +145,9 @@ class QueueRunner:
             self._stirred.discard(bucket)
         now = int(self._seconds())
         for row in found:
-            if row.dueSeconds <= now:
+            if (
+                row.dueSeconds <= now or row.dueSeconds > now + LATER_SECONDS
+            ):  # nothing waits for longer: a clock was ahead
                 due.setdefault(row.target, []).append((bucket, row))
 
     def _begin(self, target: int, rows: list[tuple[int, Queued]]) -> None:
@@ -171,14 +176,11 @@ class QueueRunner:
 
     async def _serve(self, target: int, rows: list[tuple[int, Queued]]) -> None:
         """File what waits for a bucket, if it answers; what waited for too long is given up, whether it does or not."""
-        now = int(self._seconds())
-        for bucket, row in rows:
-            if now - row.record.sinceSeconds > KEPT_SECONDS:
-                reason = row.record.reason or Unavailable.smtpText
-                await self._giveUp(
-                    bucket, row, {each.address: f"5.4.7 {reason}" for each in row.record.waiting}
-                )
-        rows = [each for each in rows if now - each[1].record.sinceSeconds <= KEPT_SECONDS]
+        overdue = [each for each in rows if self._isOverdue(*each)]
+        for bucket, row in overdue:
+            reason = row.record.reason or Unavailable.smtpText
+            await self._giveUp(bucket, row, {each.address: f"5.4.7 {reason}" for each in row.record.waiting})
+        rows = [each for each in rows if each not in overdue]
         if not rows:
             return
         if not self._buckets.isReachable(target):
@@ -190,6 +192,11 @@ class QueueRunner:
             except Corrupt:
                 self.log.failure("message {delivery} cannot be filed now", delivery=row.bodyId.hex())
                 await self._wait(bucket, row, row.record.waiting, LATER_SECONDS, Corrupt.pop3Text)
+
+    def _isOverdue(self, bucket: int, row: Queued) -> bool:
+        """Whether a message waited for too long, by the clocks of the node that queued it and of this one, for so long that neither is wrong for a moment."""
+        isOld = int(self._seconds()) - row.record.sinceSeconds > KEPT_SECONDS
+        return self._overdue.holds((bucket, row.bodyId, row.target), isOld)
 
     async def _file(self, bucket: int, row: Queued) -> None:
         """File one message, and see to those of its recipients that were refused."""

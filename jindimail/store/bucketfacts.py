@@ -10,6 +10,7 @@ from jindimail.interfaces import IReadRows
 from jindimail.store.finding import Finding, Kind
 from jindimail.store.keys import (
     BODYREF,
+    CLOCKS_TAG,
     FLOOR_TAG,
     MAILBOX,
     NAME_TAG,
@@ -22,6 +23,7 @@ from jindimail.store.keys import (
 from jindimail.store.records import (
     AccountRecord,
     BodyrefRecord,
+    ClocksRecord,
     FloorRecord,
     MailboxRecord,
     PopLockRecord,
@@ -32,6 +34,8 @@ from jindimail.store.records import (
 
 R = TypeVar("R", bound=Record)
 Row = tuple[bytes, bytes]
+
+_OF_NO_ACCOUNT: dict[bytes, type[Record]] = {FLOOR_TAG: FloorRecord, CLOCKS_TAG: ClocksRecord}
 
 
 class BucketFacts:
@@ -97,9 +101,9 @@ class BucketFacts:
         elif tag == POP_LOCK_TAG:
             lock = self.decoded(USER, key, value, PopLockRecord)
             return lock if isinstance(lock, Finding) else None
-        elif tag == FLOOR_TAG and not accountId:
-            floor = self.decoded(USER, key, value, FloorRecord)
-            return floor if isinstance(floor, Finding) else None
+        elif not accountId and tag in _OF_NO_ACCOUNT:
+            record = self.decoded(USER, key, value, _OF_NO_ACCOUNT[tag])
+            return record if isinstance(record, Finding) else None
         elif tag != SUBSCRIPTION_TAG:
             return self.finding(Kind.UNDECODABLE, USER, key, self.who(accountId), "a row of unknown form")
         return None

@@ -63,6 +63,7 @@ NAME_TAG = b"\x02"
 SUBSCRIPTION_TAG = b"\x03"
 POP_LOCK_TAG = b"\x04"
 FLOOR_TAG = b"\x05"  # of account id 0, which no account has
+CLOCKS_TAG = b"\x06"  # likewise
 
 # Marks in META.
 REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
@@ -121,6 +122,11 @@ def popLockKey(bucket: int, accountId: int) -> bytes:
 def uidValidityFloorKey(bucket: int) -> bytes:
     """The highest UIDVALIDITY that any account had which is no longer there."""
     return accountKey(bucket, 0) + FLOOR_TAG
+
+
+def clocksKey(bucket: int) -> bytes:
+    """What proposers' clocks said in the last deliveries."""
+    return accountKey(bucket, 0) + CLOCKS_TAG
 
 
 def metKey(node: int) -> bytes:

@@ -51,6 +51,12 @@ class FloorRecord(Record, frozen=True, kw_only=True):
     uidValidity: int
 
 
+class ClocksRecord(Record, frozen=True, kw_only=True):
+    """What proposers' clocks said in some of a bucket's last deliveries, the oldest first (mailbox/expiry.py)."""
+
+    seconds: tuple[int, ...] = ()
+
+
 class PopLockRecord(Record, frozen=True, kw_only=True):
     """Who holds an account's POP3 lock; void when the node's incarnation is over."""
 
@@ -136,6 +142,7 @@ class DeliveryRecord(Record, frozen=True, kw_only=True):
     ]  # empty: nothing of it was filed here, it only waits here for other buckets
     void: bool = False
     queued: tuple[int, ...] = ()  # the buckets for which it was queued here
+    index: int = 0  # of the entry
 
 
 class WaitingRecord(Record, frozen=True, kw_only=True):

@@ -32,7 +32,6 @@ from jindimail.store.keys import (
     BODY,
     BODYREF,
     CHANGE,
-    DELIVERY,
     MAILBOX,
     MESSAGE,
     SUMMARY,
@@ -247,14 +246,6 @@ def test_keepersChangeOnlyFromWhatTheyWere(log: Log) -> None:
     assert log.rows.snapshot()[BODYREF] != before
     log.apply(e.SetKeepers(seconds=NOW, bodyId=b"?" * 16, old=(), new=(3,)))
     assert log.count(BODYREF) == 1
-
-
-def test_outcomesAreDroppedAfterSevenDays(log: Log) -> None:
-    for name in range(1, 41):
-        log.deliver(name)
-    for name in range(41, 80):
-        log.deliver(name, seconds=NOW + 8 * 24 * 3600)
-    assert log.count(DELIVERY) == 39
 
 
 def test_uidsAreNeverGivenTwice(log: Log) -> None:

@@ -17,7 +17,13 @@ from jindimail.mailbox.entries import Dequeue, Enqueue, VoidDelivery
 from jindimail.mailbox.outcomes import Done, Refused
 from jindimail.mailbox.queries import ListQueue
 from jindimail.model import BUCKET_COUNT, Body, Envelope, bucketOf
-from jindimail.queue.runner import KEPT_SECONDS, LATER_SECONDS, LONGEST_PAUSE_SECONDS, QueueRunner
+from jindimail.queue.runner import (
+    KEPT_SECONDS,
+    LATER_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    SURE_SECONDS,
+    QueueRunner,
+)
 from jindimail.store.check import check
 from jindimail.store.keys import BODY, BODYREF, QUEUE, chunkKey
 from jindimail.store.records import WaitingRecord
@@ -26,6 +32,7 @@ from tests.support.world import World, now
 OCTETS = b"Received: from a by b\r\nSubject: hello\r\n\r\nbody\r\n"
 ALICE, BOB = "alice@example.org", "bob@example.org"
 SENDER = "sender@example.net"
+WRONG = 2 * KEPT_SECONDS
 
 
 class Cut:
@@ -61,7 +68,11 @@ class Bed:
         self.world.addUser(ALICE)
         self.world.addUser(BOB)
         self.cut = Cut(self.world.buckets)
-        seconds = self.world.clock.seconds
+        self.wrongSeconds = 0
+
+        def seconds() -> float:
+            return self.world.clock.seconds() + self.wrongSeconds
+
         self.delivery = Delivery(
             buckets=self.cut,
             resolver=self.world.resolver,
@@ -97,6 +108,12 @@ class Bed:
     def run(self, seconds: float = LONGEST_PAUSE_SECONDS + 2) -> None:
         for _ in range(int(seconds)):
             self.world.clock.advance(1)
+
+    def beSure(self) -> None:
+        """Until it is certain that a message waited for too long."""
+        for _ in range(SURE_SECONDS // 600 + 1):
+            self.run()
+            self.world.clock.advance(600)
 
     def findings(self) -> list[str]:
         return [str(found) for found in check(lambda: nullcontext(self.world.rows)) if found.table != "meta"]
@@ -285,11 +302,30 @@ def test_whatWaitedForTooLongIsToldToThePostmasterWhereTheSenderIsElsewhere(bed:
     bed.deliver(BOB)
     bed.run(30)
     bed.world.clock.advance(KEPT_SECONDS)
-    bed.run()
+    bed.beSure()
     (notice,) = bed.inbox(ALICE)
     assert b"Status: 5.4.7\r\n" in notice
     assert not bed.waiting()
     assert not bed.world.rows.snapshot()[QUEUE]
+
+
+@pytest.mark.parametrize(
+    "queuedBy, lookedAtBy", [(0, WRONG), (0, -WRONG), (-WRONG, 0), (WRONG, 0), (WRONG, WRONG)]
+)
+def test_clocksThatAreWrongForAMomentGiveNothingUpAndLetNothingWait(
+    bed: Bed, queuedBy: int, lookedAtBy: int
+) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.wrongSeconds = queuedBy
+    bed.deliver(BOB)
+    bed.wrongSeconds = lookedAtBy
+    bed.run(60)
+    bed.wrongSeconds = 0
+    bed.run(60)
+    assert len(bed.waiting()) == 1
+    bed.cut.silent.clear()
+    bed.run()
+    assert len(bed.inbox(BOB)) == 1
 
 
 def test_aDamagedMessageKeepsNoOtherWaitingAndIsToldOfInTheEnd(bed: Bed) -> None:
@@ -305,7 +341,7 @@ def test_aDamagedMessageKeepsNoOtherWaitingAndIsToldOfInTheEnd(bed: Bed) -> None
     assert [octets.endswith(b"sound\r\n") for octets in bed.inbox(BOB)] == [True]
     assert [row.bodyId for row in bed.waiting()] == [first.bodyId]
     bed.world.clock.advance(KEPT_SECONDS)
-    bed.run()
+    bed.beSure()
     assert not bed.waiting()
     (notice,) = bed.inbox(ALICE)
     assert b"The message itself is damaged." in notice
