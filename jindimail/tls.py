@@ -1,8 +1,8 @@
 """
 One side of a TLS connection between two buffers of OpenSSL's, worn by what has a network below and a protocol above.
 
-Theory of operation. What the network brings is put into the one buffer, and decrypted until there is no whole record left; what the
-protocol writes is encrypted into the other, which leaves when all the input has been worked on, or when it holds much: what one piece of
+Theory of operation. What the network brings is put into the one buffer, decrypted until there is no whole record left, and
+delivered as one: what the other side said in one turn is read in one piece, however many records it made. What the protocol writes is encrypted into the other, which leaves when all the input has been worked on, or when it holds much: what one piece of
 input brings about is one write. Twisted's own layer does the same for four times the calls: it makes a protocol and a producer's membrane
 for each connection, and pyOpenSSL checks each call's result in Python. Measured in docs/performance.md.
 
@@ -84,15 +84,22 @@ class TlsSide:
                 return
             self._isEstablished = True
             self.shaken()
-        while (waiting.pending or tls.pending()) and not self.isDeaf():
-            try:
-                octets = tls.read(_READ_OCTETS)
-            except ssl.SSLWantReadError:
-                return
-            if not octets:
-                self.parted()
-                return
-            self.deliver(octets)
+        if self.isDeaf():
+            return
+        records: list[bytes] = []
+        try:
+            while waiting.pending or tls.pending():
+                records.append(tls.read(_READ_OCTETS))
+                if not records[-1]:
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        finally:  # what came before something that is not to be trusted
+            octets = records[0] if len(records) == 1 else b"".join(records)
+            if octets:
+                self.deliver(octets)
+        if records and not records[-1] and not self.isDeaf():
+            self.parted()
 
     def encrypt(self, data: bytes) -> None:
         """Send octets to the other side, once the handshake is over."""
