@@ -38,6 +38,7 @@ RAFT_TESTS = "tests/replication/test_raft.py::"
 GROUP_TESTS = "tests/replication/test_groups.py::"
 NODE_TESTS = "tests/replication/test_nodes.py::"
 SNAPSHOT_TESTS = "tests/replication/test_snapshots.py::"
+MARGIN_TESTS = "tests/replication/test_margins.py::"
 COPY_TESTS = "tests/replication/test_copies.py::"
 RANDOM = "tests/replication/test_random.py"
 MACHINE_TESTS = "tests/mailbox/test_machine.py::"
@@ -46,6 +47,151 @@ SCENES = "tests/simulation/test_scenarios.py::"
 FOUND = "tests/simulation/test_found.py::FoundBySeeds::"
 
 BUGS = (
+    # --- the margins of the rules: what something else mostly makes up for
+    Bug(
+        "leaseNeverEnds",
+        "dissertation §4.2.3: a leader's lease ends with an election timeout",
+        ELECTION,
+        "return self.leader != 0 and self._electionElapsed < self._settings.electionTicks",
+        "return self.leader != 0",
+        checks=(MARGIN_TESTS + "Voters::test_leaderThatIsSilentForTheShortestTimeoutMayBeReplaced",),
+    ),
+    Bug(
+        "votesThoughLed",
+        "paper, figure 2: one leader a term",
+        ELECTION,
+        "or (self.vote == 0 and self.leader == 0)",
+        "or self.vote == 0",
+        checks=(MARGIN_TESTS + "Voters::test_voterThatKnowsTheTermsLeaderVotesForNobodyElseInIt",),
+    ),
+    Bug(
+        "oldPreCampaignNotTold",
+        "dissertation §9.6: a pre-vote is answered with the later term",
+        ELECTION,
+        "self._reply(Ballot(self.group, self.replicaId, message.sender, self.term, True, False))",
+        "pass",
+        checks=(MARGIN_TESTS + "Voters::test_candidateBehindTheTermOfAVoterWithAShorterLogIsToldOfIt",),
+    ),
+    Bug(
+        "candidateStaysWhenLed",
+        "paper, figure 2: a candidate that hears a leader follows",
+        ELECTION,
+        "        self.leader = leader\n        self.role = Role.FOLLOWER\n\n    def _follow",
+        "        self.leader = leader\n\n    def _follow",
+        checks=(MARGIN_TESTS + "Voters::test_candidateThatHearsTheTermsLeaderStandsNoMore",),
+    ),
+    Bug(
+        "newMemberCountsAsSilent",
+        "dissertation §6.2: check-quorum",
+        LEADERSHIP,
+        "self.progress[replicaId].recentlyActive = True  #",
+        "pass  #",
+        checks=(MARGIN_TESTS + "Leaders::test_newLeaderGivesTheOthersAWholeTimeoutToAnswer",),
+    ),
+    Bug(
+        "foreignAcknowledgement",
+        "paper, figure 2: matchIndex is at most the leader's last",
+        LEADERSHIP,
+        "        if message.index > self._log.lastIndex:\n            return False  # it speaks",
+        "        if False:\n            return False  # it speaks",
+        checks=(MARGIN_TESTS + "Leaders::test_acknowledgementOfWhatTheLeaderDoesNotHaveIsNotBelieved",),
+    ),
+    Bug(
+        "lateBeatsProbeIsNews",
+        "liveness: what was lost is found by a beat",
+        LEADERSHIP,
+        "isNews=progress.commitSent >= 0)",
+        "isNews=True)",
+        checks=(MARGIN_TESTS + "Leaders::test_lostAcknowledgementIsFoundByABeat",),
+    ),
+    Bug(
+        "quietBeforeCommitTold",
+        "design §5: a group is quiet when all have everything",
+        LEADERSHIP,
+        "progress.match == log.lastIndex == log.commit == progress.commitSent",
+        "progress.match == log.lastIndex == log.commit",
+        checks=(MARGIN_TESTS + "Leaders::test_groupIsNotSettledBeforeAllWereToldOfTheCommit",),
+    ),
+    Bug(
+        "snapshotEndsAtAnyAcknowledgement",
+        "design §5: one snapshot at a time",
+        LEADERSHIP,
+        "            progress.pace is Pace.SNAPSHOT and progress.match >= self._log.baseIndex\n",
+        "            progress.pace is Pace.SNAPSHOT\n",
+        checks=(MARGIN_TESTS + "Leaders::test_lateAcknowledgementDoesNotMakeASecondSnapshot",),
+    ),
+    Bug(
+        "beatToUnsureLearner",
+        "dissertation §4.1: a learner that may be cut off again is told nothing",
+        LEADERSHIP,
+        "if self._beatDue and progress.since <= self._log.commit:",
+        "if self._beatDue:",
+        checks=(MARGIN_TESTS + "Members::test_learnerWhoseEntryIsNotCommittedHearsNotEvenABeat",),
+    ),
+    Bug(
+        "removedLearnerNotTold",
+        "design §5: tombstones",
+        ELECTION,
+        "isinstance(message, Campaign | AskRead)",
+        "isinstance(message, Campaign)",
+        checks=(MARGIN_TESTS + "Members::test_learnerThatWasRemovedWhileItWasAwayIsToldSo",),
+    ),
+    Bug(
+        "changeDuringTransfer",
+        "dissertation §3.10: nothing is begun during a transfer",
+        RAFT,
+        "        if leadership is None or leadership.transferee:\n            raise NotLeader(self.leader)\n",
+        "        if leadership is None:\n            raise NotLeader(self.leader)\n",
+        checks=(MARGIN_TESTS + "Transfers::test_noChangeOfMembersBegins",),
+    ),
+    Bug(
+        "transferBeforeCaughtUp",
+        "dissertation §3.10: the transferee has the whole log",
+        LEADERSHIP,
+        "transferee.match == self._log.lastIndex",
+        "transferee.match >= self._log.commit",
+        checks=(MARGIN_TESTS + "Transfers::test_whoHasAllThatIsCommittedAndNotAllThereIsMustWait",),
+    ),
+    Bug(
+        "secondTransferNeverSent",
+        "dissertation §3.10: a transfer that was given up may follow again",
+        LEADERSHIP,
+        "        self.transferee = replicaId\n        self._transferSent = False\n",
+        "        self.transferee = replicaId\n",
+        checks=(MARGIN_TESTS + "Transfers::test_transferMayFollowOneThatWasGivenUp",),
+    ),
+    Bug(
+        "quietDuringTransfer",
+        "dissertation §3.10: a transfer is given up after a timeout",
+        LEADERSHIP,
+        "return not (self.reads or self.transferee) and all(",
+        "return not self.reads and all(",
+        checks=(MARGIN_TESTS + "Transfers::test_transferMayFollowOneThatWasGivenUp",),
+    ),
+    Bug(
+        "witnessSucceeds",
+        "design §5: a witness leads only to hand over",
+        LEADERSHIP,
+        "            and not member.witness\n            and member.replicaId in self.progress",
+        "            and member.replicaId in self.progress",
+        checks=(MARGIN_TESTS + "Transfers::test_onlyAFullVoterSucceeds",),
+    ),
+    Bug(
+        "learnerSucceeds",
+        "dissertation §4.2.1: learners do not lead",
+        LEADERSHIP,
+        "            if member.voter\n            and not member.witness",
+        "            if not member.witness",
+        checks=(MARGIN_TESTS + "Transfers::test_onlyAFullVoterSucceeds",),
+    ),
+    Bug(
+        "soleReadsTooEarly",
+        "dissertation §6.4: no read before an entry of the own term is committed",
+        RAFT,
+        "if self._isSole and leadership.reads.areWaiting and self.isReadable:",
+        "if self._isSole and leadership.reads.areWaiting:",
+        checks=(MARGIN_TESTS + "SoleVoters::test_readsNothingBeforeTheEntryOfItsTermIsDurable",),
+    ),
     # --- a new UIDVALIDITY, an empty directory, another array
     Bug(
         "sessionsOutliveTheirUidValidity",
