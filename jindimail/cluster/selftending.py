@@ -12,6 +12,7 @@ from jindimail.cluster.ground import Ground
 from jindimail.cluster.keeping import Keeping
 from jindimail.cluster.load import Report
 from jindimail.cluster.rejoining import Rejoining
+from jindimail.cluster.sparing import Sparing
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.tending import Tending
 from jindimail.model import ARRAY_GROUP
@@ -47,6 +48,7 @@ class SelfTending:
             reports=gossip.fresh,
             downSeconds=keeping.downtime.of,
         )
+        self.sparing = Sparing(clock=clock, store=store, links=ground.links, groups=groups, peers=peers)
         self.rejoining = Rejoining(
             clock=clock,
             store=store,
@@ -56,6 +58,7 @@ class SelfTending:
             events=events,
             numbers=ground.numbers,
             peers=peers,
+            sparing=self.sparing,
             renounced=lambda group, node: self._mending.doubt(group - 1, node),
             finished=keeping.scrub.hurry,
         )

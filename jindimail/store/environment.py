@@ -31,6 +31,7 @@ MAP_OCTETS = 1 << 40
 READERS_MAX = 64
 NODE_KEY = b"node"
 SUSPECT = "suspect"
+NEEDED = b"needed"  # stands in it when the array cannot do without the store, suspect or not
 UNTOLD = bytes(LIFE_OCTETS)  # the life of an incarnation that no other node hears of
 
 
@@ -139,6 +140,19 @@ def openLmdb(path: Path, *, readOnly: bool = False) -> lmdb.Environment:
     )
 
 
+def forgetCached(path: Path) -> None:
+    """
+    What is read of a store from here on is what the disk has. After a failed sync the pages that were not written stand in memory as if they had been;
+    what is read from there, and built upon, would be lost with the power.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
 def openTables(environment: lmdb.Environment, *, create: bool) -> dict[str, lmdb._Database]:
     """The handles of all tables."""
     return {table: environment.open_db(table.encode(), create=create) for table in TABLES}
@@ -176,6 +190,19 @@ def writeMeta(
     with environment.begin(write=True) as transaction:
         for key, value in {NODE_KEY: encode(meta), **(marks or {})}.items():
             transaction.put(key, value, db=table)
+
+
+def continueAs(path: Path, meta: MetaRecord) -> None:
+    """
+    A store that is nobody's now goes on with another's incarnation and lives.
+
+    @raise Corrupt, lmdb.Error: it cannot.
+    """
+    environment = openLmdb(path)
+    try:
+        writeMeta(environment, meta)
+    finally:
+        environment.close()
 
 
 class Environment:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from jindimail.errors import ConfigError
 from jindimail.store.check import Progress, check
-from jindimail.store.environment import UNTOLD, Environment
+from jindimail.store.environment import SUSPECT, UNTOLD, Environment, forgetCached, storePath
 from jindimail.store.space import Space
 from jindimail.store.writer import Writer, WriterLimits
 
@@ -44,6 +44,8 @@ def openStore(
 
     @raise StoreAbsent, StoreInUse, StoreUnknown, StoreDamaged: all are ConfigErrors.
     """
+    if (storePath(directory) / SUSPECT).exists():
+        forgetCached(storePath(directory))
     environment = Environment(directory)
     try:
         verifyIfSuspect(environment, progress)

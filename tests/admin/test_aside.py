@@ -7,7 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jindimail.admin.aside import finishReplacing, setAsideIfSuspect
+from jindimail.admin.aside import (
+    EMPTY,
+    RETURN,
+    askBack,
+    finishReplacing,
+    setAsideIfSuspect,
+    takeBackIfAsked,
+)
+from jindimail.cluster.sparing import readUnspared
 from jindimail.replication.configuration import (
     Configuration,
     Member,
@@ -16,8 +24,18 @@ from jindimail.replication.configuration import (
 )
 from jindimail.replication.durable import HardRecord, encodeHard, hardRecords, packLogRow
 from jindimail.replication.entries import CONFIGURATION, Entry
-from jindimail.store.environment import Environment, found, makeStore, storePath
-from jindimail.store.keys import HARD, LOG, META, REJOINING_KEY, groupKey, logKey
+from jindimail.store.environment import NEEDED, SUSPECT, Environment, continueAs, found, makeStore, storePath
+from jindimail.store.keys import (
+    BODYREF,
+    HARD,
+    LOG,
+    META,
+    REJOINING_KEY,
+    bodyrefKey,
+    groupKey,
+    logKey,
+)
+from jindimail.store.records import BodyrefRecord, encode
 
 ARRAY_ID = b"a" * 16
 
@@ -29,7 +47,9 @@ def configuration(*voters: int, learners: tuple[int, ...] = ()) -> Configuration
     return msgspec.structs.replace(foundingConfiguration(1), members=tuple(members))
 
 
-def stored(directory: Path, *groups: Configuration, isSuspect: bool = True) -> None:
+def stored(
+    directory: Path, *groups: Configuration, isSuspect: bool = True, keepers: tuple[int, ...] = (1, 2)
+) -> None:
     """The store of node 1, in its third life, whose last commit failed."""
     found(directory, name="one", arrayId=ARRAY_ID)
     environment = Environment(directory)
@@ -39,7 +59,8 @@ def stored(directory: Path, *groups: Configuration, isSuspect: bool = True) -> N
         (groupKey(group), encodeHard(HardRecord(1, 1, 0, 5, 5, 1, 0, each)))
         for group, each in enumerate(groups)
     ]
-    environment.commit([(HARD, rows, [])])
+    body = BodyrefRecord(size=1, digest=b"", references=1, keepers=keepers)
+    environment.commit([(HARD, rows, []), (BODYREF, [(bodyrefKey(0, b"b" * 16), encode(body))], [])])
     if isSuspect:
         environment.markSuspect()
     environment.close()
@@ -83,6 +104,78 @@ def test_whereOneGroupNeedsItTheStoreStays(tmp_path: Path, needed: Configuration
     assert setAsideIfSuspect(tmp_path) is None
     assert groupsIn(tmp_path) == 2
     assert not list(tmp_path.glob("store.aside-*"))
+
+
+def test_whereABodyIsKeptHereAloneTheStoreStays(tmp_path: Path) -> None:
+    stored(tmp_path, configuration(1, 2, 3), keepers=(1,))
+    assert setAsideIfSuspect(tmp_path) is None
+    assert groupsIn(tmp_path) == 1
+
+
+def test_theNewStoreKnowsWhatTheArrayHasToDoWithout(tmp_path: Path) -> None:
+    stored(tmp_path, configuration(1, 2, 3), configuration(2, 3, 4, learners=(1,)))
+    assert setAsideIfSuspect(tmp_path) is not None
+    environment = Environment(tmp_path)
+    with environment.snapshot() as rows:
+        assert readUnspared(rows) == (0, 1)
+    environment.close()
+
+
+def setAsideAndStarted(directory: Path) -> None:
+    """A store was set aside, and the node started three times on the new one."""
+    stored(directory, configuration(1, 2, 3))
+    assert setAsideIfSuspect(directory) is not None
+    environment = Environment(directory)
+    for _ in range(3):
+        environment.begin(b"lifelife")
+    environment.close()
+
+
+def incarnationOf(directory: Path) -> int:
+    """Of the store that stands in its place, which must have node 1's replica."""
+    environment = Environment(directory)
+    try:
+        with environment.snapshot() as rows:
+            assert len(list(hardRecords(rows))) == 1 and rows.get(META, REJOINING_KEY) is None
+        assert environment.meta.lives.endswith(b"lifelife" * 3)
+        return environment.meta.incarnation
+    finally:
+        environment.close()
+
+
+def test_aStoreThatIsNeededTakesItsPlaceAgainAndItsIncarnationGoesOn(tmp_path: Path) -> None:
+    setAsideAndStarted(tmp_path)
+    takeBackIfAsked(tmp_path)
+    askBack(tmp_path)
+    takeBackIfAsked(tmp_path)
+    assert incarnationOf(tmp_path) == 6
+    assert (storePath(tmp_path) / SUSPECT).read_bytes() == NEEDED, "so it is verified"
+    assert setAsideIfSuspect(tmp_path) is None, "and not set aside again"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("store")] == ["store"]
+
+
+def test_aCrashWhileAStoreTakesItsPlaceAgainIsMadeGood(tmp_path: Path) -> None:
+    setAsideAndStarted(tmp_path)
+    askBack(tmp_path)
+    aside = tmp_path / (storePath(tmp_path) / RETURN).read_text()
+    environment = Environment(tmp_path)
+    meta = environment.meta
+    environment.close()
+    continueAs(aside, meta)
+    storePath(tmp_path).rename(tmp_path / EMPTY)
+    finishReplacing(tmp_path)
+    assert incarnationOf(tmp_path) == 6
+
+
+def test_aStoreThatCannotBeReadIsNotTakenBack(tmp_path: Path) -> None:
+    setAsideAndStarted(tmp_path)
+    askBack(tmp_path)
+    (tmp_path / "store.aside-3" / "data.mdb").write_bytes(b"rot" * 10_000)
+    takeBackIfAsked(tmp_path)
+    takeBackIfAsked(tmp_path)
+    environment = Environment(tmp_path)
+    assert environment.meta.incarnation == 6
+    environment.close()
 
 
 def test_aStoreThatEndedWellStays(tmp_path: Path) -> None:
