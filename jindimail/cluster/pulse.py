@@ -48,6 +48,11 @@ class Pulse:
         if self._call is not None and self._call.active():
             self._call.cancel()
 
+    @property
+    def isRunning(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._running
+
     def soon(self) -> None:
         """Do not wait for the time, if it is not under way."""
         if self._running and self._call is not None and self._call.active():

@@ -96,7 +96,11 @@ _decodeFounding = msgspec.msgpack.Decoder(Founding).decode
 
 
 class Recovery:
-    """One node's part: what it is asked, and what it asks of the others when an operator wants it."""
+    """
+    One node's part: what it is asked, and what it asks of the others when an operator wants it.
+
+    @ivar validities: gives what was founded anew here new UIDVALIDITYs; to be started and stopped.
+    """
 
     def __init__(
         self,
@@ -129,8 +133,8 @@ class Recovery:
         self._numbers = tuple(numbers)
         self._propose = propose
         self._seconds = seconds
-        self._validities = Validities(
-            store=store, links=links, propose=self._patiently, renewal=renewal, seconds=seconds
+        self.validities = Validities(
+            clock=clock, store=store, links=links, propose=propose, renewal=renewal, seconds=seconds
         )
         links.serve(LOOK, self._looked)
         links.serve(FOUND, self._found)
@@ -147,7 +151,7 @@ class Recovery:
         except msgspec.MsgspecError as problem:
             raise Corrupt("no founding") from problem
         if founding.group != ARRAY_GROUP:
-            await self._validities.mark(founding.group - 1)
+            await self.validities.mark(founding.group - 1)
         await self._groups.refound(founding.group, founding.replicaId, founding.term)
         return b""
 
@@ -244,23 +248,18 @@ class Recovery:
         groups = [group for group in survey.chosen if group != ARRAY_GROUP]
         for start in range(0, len(groups), GROUPS_AT_ONCE):
             some = [
-                Deferred.fromCoroutine(self._recoverBucket(group - 1, *survey.chosen[group]))
+                Deferred.fromCoroutine(self._foundAnew(*survey.chosen[group]))
                 for group in groups[start : start + GROUPS_AT_ONCE]
             ]
             results = await DeferredList(some, consumeErrors=True)
             if not all(isDone for isDone, _ in results):
                 raise Unavailable("not all groups could be founded anew; ask again")
-        for node in survey.left:  # of an earlier attempt
-            for bucket in await self._validities.owing(node):
-                await self._validities.renew(bucket, node)
+        for node in survey.left:
+            await self.validities.renewed(node, LEAD_SECONDS)
         self._events.add("groupsRecovered", groups=len(survey.chosen), hopeless=len(survey.loss.hopeless))
         if self._isAlone():
             await self._store.write(lambda rows: rows.delete(META, ALONE_KEY))
         return await self._counted(survey, survey.loss.nodes, told)
-
-    async def _recoverBucket(self, bucket: int, node: int, founding: Founding) -> None:
-        await self._foundAnew(node, founding)
-        await self._validities.renew(bucket, node)
 
     async def _foundAnew(self, node: int, founding: Founding) -> None:
         await self._links.call(node, FOUND, msgspec.msgpack.encode(founding), ASK_SECONDS)

@@ -166,7 +166,8 @@ class Share:
         self.sweep, self.scrub = keeping.sweep, keeping.scrub
         self.reading.damaged.append(self.damage.report)
         tending = SelfTending(self._ground, gossip=self.gossip, keeping=keeping, peers=peers)
-        self.sparing, self.rejoining, self._parts = tending.sparing, tending.rejoining, tending.parts
+        self.sparing, self.rejoining = tending.sparing, tending.rejoining
+        self._parts = (*tending.parts, self.operations.recovery.validities)
 
     def candidates(self, bucket: int, first: Sequence[int] = ()) -> tuple[int, ...]:
         """The nodes to ask to keep a new body of a bucket, the best first (`spill`); of equally good ones of its home, `first`."""

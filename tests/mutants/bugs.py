@@ -1362,7 +1362,7 @@ BUGS = (
         "whatIsOwedAfterAForcedRecoveryIsForgotten",
         "design §10: a forced recovery gives a new UIDVALIDITY",
         "cluster/recovery.py",
-        "            await self._validities.mark(founding.group - 1)\n",
+        "            await self.validities.mark(founding.group - 1)\n",
         "            pass\n",
         checks=(
             "tests/cluster/test_recovery.py::test_whatIsFoundedAnewGetsNewUidValiditiesThoughItsNodeDiedBetween",
