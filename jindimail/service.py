@@ -195,7 +195,7 @@ class NodeService(Service):
             }
         )
         if self.configuration.listen.manhole:
-            self._accept({"manhole": manholeFactory(node, VERBS)})
+            self._accept({"manhole": manholeFactory(node, VERBS, self._reactor)})
 
     def _serve(self) -> None:
         """Clients are welcome from now on."""

@@ -31,7 +31,10 @@ LAYERS = (  # top down, as in setup.cfg
     ("Messages", "jindimail/message"),
     (
         "Common ground",
-        ("jindimail", ("interfaces", "model", "errors", "config", "kinds", "counts", "deadlines", "tls")),
+        (
+            "jindimail",
+            ("interfaces", "model", "errors", "config", "kinds", "counts", "deadlines", "networks", "tls"),
+        ),
     ),
 )
 DECISIONS = ROOT / "docs" / "adr" / "README.md"

@@ -26,7 +26,7 @@ from twisted.conch.ssh.transport import SSHServerTransport
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -36,6 +36,7 @@ from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import Verb
 
 CONNECTIONS_MAX = 8
+LOGIN_SECONDS = 60.0  # from the connection to being let in
 LINE_OCTETS_MAX = 16_384
 _SHA1_ALGORITHMS = (b"ssh-rsa", b"ssh-dss")
 _log = Logger()
@@ -176,10 +177,39 @@ class ShellRealm(TerminalRealm):
 
 class ManholeTransport(SSHServerTransport):
     """
-    An operator's connection.
+    An operator's connection, or somebody's who has yet to log in; that has a deadline.
 
     Conch's says that only keys of the host key's own kind may sign; OpenSSH then does not even offer an RSA key (RFC 8308 §3.1).
     """
+
+    factory: ManholeFactory
+    isIn = False
+    _deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """See IProtocol."""
+        self._deadline = self.factory.clock.callLater(LOGIN_SECONDS, self.hangUp)
+        SSHServerTransport.connectionMade(self)
+
+    def setService(self, service: Any) -> None:
+        """Begin what comes next; after the login that is the connection itself."""
+        if service.name == b"ssh-connection":
+            self.isIn = True
+            self._endDeadline()
+        SSHServerTransport.setService(self, service)
+
+    def hangUp(self) -> None:
+        """End the connection now."""
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """See IProtocol."""
+        self._endDeadline()
+        SSHServerTransport.connectionLost(self, reason)
+
+    def _endDeadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
 
     def sendExtInfo(self, extensions: Any) -> None:
         """Name every algorithm that an operator's key may sign with."""
@@ -191,24 +221,33 @@ class ManholeTransport(SSHServerTransport):
 
 
 class ManholeFactory(ConchFactory):
-    """The SSH server of the manhole."""
+    """
+    The SSH server of the manhole. Of those who have not logged in the oldest gives way to one too many.
+
+    @ivar clock: for deadlines.
+    """
 
     noisy = False
     protocol = ManholeTransport
 
-    def __init__(self, portal: Portal, hostKey: Key) -> None:
+    def __init__(self, portal: Portal, hostKey: Key, clock: IReactorTime) -> None:
         ConchFactory.__init__(self, portal)
+        self.clock = clock
         self.publicKeys: dict[bytes, Any] = {hostKey.sshType(): hostKey.public()}
         self.privateKeys: dict[bytes, Any] = {hostKey.sshType(): hostKey}
-        self._connections: set[Any] = set()
+        self._connections: list[Any] = []  # the oldest first
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection, if there are not too many."""
-        self._connections = {each for each in self._connections if each.transport.connected}
+        self._connections = [each for each in self._connections if each.transport.connected]
         if len(self._connections) >= CONNECTIONS_MAX:
-            return None
+            stranger = next((each for each in self._connections if not each.isIn), None)
+            if stranger is None:
+                return None
+            self._connections.remove(stranger)
+            stranger.hangUp()
         protocol = ConchFactory.buildProtocol(self, addr)
-        self._connections.add(protocol)
+        self._connections.append(protocol)
         return protocol
 
     def closeWhenIdle(self) -> Deferred[None]:
@@ -218,13 +257,13 @@ class ManholeFactory(ConchFactory):
         return succeed(None)
 
 
-def manholeFactory(node: LiveNode, verbs: Mapping[str, Verb]) -> ManholeFactory:
+def manholeFactory(node: LiveNode, verbs: Mapping[str, Verb], clock: IReactorTime) -> ManholeFactory:
     """The manhole of a node."""
     hostKeyPath = Path(node.configuration.node.dataDirectory) / MANHOLE_HOST_KEY
     hostKey = Key(load_pem_private_key(hostKeyPath.read_bytes(), None))
     checker = OperatorChecker(AuthorizedKeys(node.configuration.listen.manholeKeys))
     realm = ShellRealm(lambda: namespaceOf(node, verbs))
-    return ManholeFactory(Portal(realm, [checker]), hostKey)
+    return ManholeFactory(Portal(realm, [checker]), hostKey, clock)
 
 
 def namespaceOf(node: LiveNode, verbs: Mapping[str, Verb]) -> dict[str, Any]:

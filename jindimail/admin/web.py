@@ -33,6 +33,7 @@ from jindimail.admin.webrequest import (
 from jindimail.admin.websight import Sight
 from jindimail.edge.connections import Connections
 from jindimail.edge.peers import peerOf
+from jindimail.networks import network
 
 CONNECTIONS_MAX = 256
 CONNECTIONS_PER_PEER_MAX = 64
@@ -65,7 +66,7 @@ class WebSite(Connections[Channel], Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]
         """A connection, unless there are too many, or the node stops."""
-        peer = peerOf(addr).address
+        peer = network(peerOf(addr).address)
         isFull = len(self._connections) >= CONNECTIONS_MAX
         if self.isLeaving or isFull or self._ofPeer[peer] >= CONNECTIONS_PER_PEER_MAX:
             return None

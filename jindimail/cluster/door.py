@@ -8,6 +8,7 @@ the protocol that follows, since a refused peer of TLS 1.3 sees a connection tha
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.cluster.contexts import Contexts
+from jindimail.networks import network
 from jindimail.tls import TlsSide
 
 WELCOME_SECONDS = 5.0
@@ -188,7 +190,7 @@ class Doors(Factory):
     """
     All connections that others open to this node.
 
-    Of those that are not welcome yet the oldest gives way to one too many: strangers that hold all places open keep no node out.
+    Of those that are not welcome yet one gives way to one too many, the oldest of the network that has most: strangers that hold all places open keep no node out.
     """
 
     noisy = False
@@ -197,16 +199,19 @@ class Doors(Factory):
         self._clock = clock
         self._contexts = contexts
         self._enter = enter
-        self._open: dict[Door, None] = {}  # the oldest first
+        self._open: dict[Door, str] = {}  # the oldest first; with the peer's network
 
     def buildProtocol(self, addr: Any) -> Protocol:
         """See IProtocolFactory."""
         strangers = [door for door in self._open if not door.isWelcome]
         if len(strangers) >= STRANGERS_MAX:
-            self._left(strangers[0])
-            strangers[0].hangUp()
+            crowds = Counter(self._open[door] for door in strangers)
+            crowd = max(crowds, key=crowds.__getitem__)
+            tooMany = next(door for door in strangers if self._open[door] == crowd)
+            self._left(tooMany)
+            tooMany.hangUp()
         door = Door(self._clock, self._contexts.server, self._enter, self._left, isServer=True)
-        self._open[door] = None
+        self._open[door] = network(getattr(addr, "host", ""))
         return door
 
     def _left(self, door: Door, reason: Failure | None = None) -> None:

@@ -1,8 +1,8 @@
 """
 Another node's side of a connection: what it may ask of this node, on this connection, once it has said hello.
 
-Every call is answered, at the latest when the caller no longer waits. Answers that the caller does not read are bounded: beyond the bound
-its further calls are refused.
+Every call is answered, at the latest when the caller no longer waits. Answers that the caller does not read are bounded: beyond a bound
+its further calls are refused, and beyond another, since to refuse is to answer, the connection ends.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from jindimail.errors import JindimailError, OutcomeUnknown, ProtocolError, Unav
 ANSWERING_MAX = 1024  # calls of one connection
 ANSWERING_OCTETS_MAX = 16 * 1024 * 1024  # of their payloads: twice what a caller has in flight
 UNREAD_OCTETS_MAX = 16 * 1024 * 1024
+UNREAD_OCTETS_END = 4 * UNREAD_OCTETS_MAX  # what was under way when calls began to be refused is answered
+ANSWER_OVERHEAD_OCTETS = 256  # in memory
 MILLISECONDS_MAX = 3_600_000
 
 Answer = tuple[int, list[bytes]]
@@ -118,6 +120,8 @@ class Incoming:
             raise ProtocolError("no messages")
         if messages:
             self._host.took(self.identity.node, self.channel, messages)
+        if self._isPaused:
+            self._unread(0)  # a mark may be answered
         return 0
 
     def _call(self, method: Any, milliseconds: Any, pieces: Any) -> Any:
@@ -126,6 +130,7 @@ class Incoming:
             raise ProtocolError("no call")
         payload = joinPayload(pieces)
         if not self._hasRoom(len(payload)):
+            self._unread(0)
             return FAILED, [errorName(Unavailable())]
         name = method.decode("ascii", "replace")
         seconds = max(0, min(milliseconds, MILLISECONDS_MAX)) / 1000
@@ -154,8 +159,15 @@ class Incoming:
         self._answering.discard(answering)
         self._answeringOctets -= answering.octets
         self._deadlines.drop(answering)
+        self._unread(sum(map(len, answer[1])))
+
+    def _unread(self, octets: int) -> None:
+        """Another answer goes to where the last ones may not have been read."""
         if self._isPaused:
-            self._unreadOctets += sum(map(len, answer[1]))
+            self._unreadOctets += octets + ANSWER_OVERHEAD_OCTETS
+            if self._unreadOctets > UNREAD_OCTETS_END:
+                self.log.warn("node {node} reads no answers, the connection ends", node=self.identity.node)
+                self.hangUp()
 
     def _isOver(self) -> None:
         """Nobody waits for the answers any more."""

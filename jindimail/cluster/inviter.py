@@ -1,7 +1,8 @@
 """
 The array's side of the join exchange (`joining`): one bounded request of a stranger, one answer.
 
-Whether a node is let in is for `admit` to decide, which asks the array. Few strangers are heard at a time.
+Whether a node is let in is for `admit` to decide, which asks the array. Few strangers are heard at a time; one that says nothing is not heard, and only waits at the
+door (`door.Doors`).
 """
 
 from __future__ import annotations
@@ -74,15 +75,19 @@ class Inviter:
         self._heard = 0
         self.counts = {"admitted": 0, "refused": 0}
 
-    def __call__(self, door: Door) -> Int32StringReceiver | None:
-        """The protocol for a stranger, if there is room for another."""
-        if self._heard >= HEARD_MAX:
-            return None
-        self._heard += 1
+    def __call__(self, door: Door) -> Int32StringReceiver:
+        """The protocol for a stranger."""
         return _Stranger(self._clock, door, self)
 
+    def mayAsk(self) -> bool:
+        """Whether there is room for another request; it counts from now on."""
+        if self._heard >= HEARD_MAX:
+            return False
+        self._heard += 1
+        return True
+
     def gone(self) -> None:
-        """A stranger's connection is over."""
+        """The connection of a stranger who was heard is over."""
         self._heard -= 1
 
     async def answer(self, octets: bytes) -> JoinAnswer:
@@ -118,6 +123,9 @@ class _Stranger(Int32StringReceiver):
 
     def stringReceived(self, string: bytes) -> None:
         if self._answering is None:
+            if not self._inviter.mayAsk():
+                self._door.hangUp()
+                return
             self._door.welcome()
             self._deadline = self._clock.callLater(JOIN_SECONDS, self._door.hangUp)
             self._answering = Deferred.fromCoroutine(self._inviter.answer(string))
@@ -140,7 +148,8 @@ class _Stranger(Int32StringReceiver):
 
     def connectionLost(self, reason: Any = None) -> None:
         self._endDeadline()
-        self._inviter.gone()
+        if self._answering is not None:
+            self._inviter.gone()
 
     def _endDeadline(self) -> None:
         if self._deadline is not None and self._deadline.active():

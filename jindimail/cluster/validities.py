@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from jindimail.cluster.pulse import Pulse
 from jindimail.errors import Unavailable
@@ -84,16 +85,18 @@ class Validities:
             self._pulse.start()
 
     async def _look(self) -> None:
-        renewals = [
-            Deferred.fromCoroutine(self._renew(bucket)) for bucket in sorted(self._owed)[:BUCKETS_AT_ONCE]
-        ]
-        for isDone, failure in await DeferredList(renewals, consumeErrors=True):
-            if not isDone and not failure.check(Unavailable):
-                self._log.failure(
-                    "mailboxes of a bucket that was founded anew keep old UIDVALIDITYs", failure
-                )
+        await DeferredList(
+            [
+                Deferred.fromCoroutine(self._renew(bucket)).addErrback(self._notYet)
+                for bucket in sorted(self._owed)[:BUCKETS_AT_ONCE]
+            ]
+        )
         if not self._owed:
             self._pulse.stop()
+
+    def _notYet(self, failure: Failure) -> None:
+        if not failure.check(Unavailable):  # nobody leads it yet
+            self._log.failure("mailboxes of a bucket that was founded anew keep old UIDVALIDITYs", failure)
 
     async def _renew(self, bucket: int) -> None:
         """Give all mailboxes of a bucket new UIDVALIDITYs."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address
+
+from jindimail.networks import network
 
 PEER_BURST, PEER_PER_SECOND = 20, 1 / 15
 USER_BURST, USER_PER_SECOND = 60, 1 / 10
@@ -47,16 +48,3 @@ class Attempts:
         """An attempt failed."""
         self._peers.take(network(peer), seconds)
         self._users.take(user, seconds)
-
-
-def network(peer: str) -> str:
-    """The network that counts as one peer: an IPv4 address, an IPv6 /64."""
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if not isinstance(address, IPv6Address):
-        return peer
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return address.packed[:8].hex(":", 2)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from jindimail.directory.addresses import canonicalAddress
-from jindimail.directory.attempts import Attempts, network
+from jindimail.directory.attempts import Attempts
 from jindimail.directory.credentials import IPeerPassword, PeerPassword
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
@@ -24,6 +24,7 @@ from jindimail.errors import (
     UserDisabled,
 )
 from jindimail.mailbox.queries import Account
+from jindimail.networks import network
 
 
 @implementer(ICredentialsChecker)

@@ -8,9 +8,9 @@ from itertools import count
 
 from zope.interface import implementer
 
-from jindimail.directory.attempts import network
 from jindimail.errors import TooManySessions
 from jindimail.interfaces import ISessions
+from jindimail.networks import network
 
 CROWD_PART = 8  # with so many parts of a user's bound at one node, the other nodes are told
 
@@ -50,7 +50,8 @@ class Session:
 @implementer(ISessions)
 class Sessions:
     """
-    All sessions of this node, bounded in total, per peer address (of IPv6: per /64, whose addresses are one customer's) and per user.
+    All sessions of this node, bounded in total, per peer address (of IPv6: per /64, whose addresses are one customer's) and per user. Who comes by a
+    local socket, whose rights say who may, has no address and no bound per peer.
 
     @ivar elsewhere: how many of a user are known to be at other nodes.
     @ivar crowdChanged: is called when `crowds` are others.
@@ -92,7 +93,8 @@ class Sessions:
 
     def admit(self, protocol: str, peer: str) -> Session | None:
         """A new session, or None when the node or this peer has too many."""
-        if len(self._sessions) >= self._sessionsMax or self._peers[network(peer)] >= self._sessionsPerPeerMax:
+        isCrowded = bool(peer) and self._peers[network(peer)] >= self._sessionsPerPeerMax
+        if len(self._sessions) >= self._sessionsMax or isCrowded:
             return None
         session = Session(self, next(self._numbers), protocol, peer, int(self._seconds()))
         self._sessions[session.id] = session

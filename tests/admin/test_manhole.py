@@ -14,6 +14,7 @@ from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.transport import SSHClientTransport
 from twisted.conch.ssh.userauth import SSHUserAuthClient
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.test.iosim import FakeTransport, IOPump
@@ -21,7 +22,13 @@ from twisted.test.iosim import FakeTransport, IOPump
 from jindimail.admin.certificates import privatePem
 from jindimail.admin.founding import MANHOLE_HOST_KEY
 from jindimail.admin.livenode import LiveNode
-from jindimail.admin.manhole import CONNECTIONS_MAX, AuthorizedKeys, manholeFactory, namespaceOf
+from jindimail.admin.manhole import (
+    CONNECTIONS_MAX,
+    LOGIN_SECONDS,
+    AuthorizedKeys,
+    manholeFactory,
+    namespaceOf,
+)
 from jindimail.admin.verbs import VERBS
 from jindimail.config import read
 from tests.admin.live import liveNode
@@ -97,8 +104,8 @@ class Client(SSHClientTransport):
 class Session:
     """A client at a manhole, over a network in memory."""
 
-    def __init__(self, node: LiveNode, key: Key) -> None:
-        factory = manholeFactory(node, VERBS)
+    def __init__(self, node: LiveNode, key: Key, clock: Clock | None = None) -> None:
+        factory = manholeFactory(node, VERBS, clock or Clock())
         factory.doStart()
         self.client = Client(key)
         server = factory.buildProtocol(None)
@@ -239,12 +246,42 @@ def test_operatorIsCalledByTheKeysComment(tmp_path: Path) -> None:
     }
 
 
-def test_numberOfConnectionsIsBounded(node: LiveNode) -> None:
-    factory = manholeFactory(node, VERBS)
+def connected(factory: Any) -> Any:
+    """A connection that says nothing."""
+    protocol = factory.buildProtocol(None)
+    transport = StringTransport()
+    transport.connected = True
+    protocol.makeConnection(transport)
+    return protocol
+
+
+def test_strangersAreBoundedAndTheOldestGivesWay(node: LiveNode) -> None:
+    factory = manholeFactory(node, VERBS, Clock())
+    factory.doStart()
+    strangers = [connected(factory) for _ in range(CONNECTIONS_MAX + 1)]
+    assert [each.transport.disconnecting for each in strangers] == [True, *[False] * CONNECTIONS_MAX]
+
+
+def test_operatorsDoNotGiveWay(node: LiveNode) -> None:
+    factory = manholeFactory(node, VERBS, Clock())
     factory.doStart()
     for _ in range(CONNECTIONS_MAX):
-        protocol = factory.buildProtocol(None)
-        transport = StringTransport()
-        transport.connected = True
-        protocol.makeConnection(transport)
+        connected(factory).isIn = True
     assert factory.buildProtocol(None) is None
+
+
+def test_whoDoesNotLogInIsHungUpOn(node: LiveNode) -> None:
+    clock = Clock()
+    factory = manholeFactory(node, VERBS, clock)
+    factory.doStart()
+    stranger = connected(factory)
+    clock.advance(LOGIN_SECONDS - 1)
+    assert not stranger.transport.disconnecting
+    clock.advance(1)
+    assert stranger.transport.disconnecting
+
+
+def test_whoIsInHasNoDeadline(node: LiveNode, key: Key) -> None:
+    clock = Clock()
+    session = Session(node, key, clock)
+    assert session.isIn and not clock.getDelayedCalls()

@@ -217,6 +217,13 @@ def test_onePeerHasSoManyConnectionsAndNoMore(web: WebWorld) -> None:
     assert web.site.buildProtocol(Address(PEER)) is not None  # type: ignore[arg-type]
 
 
+def test_theAddressesOfOneIPv6NetworkAreOnePeer(web: WebWorld) -> None:
+    clients = [Client(web.site, f"2001:db8::{number:x}") for number in range(CONNECTIONS_PER_PEER_MAX)]
+    assert web.site.buildProtocol(Address("2001:db8::ffff")) is None  # type: ignore[arg-type]
+    clients[0].channel.connectionLost()
+    assert web.site.buildProtocol(Address("2001:db8::ffff")) is not None  # type: ignore[arg-type]
+
+
 def test_siteThatCloses(web: WebWorld) -> None:
     client = Client(web.site, PEER)
     gone: list[None] = []

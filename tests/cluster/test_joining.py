@@ -223,6 +223,15 @@ class Joining(SynchronousTestCase):
         self.assertEqual(sum(each.isOver for each in strangers), HEARD_MAX + 2)
         self.assertEqual(self.inviter._heard, 0)
 
+    def test_silentStrangersKeepNobodyFromBeingHeard(self) -> None:
+        silent = [self.stranger(b"") for _ in range(HEARD_MAX + 2)]
+        asked = JoinRequest(secret=SECRET, name="n3", addresses=("a:1",), request=newRequest("n")[0])
+        octets = msgspec.msgpack.encode(asked)
+        stranger = self.stranger(pack(">I", len(octets)) + octets)
+        self.array.run(1)
+        self.assertTrue(stranger.got)
+        self.assertFalse(any(each.isOver for each in silent))
+
     def stranger(self, octets: bytes) -> Any:
         """Somebody without a certificate who says something after the handshake."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.spread import pb
 from twisted.spread.jelly import DummySecurityOptions, InsecureJelly, SecurityOptions
@@ -251,6 +252,15 @@ class Meeting(SynchronousTestCase):
         self.array.start(2)
         self.array.run(1)
         self.assertTrue(self.array.nodes[2].isUp(1))
+
+    def test_aCrowdOfOneNetworkGivesWayAndNoOther(self) -> None:
+        doors = self.array.nodes[1].factory
+        before = len(doors._open)
+        other = doors.buildProtocol(IPv4Address("TCP", "192.0.2.9", 1))
+        for port in range(2 * STRANGERS_MAX):
+            doors.buildProtocol(IPv6Address("TCP", f"2001:db8::{port:x}", port))
+        self.assertIn(other, doors._open)
+        self.assertLessEqual(len(doors._open), before + STRANGERS_MAX)
 
     def test_silentAttemptsEndAtTheDeadline(self) -> None:
         self.array.network.blackhole("1:1", "2:1")

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from jindimail.admin.eager import EagerClient, EagerEndpoint, EagerServer, makeEager
 from jindimail.cluster.authority import Authority, Credentials, Identity, foundAuthority, newRequest
 from jindimail.cluster.hello import Hello
+from jindimail.cluster.incoming import UNREAD_OCTETS_END
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
 from jindimail.cluster.streams import Streams
@@ -155,6 +156,25 @@ class Sockets(TestCase):
         self.assertIn(Unavailable, results)
         self.assertIn(bytes(4_000_000), results)
         self.assertEqual(self.nodes[2]._incoming[1, 1]._unreadOctets, 0)
+
+    async def test_whoReadsNoAnswersAndGoesOnAskingIsHungUpOn(self) -> None:
+        """A refusal is an answer, too."""
+        self.nodes[2].serve("large", lambda node, payload, seconds: bytes(4_000_000))
+        dial = self.nodes[1]._peers[2].channels[1]._up
+        incoming = self.nodes[2]._incoming[1, 1]
+        assert dial is not None
+        transport: Any = dial._door.transport
+        transport.pauseProducing()
+        calls = [self.nodes[1].call(2, "large", b"", 20.0) for _ in range(40)]
+        await self.until(lambda: incoming._isPaused and incoming._unreadOctets > 16_000_000)
+        asked = 0
+        while incoming._unreadOctets <= UNREAD_OCTETS_END and asked < 1_000_000:
+            incoming._call(b"large", 20_000, [b""])
+            asked += 1
+        self.assertLess(asked, 1_000_000)
+        await self.until(lambda: self.nodes[2]._incoming.get((1, 1)) is not incoming)
+        transport.resumeProducing()
+        await gatherResults([call.addErrback(lambda failure: failure.type) for call in calls])
 
 
 class EagerSockets(Sockets):

@@ -8,7 +8,7 @@ import pytest
 from twisted.cred.error import UnauthorizedLogin
 
 from jindimail.directory.addresses import canonicalAddress, untagged
-from jindimail.directory.attempts import PEER_BURST, USER_BURST, Attempts, network
+from jindimail.directory.attempts import PEER_BURST, USER_BURST, Attempts
 from jindimail.directory.credentials import PeerPassword
 from jindimail.errors import (
     AddressTaken,
@@ -27,6 +27,7 @@ from jindimail.errors import (
 from jindimail.interfaces import IAccount
 from jindimail.mailbox.entries import SetDomain
 from jindimail.mailbox.queries import ListDomains
+from jindimail.networks import network
 from tests.support.world import PASSWORD, World, now
 
 

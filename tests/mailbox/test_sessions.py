@@ -35,6 +35,12 @@ def test_theAddressesOfOneIPv6NetworkAreOnePeer() -> None:
     assert sessions.admit("imap4", "2001:db8:0:1::3") is not None
 
 
+def test_whoComesByALocalSocketIsBoundedByTheTotalOnly() -> None:
+    sessions = made(sessionsMax=3, sessionsPerPeerMax=1)
+    assert all(sessions.admit("lmtp", "") is not None for _ in range(3))
+    assert sessions.admit("lmtp", "") is None
+
+
 def test_aUserHasABoundOverAllProtocolsAndAddresses() -> None:
     sessions = made(sessionsPerUserMax=2)
     two = [sessions.admit(protocol, "a") for protocol in ("pop3", "imap4")]
