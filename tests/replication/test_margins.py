@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from jindimail.replication.configuration import ChangeRefused, Configuration, Member
 from jindimail.replication.messages import (
     Append,
     Appended,
@@ -17,6 +18,7 @@ from jindimail.replication.messages import (
     TransferNow,
 )
 from jindimail.replication.outputs import HardState, Role
+from jindimail.replication.quorum import Verdict, verdictOf
 from jindimail.replication.raft import NotLeader
 from tests.replication.network import GROUP, Network
 from tests.replication.test_raft import entry
@@ -129,6 +131,40 @@ class Leaders(SynchronousTestCase):
         network.tick(3)
         network[1].step(Appended(GROUP, 3, 1, 1, 1))
         self.assertEqual(network[1].outputs().snapshots, [])
+
+
+class Values(SynchronousTestCase):
+    """Ballots and configurations as values."""
+
+    def test_electionIsOpenAsLongAsItMayBeWonAndLostWhenItMayNot(self) -> None:
+        for voters, granted, refused, verdict in (
+            (3, 1, 1, Verdict.PENDING),
+            (3, 1, 2, Verdict.LOST),
+            (3, 2, 1, Verdict.WON),
+            (4, 2, 1, Verdict.PENDING),
+            (4, 1, 2, Verdict.LOST),
+            (5, 2, 2, Verdict.PENDING),
+            (5, 0, 3, Verdict.LOST),
+        ):
+            ballots = {voter: voter < granted for voter in range(granted + refused)}
+            self.assertIs(verdictOf(range(voters), ballots), verdict, (voters, granted, refused))
+
+    def test_spentIdsStaySpent(self) -> None:
+        before = Configuration((Member(1, 10, voter=True),), 5)
+        self.assertTrue(Configuration(before.members, 6).isStepFrom(before))
+        self.assertFalse(Configuration(before.members, 4).isStepFrom(before))
+        self.assertFalse(Configuration((), 5).isStepFrom(before), "somebody votes")
+        self.assertTrue(before.isRemoved(4))
+        self.assertFalse(before.isRemoved(5), "it is the next to be given")
+
+    def test_nodeHasOneReplicaWhetherItVotesOrLearns(self) -> None:
+        learning = Configuration((Member(1, 10, voter=True),), 2).withLearner(20)
+        self.assertRaises(ChangeRefused, learning.withLearner, 20)
+
+    def test_witnessesDoNotStayAlone(self) -> None:
+        members = Member(1, 10, voter=True), Member(2, 20, voter=True, witness=True)
+        self.assertRaises(ChangeRefused, Configuration(members, 3).asWitness, 1, True)
+        self.assertRaises(ChangeRefused, Configuration(members, 3).without, 1)
 
 
 class Members(SynchronousTestCase):
