@@ -302,9 +302,6 @@ class Elector:
     def _isTombstone(self, replicaId: int) -> bool:
         return self.history.at(self.log.commit)[1].isRemoved(replicaId)
 
-    def _stepRemoved(self, message: Removed) -> None:
-        self.isRemoved = True
-
     # --- inside
 
     def _reply(self, message: Message) -> None:

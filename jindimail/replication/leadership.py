@@ -90,9 +90,7 @@ class Leadership:
         if message.index > self._log.lastIndex:
             return False  # it speaks of another leader's log; its term would have told if that led
         news = progress.acknowledged(message.index)
-        if progress.pace is Pace.PROBE or (
-            progress.pace is Pace.SNAPSHOT and progress.match >= self._log.baseIndex
-        ):
+        if progress.pace is Pace.PROBE or progress.isInstalled:
             progress.toReplicate()
         return news
 
@@ -224,7 +222,7 @@ class Leadership:
         while True:
             prevTerm = log.term(progress.next - 1)
             if prevTerm is None:  # the log no longer reaches back so far
-                progress.toSnapshot()
+                progress.toSnapshot(log.baseIndex)
                 self.snapshotsWanted.append(replicaId)
                 return
             if not progress.mayGetEntries(settings.inflightMessagesMax, settings.inflightOctetsMax):

@@ -34,11 +34,13 @@ class Progress:
     @ivar isRepeated: the last probe was not answered; the next carries no entries, since nobody may be there.
     @ivar recentlyActive: it answered since the last check of the quorum.
     @ivar since: nothing is sent before this index is committed.
+    @ivar awaited: a snapshot that is waited for reaches at least to here.
     """
 
     __slots__ = (
         "_inflight",
         "_inflightOctets",
+        "awaited",
         "commitSent",
         "isRepeated",
         "match",
@@ -51,6 +53,7 @@ class Progress:
 
     def __init__(self, nextIndex: int, since: int = 0) -> None:
         self.since = since
+        self.awaited = 0
         self.match = 0
         self.next = nextIndex
         self.pace = Pace.PROBE
@@ -96,9 +99,19 @@ class Progress:
         self._reset(Pace.REPLICATE)
         self.next = self.match + 1
 
-    def toSnapshot(self) -> None:
-        """Wait for a snapshot."""
+    def toSnapshot(self, baseIndex: int) -> None:
+        """Wait for a snapshot, which is made from now on and so reaches at least to where the log begins."""
         self._reset(Pace.SNAPSHOT)
+        self.awaited = baseIndex
+
+    @property
+    def isInstalled(self) -> bool:
+        """Whether the snapshot is there that was waited for. The log may begin behind it by now: then another is needed."""
+        return self.pace is Pace.SNAPSHOT and self.match >= self.awaited
+
+    def isNear(self, commit: int, lagMax: int) -> bool:
+        """Whether it lacks at most so many committed entries, and these need no snapshot: so it could soon help to commit."""
+        return self.match > 0 and self.pace is not Pace.SNAPSHOT and commit - self.match <= lagMax
 
     def probeAgain(self) -> None:
         """A while has passed: a probe that is still not answered may leave again."""

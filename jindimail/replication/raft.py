@@ -120,8 +120,8 @@ class Raft(Elector):
         if not configuration.isStepFrom(self.configuration):
             raise ChangeRefused("more than one voter would change, or an id would come back")
         for replicaId in set(configuration.voters()) - set(self.configuration.voters()):
-            match = leadership.progress[replicaId].match if replicaId in leadership.progress else 0
-            if not match or self.log.commit - match > self._settings.promotionLagMax:
+            progress = leadership.progress.get(replicaId)
+            if progress is None or not progress.isNear(self.log.commit, self._settings.promotionLagMax):
                 raise ChangeRefused("the learner is not there yet, or not caught up")
         index = self.log.lastIndex + 1
         self._append(Entry(index, self.term, CONFIGURATION, encodeConfiguration(configuration)))
@@ -173,6 +173,9 @@ class Raft(Elector):
         if self.isRemoved or self.installing is not None:
             return
         if self.tellRemoved(message):
+            return
+        if isinstance(message, Removed):  # in whatever term: it is committed
+            self.isRemoved = True
             return
         if message.term > self.term:
             if not self._takeHigherTerm(message):
@@ -269,7 +272,6 @@ class Raft(Elector):
         TransferNow: Elector._stepTransferNow,
         AskRead: _stepAskRead,
         TellRead: _stepTellRead,
-        Removed: Elector._stepRemoved,
     }
 
     # --- outputs

@@ -70,15 +70,11 @@ def statusOf(raft: Raft, *, applied: int, waiting: int, quiet: bool) -> GroupSta
 
 
 def caughtUp(raft: Raft, lagMax: int) -> frozenset[int]:
-    """The replicas that lack at most so many committed entries, as the leader knows, itself among them; empty for a follower."""
+    """The replicas that are near enough to be made voters, as the leader knows, itself among them; empty for a follower."""
     if raft.leadership is None:
         return frozenset()
     commit = raft.log.commit
-    near = (
-        each
-        for each, known in raft.leadership.progress.items()
-        if known.match and commit - known.match <= lagMax
-    )
+    near = (each for each, known in raft.leadership.progress.items() if known.isNear(commit, lagMax))
     return frozenset((raft.replicaId, *near))
 
 

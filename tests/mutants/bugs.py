@@ -24,6 +24,7 @@ class Bug:
 RAFT = "replication/raft.py"
 ELECTION = "replication/election.py"
 LOG = "replication/log.py"
+PROGRESS = "replication/progress.py"
 LEADERSHIP = "replication/leadership.py"
 DRIVER = "replication/driver.py"
 LOADING = "replication/loading.py"
@@ -118,9 +119,33 @@ BUGS = (
         "snapshotEndsAtAnyAcknowledgement",
         "design §5: one snapshot at a time",
         LEADERSHIP,
-        "            progress.pace is Pace.SNAPSHOT and progress.match >= self._log.baseIndex\n",
-        "            progress.pace is Pace.SNAPSHOT\n",
+        "if progress.pace is Pace.PROBE or progress.isInstalled:",
+        "if progress.pace is not Pace.REPLICATE:",
         checks=(MARGIN_TESTS + "Leaders::test_lateAcknowledgementDoesNotMakeASecondSnapshot",),
+    ),
+    Bug(
+        "snapshotOutrunIsTheEnd",
+        "dissertation §5: whoever the log no longer reaches back to gets a snapshot",
+        LEADERSHIP,
+        "if progress.pace is Pace.PROBE or progress.isInstalled:",
+        "if progress.pace is Pace.PROBE or (progress.isInstalled and progress.match >= self._log.baseIndex):",
+        checks=(MARGIN_TESTS + "Leaders::test_snapshotBehindWhichTheLogWasCutMeanwhileIsFollowedByAnother",),
+    ),
+    Bug(
+        "learnerWithoutASnapshotVotes",
+        "design §5: learners",
+        PROGRESS,
+        "return self.match > 0 and self.pace is not Pace.SNAPSHOT and commit - self.match <= lagMax",
+        "return self.match > 0 and commit - self.match <= lagMax",
+        checks=(RAFT_TESTS + "Members::test_learnerThatNeedsASnapshotIsNotPromoted",),
+    ),
+    Bug(
+        "tombstoneOfALaterTermIsNotTold",
+        "design §5: tombstones",
+        RAFT,
+        "if isinstance(message, Removed):  # in whatever term: it is committed",
+        "if isinstance(message, Removed) and message.term >= self.term:",
+        checks=(RAFT_TESTS + "Members::test_removedReplicaOfALaterTermLearnsThatItIsATombstone",),
     ),
     Bug(
         "beatToUnsureLearner",
@@ -213,7 +238,7 @@ BUGS = (
     Bug(
         "windowOctetsUnbounded",
         "dissertation §10.2.1: what is in flight is bounded",
-        "replication/progress.py",
+        PROGRESS,
         "return len(self._inflight) < messagesMax and self._inflightOctets < octetsMax",
         "return len(self._inflight) < messagesMax",
         checks=(PROGRESS_TESTS + "Windows::test_octetsAreBounded",),
@@ -221,7 +246,7 @@ BUGS = (
     Bug(
         "octetsLeakOnReset",
         "dissertation §10.2.1: what is in flight comes free again",
-        "replication/progress.py",
+        PROGRESS,
         "        self._inflight.clear()\n        self._inflightOctets = 0\n\n    def _release",
         "        self._inflight.clear()\n\n    def _release",
         checks=(PROGRESS_TESTS + "Windows::test_octetsComeFreeWhenTheWindowIsGivenUp",),
@@ -229,7 +254,7 @@ BUGS = (
     Bug(
         "beatFreesNoWindow",
         "liveness: what was lost comes free by a beat",
-        "replication/progress.py",
+        PROGRESS,
         "        if self._inflight:\n            _, octets = self._inflight.popleft()\n            self._inflightOctets -= octets\n\n    def _reset",
         "\n    def _reset",
         checks=(PROGRESS_TESTS + "Windows::test_answerToABeatFreesThePlaceOfOneThatMayBeLost",),
@@ -237,7 +262,7 @@ BUGS = (
     Bug(
         "nextFallsBehindMatch",
         "paper, figure 2: nextIndex is behind matchIndex",
-        "replication/progress.py",
+        PROGRESS,
         "        self.next = max(self.next, index + 1)\n        if index <= self.match:",
         "        if index <= self.match:",
         checks=(PROGRESS_TESTS + "Answers::test_nothingIsSentThatWasAcknowledged",),
@@ -245,7 +270,7 @@ BUGS = (
     Bug(
         "blankFollowerKeepsMatch",
         "paper, figure 2: matchIndex is what a follower has",
-        "replication/progress.py",
+        PROGRESS,
         "            self.match = 0\n            self._reset(Pace.PROBE)",
         "            self._reset(Pace.PROBE)",
         checks=(PROGRESS_TESTS + "Answers::test_whoHasLostWhatItAcknowledgedIsNotCountedForIt",),
@@ -253,7 +278,7 @@ BUGS = (
     Bug(
         "lateRefusalInReplicate",
         "paper, §5.3: only the refusal of the present append moves nextIndex",
-        "replication/progress.py",
+        PROGRESS,
         "            if index <= self.match:\n                return False\n            self.toProbe()",
         "            self.toProbe()",
         checks=(PROGRESS_TESTS + "Answers::test_lateRefusalDoesNotEndReplication",),
@@ -261,7 +286,7 @@ BUGS = (
     Bug(
         "lateRefusalInProbe",
         "paper, §5.3: only the refusal of the present append moves nextIndex",
-        "replication/progress.py",
+        PROGRESS,
         "if self.pace is Pace.SNAPSHOT or self.next - 1 != index:",
         "if self.pace is Pace.SNAPSHOT:",
         checks=(PROGRESS_TESTS + "Answers::test_lateRefusalDoesNotMoveAProbe",),
@@ -269,7 +294,7 @@ BUGS = (
     Bug(
         "probeStandsStill",
         "paper, §5.3: nextIndex falls with each refusal",
-        "replication/progress.py",
+        PROGRESS,
         "self.next = max(min(index, maybeAgreed + 1), self.match + 1)",
         "self.next = max(maybeAgreed + 1, self.match + 1)",
         checks=(PROGRESS_TESTS + "Answers::test_probeMovesBackWhateverTheHint",),
@@ -784,8 +809,8 @@ BUGS = (
         "laggingLearnerVotes",
         "design §5: learners",
         RAFT,
-        "if not match or self.log.commit - match > self._settings.promotionLagMax:",
-        "if match < 0:",
+        "if progress is None or not progress.isNear(self.log.commit, self._settings.promotionLagMax):",
+        "if progress is None:",
         checks=(RAFT_TESTS + "Members::test_laggingLearnerIsNotPromoted",),
     ),
     Bug(

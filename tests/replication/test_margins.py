@@ -132,6 +132,24 @@ class Leaders(SynchronousTestCase):
         network[1].step(Appended(GROUP, 3, 1, 1, 1))
         self.assertEqual(network[1].outputs().snapshots, [])
 
+    def test_snapshotBehindWhichTheLogWasCutMeanwhileIsFollowedByAnother(self) -> None:
+        network = Network(3)
+        network.elect(1)
+        network.isolate(3)
+        network.propose(1, b"a")
+        network.replicas[1].compact()
+        network.heal()
+        installs: list[Install] = []
+        network.lost = lambda message: isinstance(message, Install) and not installs.append(message)
+        network.tick(3)
+        self.assertEqual([each.snapshot.index for each in installs], [2])
+        network.propose(1, b"b")
+        network.replicas[1].compact()
+        network.lost = lambda message: False
+        network[3].step(installs[0])
+        network.settle()
+        self.assertEqual([network.state(each) for each in (1, 2, 3)], [(b"a", b"b")] * 3)
+
 
 class Values(SynchronousTestCase):
     """Ballots and configurations as values."""

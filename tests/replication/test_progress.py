@@ -93,6 +93,6 @@ class Answers(SynchronousTestCase):
             self.assertEqual((self.progress.match, self.progress.next), (0, 3))
 
     def test_snapshotUnderWayIsNotDisturbedByARefusal(self) -> None:
-        self.progress.toSnapshot()
+        self.progress.toSnapshot(7)
         self.assertFalse(self.progress.refused(8, 2))
         self.assertEqual((self.progress.pace, self.progress.match), (Pace.SNAPSHOT, 5))

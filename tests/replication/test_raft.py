@@ -30,6 +30,7 @@ from jindimail.replication.messages import (
     encodeMessage,
 )
 from jindimail.replication.outputs import HardState, Mark, Role, Settings
+from jindimail.replication.progress import Pace
 from jindimail.replication.raft import NotLeader, NotPossible, TooManyProposals
 from tests.replication.network import GROUP, Network
 
@@ -765,6 +766,26 @@ class Members(SynchronousTestCase):
         network.propose(1, *[b"%d" % number for number in range(300)])
         self.assertRaises(ChangeRefused, self.change, network, 1, network[1].configuration.withVoter(2))
 
+    def test_learnerThatNeedsASnapshotIsNotPromoted(self) -> None:
+        """However little it lacks: nothing could be committed before the snapshot is there."""
+        network = self.grown()
+        network.isolate(2)
+        network.propose(1, b"a", b"b")
+        network.replicas[1].compact()
+        network.heal()
+        network.lost = lambda message: isinstance(message, Install)
+        network.tick(3)
+        network[1].unreachable(2)
+        network.settle()
+        learner = network[1].leadership.progress[2]  # type: ignore[union-attr]
+        self.assertEqual((learner.pace, learner.match > 0), (Pace.SNAPSHOT, True))
+        self.assertRaises(ChangeRefused, self.change, network, 1, network[1].configuration.withVoter(2))
+        network.lost = lambda message: False
+        network[1].snapshotFailed(2)
+        network.settle()
+        self.change(network, 1, network[1].configuration.withVoter(2))
+        self.assertEqual(network[2].configuration.voters(), (1, 2))
+
     def test_voterWhosePromotionIsNotCommittedMayLead(self) -> None:
         """It is a voter as soon as the entry stands in its log; it may be the only one that can be elected."""
         network = Network(3)
@@ -868,6 +889,19 @@ class Members(SynchronousTestCase):
         self.assertEqual(network[1].term, 1)
         network[3].campaign(pre=False)
         self.assertEqual(network[3].term, 1)
+
+    def test_removedReplicaOfALaterTermLearnsThatItIsATombstone(self) -> None:
+        """It stood for election alone: nobody else has its term, and yet what was committed in an earlier one is so for ever."""
+        network = Network(3)
+        network.elect(1)
+        network.isolate(3)
+        network[3].campaign(pre=False)
+        network.settle()
+        self.change(network, 1, network[1].configuration.without(3))
+        network.heal()
+        network.tick(30)
+        self.assertTrue(network[3].isRemoved)
+        self.assertEqual((network.leaders(), network[1].term, network[3].term), ([1], 1, 2))
 
     def test_removedReplicaGetsNoVotes(self) -> None:
         network = Network(3)

@@ -19,7 +19,8 @@ from jindimail.mailbox import entries
 from jindimail.mailbox.outcomes import Filed
 from jindimail.replication.configuration import Configuration, Member
 from jindimail.replication.durable import HardRecord, encodeHard
-from jindimail.store.keys import HARD, groupKey
+from jindimail.store.keys import BODYREF, HARD, bucketKey, groupKey
+from jindimail.store.records import BodyrefRecord, decode
 from tests.simulation.checkers import checkEnd, checkKept
 from tests.simulation.clock import HeapClock
 from tests.simulation.driver import Driver
@@ -306,7 +307,27 @@ class Array:
         configuration = raft.configuration
         held = raft.history.at(raft.log.commit)[1]
         mine = [member for member in configuration.members if member.node == node.number and member.voter]
-        return leader is not node and configuration == held and (not mine or len(configuration.voters()) >= 3)
+        return (
+            leader is not node
+            and raft.term
+            == self._latestTerm(group)  # or another one may have begun a change of which it knows nothing
+            and configuration == held
+            and (not mine or len(configuration.voters()) >= 3)
+            and not self._keepsAlone(node, group, leader)
+        )
+
+    def _latestTerm(self, group: int) -> int:
+        """The latest term that any disk has seen."""
+        rows = [node.disk.rows.get(HARD, groupKey(group)) for node in self.nodes.values()]
+        return max(decode(row, HardRecord).term for row in rows if row is not None)
+
+    def _keepsAlone(self, node: Node, group: int, leader: Node) -> bool:
+        """Whether a body has no copy but at a node: it was filed when the group had no other, and none could be made since."""
+        with leader.store.read() as rows:
+            return any(
+                not set(decode(value, BodyrefRecord).keepers) - {node.number}
+                for _, value in rows.scan(BODYREF, bucketKey(group - 1), bucketKey(group))
+            )
 
     def loseDisk(self, node: Node) -> None:
         """A node's disk is gone, and all its replica ids with it."""
