@@ -170,6 +170,7 @@ class Stack:
                 incarnation=self.meta.incarnation,
                 life=self.meta.lives[-LIFE_OCTETS:],
                 lives=self.meta.lives[:-LIFE_OCTETS],
+                ends=self.meta.ends,
                 levels=self._levels,
             ),
             credentials=credentials,
@@ -221,6 +222,7 @@ class Stack:
             arrayId=self.meta.arrayId,
             cpuSeconds=process_time,
             freeShare=lambda: self.store.space.freeShare,
+            commits=self._commits,
             peers=lambda: [peer.node for peer in self._firstPeers],
         )
         self.groups = self.share.groups
@@ -228,6 +230,14 @@ class Stack:
         self.operations = self.share.operations
         serveRenewal(self.links, self.operations.issue)
         self.share.userMap.listen(self._nodesChanged)
+        self.share.gossip.heard = lambda report: self.links.told(
+            report.node, report.incarnation, report.commits
+        )
+
+    def _commits(self) -> tuple[int, int]:
+        """This node's incarnation, and the last commit that is certainly on its disk; none of a store that took another's place only just now."""
+        isNew = self.share.rejoining.isUnderWay
+        return self.meta.incarnation, 0 if isNew else self.store.environment.baseTransaction
 
     def _layAbove(self, chance: Random) -> None:
         seconds = self._seconds

@@ -29,6 +29,7 @@ class Gossip:
 
     @ivar loads: what is known of all nodes.
     @ivar describe: adds to a report what other parts know.
+    @ivar heard: is called with each report of another node.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Gossip:
         seconds: Callable[[], float],
         cpuSeconds: Callable[[], float],
         freeShare: Callable[[], float],
+        commits: Callable[[], tuple[int, int]],
     ) -> None:
         """
         @param seconds: the wall clock: reports of a restarted node must be newer than those before.
         @param cpuSeconds: the processor time that this process has taken.
         @param freeShare: of the store's disk.
+        @param commits: this node's incarnation, and how many commits its store has seen.
         """
         self._clock = clock
         self._store = store
@@ -54,6 +57,7 @@ class Gossip:
         self._seconds = seconds
         self._cpuSeconds = cpuSeconds
         self._freeShare = freeShare
+        self._commits = commits
         self._measures = Measures()
         self._lookedAt = clock.seconds()
         self._cpuAt = cpuSeconds()
@@ -62,6 +66,7 @@ class Gossip:
         self._pulse = Pulse(clock, TELL_SECONDS, self._tell)
         self.loads = Loads()
         self.describe: Callable[[Report], Report] = lambda report: report
+        self.heard: Callable[[Report], object] = lambda report: None
         groups.attend((GossipMessage,), self._received)
 
     def start(self) -> None:
@@ -112,6 +117,7 @@ class Gossip:
         self._lookedAt, self._cpuAt = now, cpu
         self._stamp = max(self._stamp + 1, int(self._seconds() * 1000))
         measures = self._measures
+        incarnation, commits = self._commits()
         return self.describe(
             Report(
                 node=self._userMap.node,
@@ -123,6 +129,8 @@ class Gossip:
                 queue=int(measures.queue),
                 freeShare=round(self._freeShare(), 3),
                 freeLevel=int(self._store.freeLevel),
+                incarnation=incarnation,
+                commits=commits,
             )
         )
 
@@ -141,11 +149,11 @@ class Gossip:
             return
         isLeaders = node == self._groups.leaderOf(ARRAY_GROUP)
         now = self._clock.seconds()
-        self.loads.take(
-            (
-                report
-                for report in reports
-                if report.node != self._userMap.node and (isLeaders or report.node == node)
-            ),
-            now,
-        )
+        others = [
+            report
+            for report in reports
+            if report.node != self._userMap.node and (isLeaders or report.node == node)
+        ]
+        self.loads.take(others, now)
+        for report in others:
+            self.heard(report)

@@ -16,6 +16,7 @@ from jindimail.errors import ProtocolError, Refusal
 from jindimail.store.records import LIFE_OCTETS, LIVES_OCTETS
 
 FORMAT = 1
+_MISSING = (b"", b"")  # what versions before did not say: lives, ends
 LEVELS = (1, 1)  # the protocol levels that this version speaks
 
 CONTROL, DATA = 0, 1
@@ -34,6 +35,7 @@ class Reason(IntEnum):
     TWO_LIVES = 5
     NO_LEVEL = 6
     NOT_UNDERSTOOD = 7
+    OLD_COPY = 8
 
 
 class Unwelcome(Refusal):
@@ -50,6 +52,7 @@ class Hello:
     Who speaks. `life` is drawn anew by each process; `levels` is the lowest and the highest that it speaks.
 
     @ivar lives: those of the incarnations just before this one, as this node's store remembers them, the latest last.
+    @ivar ends: with how many commits of its store each of these ended, in as many octets; 0: that says nothing.
     """
 
     arrayId: bytes
@@ -58,6 +61,7 @@ class Hello:
     life: bytes
     levels: tuple[int, int] = LEVELS
     lives: bytes = b""
+    ends: bytes = b""
 
     def lifeOf(self, incarnation: int) -> bytes:
         """The life that an incarnation of this node was, as it remembers; empty: it does not reach back so far."""
@@ -65,9 +69,23 @@ class Hello:
         end = len(octets) - LIFE_OCTETS * (self.incarnation - incarnation)
         return octets[max(0, end - LIFE_OCTETS) : max(0, end)]
 
+    def endOf(self, incarnation: int) -> int:
+        """With how many commits an incarnation of this node ended, as it remembers; 0: it does not."""
+        end = len(self.ends) - LIFE_OCTETS * (self.incarnation - 1 - incarnation)
+        return int.from_bytes(self.ends[max(0, end - LIFE_OCTETS) : max(0, end)], "big")
+
     def encode(self) -> tuple[Any, ...]:
         """As it travels: basic types only."""
-        return (FORMAT, self.arrayId, self.node, self.incarnation, self.life, *self.levels, self.lives)
+        return (
+            FORMAT,
+            self.arrayId,
+            self.node,
+            self.incarnation,
+            self.life,
+            *self.levels,
+            self.lives,
+            self.ends,
+        )
 
 
 def decodeHello(fields: Any) -> Hello:
@@ -82,15 +100,22 @@ def decodeHello(fields: Any) -> Hello:
     if any(type(field) is not kind for field, kind in zip(fields, kinds, strict=False)):
         raise ProtocolError("no hello")
     _, arrayId, node, incarnation, life, low, high = fields[: len(kinds)]
-    lives = fields[len(kinds)] if len(fields) > len(kinds) else b""
+    lives, ends = (*fields[len(kinds) :], *_MISSING[len(fields) - len(kinds) :])[: len(_MISSING)]
     if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or not 1 <= low <= high:
         raise ProtocolError("no hello")
     if not 0 <= incarnation <= INCARNATION_MAX:
         raise ProtocolError("no hello")
-    if type(lives) is not bytes or len(lives) > LIVES_OCTETS or len(lives) % LIFE_OCTETS:
-        raise ProtocolError("no hello")
+    for each in (lives, ends):
+        if type(each) is not bytes or len(each) > LIVES_OCTETS or len(each) % LIFE_OCTETS:
+            raise ProtocolError("no hello")
     return Hello(
-        arrayId=arrayId, node=node, incarnation=incarnation, life=life, levels=(low, high), lives=lives
+        arrayId=arrayId,
+        node=node,
+        incarnation=incarnation,
+        life=life,
+        levels=(low, high),
+        lives=lives,
+        ends=ends,
     )
 
 

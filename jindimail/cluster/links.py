@@ -161,6 +161,10 @@ class Links:
         """The latest incarnation of a node that was seen; -1 for none."""
         return self._acquaintance.incarnation(node)
 
+    def told(self, node: int, incarnation: int, commits: int) -> None:
+        """A node said how many commits its store has seen in this life."""
+        self._acquaintance.told(node, incarnation, commits)
+
     def isUp(self, node: int) -> bool:
         """See `ILinks`."""
         links = self._peers.get(node)
@@ -180,6 +184,8 @@ class Links:
         isUp = self.isUp(node)
         if self._isUp.get(node, False) != isUp:
             self._isUp[node] = isUp
+            if not isUp:
+                self._acquaintance.parted(node)
             for listener in self._listeners:
                 listener(node, isUp)
 

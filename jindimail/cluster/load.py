@@ -39,6 +39,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fals
     moved: int = 0  # bodies that it moved or repaired since it started
     revision: int = 0  # of group 0, as applied there
     holding: tuple[tuple[int, int], ...] = ()  # (node that shall leave, led groups that still need it)
+    incarnation: int = 0
+    commits: int = 0  # that its store has seen (acquaintance.py)
 
 
 class Measures:

@@ -8,6 +8,7 @@ wanted, the delivery waits until the array has agreed that the missing ones are 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -64,13 +65,23 @@ class Placing:
         self._chosen: dict[
             tuple[int, ...], tuple[float, Sequence[int]]
         ] = {}  # by bucket and those to be first: until when
-        userMap.listen(self._chosen.clear)
+        self._leaving: frozenset[int] = frozenset()
+        self._underWay: Counter[frozenset[int]] = Counter()  # by the nodes that were leaving when they began
+        userMap.listen(self._mapChanged)
         self._owe = owe
         self._links = links
         self._groups = groups
         self._store = store
         self._machine = machine
         self._counters = counters
+
+    def needs(self, node: int) -> int:
+        """How many deliveries are under way that may name a node as a keeper, though it is to be emptied: those that began before that was known here."""
+        return sum(count for leaving, count in self._underWay.items() if node not in leaving)
+
+    def _mapChanged(self) -> None:
+        self._chosen.clear()
+        self._leaving = frozenset(self._userMap.draining())
 
     def _candidates(self, bucket: int, *first: int) -> Sequence[int]:
         """The nodes that may keep a body of the bucket, the best first; of equally good ones, these."""
@@ -100,6 +111,16 @@ class Placing:
         @param arriving: by node, what fires when it has its copy without being sent one from here.
         @raise Unavailable: nothing was proposed; this node does not lead the bucket (all the while), or too few keep the body.
         """
+        leaving = self._leaving
+        self._underWay[leaving] += 1
+        try:
+            return await self._placed(bucket, entry, source, ingress, arriving)
+        finally:
+            self._underWay[leaving] -= 1
+            if not self._underWay[leaving]:
+                del self._underWay[leaving]
+
+    async def _placed(self, bucket: int, entry: Any, source: Source, ingress: int, arriving: Arriving) -> Any:
         group = bucketGroup(bucket)
         term = self._groups.leadingTerm(group)
         if not term:

@@ -53,6 +53,7 @@ class Reach:
         self.subscriptions = self._subscriptions(ground, followers)
         verified = Verified(clock=ground.clock, store=ground.store, links=ground.links)
         self.reading = Reading(links=ground.links, copies=copies, counters=self.counters, verified=verified)
+        self.placing = self._placing(ground, copies, candidates, owe)
         self.buckets = Buckets(
             groups=ground.groups,
             store=ground.store,
@@ -60,7 +61,7 @@ class Reach:
             node=ground.links.node,
             incarnation=ground.incarnation,
             elsewhere=self._elsewhere(ground, wire),
-            delivering=self._delivering(ground, wire, self._placing(ground, copies, candidates, owe)),
+            delivering=self._delivering(ground, wire, self.placing),
             reading=self.reading,
             verified=verified,
             isOver=ground.isOver,

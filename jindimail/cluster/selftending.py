@@ -11,6 +11,7 @@ from jindimail.cluster.governing import Governing
 from jindimail.cluster.ground import Ground
 from jindimail.cluster.keeping import Keeping
 from jindimail.cluster.load import Report
+from jindimail.cluster.placing import Placing
 from jindimail.cluster.rejoining import Rejoining
 from jindimail.cluster.sparing import Sparing
 from jindimail.cluster.stepping import Stepping
@@ -26,7 +27,13 @@ class SelfTending:
     """
 
     def __init__(
-        self, ground: Ground, *, gossip: Gossip, keeping: Keeping, peers: Callable[[], Iterable[int]]
+        self,
+        ground: Ground,
+        *,
+        gossip: Gossip,
+        keeping: Keeping,
+        peers: Callable[[], Iterable[int]],
+        placing: Placing,
     ) -> None:
         """See the parts."""
         clock, store, groups = ground.clock, ground.store, ground.groups
@@ -34,6 +41,7 @@ class SelfTending:
         self._groups = groups
         self._userMap = userMap
         self._mending = keeping.mending
+        self._placing = placing
         tending = Tending(clock=clock, store=store, groups=groups, userMap=userMap, events=events)
         self._stepping = Stepping(clock=clock, groups=groups, userMap=userMap, events=events)
         governing = Governing(
@@ -78,5 +86,5 @@ class SelfTending:
         )
 
     def _needs(self, node: int) -> int:
-        """How many groups that are led here still need a node that is to be emptied."""
-        return self._stepping.needs(node) + self._mending.needs(node)
+        """How many groups that are led here, and deliveries to them, still need a node that is to be emptied."""
+        return self._stepping.needs(node) + self._mending.needs(node) + self._placing.needs(node)

@@ -69,6 +69,7 @@ class Share:
         arrayId: bytes = bytes(16),
         cpuSeconds: Callable[[], float] = lambda: 0.0,
         freeShare: Callable[[], float] = lambda: 1.0,
+        commits: Callable[[], tuple[int, int]] = lambda: (0, 0),
         peers: Callable[[], Iterable[int]] = tuple,
     ) -> None:
         """
@@ -76,6 +77,7 @@ class Share:
         @param bodyEntries: the entries about bodies, encoded (`jindimail.mailbox.bodyentries`).
         @param cpuSeconds: the processor time that this process has taken (`time.process_time`).
         @param freeShare: of the store's disk.
+        @param commits: this node's incarnation, and how many commits its store has seen.
         @param peers: the other nodes, as far as they are known before the array has been heard.
         """
         self._ground = ground
@@ -90,6 +92,7 @@ class Share:
             seconds=ground.seconds,
             cpuSeconds=cpuSeconds,
             freeShare=freeShare,
+            commits=commits,
         )
         self._reachAll(wire)
         self._operate(bodyEntries, arrayId)
@@ -165,7 +168,9 @@ class Share:
         self.mending, self.damage = keeping.mending, keeping.damage
         self.sweep, self.scrub = keeping.sweep, keeping.scrub
         self.reading.damaged.append(self.damage.report)
-        tending = SelfTending(self._ground, gossip=self.gossip, keeping=keeping, peers=peers)
+        tending = SelfTending(
+            self._ground, gossip=self.gossip, keeping=keeping, peers=peers, placing=self._reach.placing
+        )
         self.sparing, self.rejoining = tending.sparing, tending.rejoining
         self._parts = (*tending.parts, self.operations.recovery.validities)
 

@@ -21,7 +21,7 @@ import lmdb
 import msgspec
 
 from jindimail.errors import ConfigError, Corrupt
-from jindimail.store.keys import META, TABLES
+from jindimail.store.keys import META, REJOINING_KEY, TABLES
 from jindimail.store.overlay import Ahead, Changes
 from jindimail.store.records import LIFE_OCTETS, LIVES_OCTETS, MetaRecord, decode, encode
 from jindimail.store.rows import CommittedRows
@@ -175,10 +175,13 @@ def readMeta(environment: lmdb.Environment, directory: Path) -> MetaRecord:
     return meta
 
 
-def nextLife(meta: MetaRecord, life: bytes) -> MetaRecord:
-    """The next incarnation."""
+def nextLife(meta: MetaRecord, life: bytes, commits: int = 0) -> MetaRecord:
+    """The next incarnation, after one that ended with so many commits."""
     return msgspec.structs.replace(
-        meta, incarnation=meta.incarnation + 1, lives=(meta.lives + life)[-LIVES_OCTETS:]
+        meta,
+        incarnation=meta.incarnation + 1,
+        lives=(meta.lives + life)[-LIVES_OCTETS:],
+        ends=(meta.ends + commits.to_bytes(LIFE_OCTETS, "big"))[-LIVES_OCTETS:],
     )
 
 
@@ -234,7 +237,9 @@ class Environment:
 
     def begin(self, life: bytes = UNTOLD) -> MetaRecord:
         """A node starts: count its incarnation, durably, with the life that was drawn for it, and make tables that an older version did not have."""
-        meta = nextLife(self.meta, life)
+        with self.read() as rows:
+            isNew = rows.get(META, REJOINING_KEY) is not None  # it took another's place, which had seen more
+        meta = nextLife(self.meta, life, 0 if isNew else self.lastTransaction())
         writeMeta(self._lmdb, meta)
         self.meta = meta
         return meta

@@ -182,6 +182,7 @@ class MetaRecord(Record, frozen=True, kw_only=True):
     Who this store belongs to: `meta` "node".
 
     @ivar lives: what was drawn for each of the last incarnations, the latest last (cluster/hello.py).
+    @ivar ends: with how many commits each of those before the present one ended, in eight octets; 0 where that says nothing.
     """
 
     arrayId: bytes
@@ -190,6 +191,7 @@ class MetaRecord(Record, frozen=True, kw_only=True):
     format: int
     incarnation: int
     lives: bytes = b""
+    ends: bytes = b""
 
 
 R = TypeVar("R", bound=Record)

@@ -80,9 +80,21 @@ def listens(scene: Scene, name: str, at: str) -> bool:
         return isListening(host, int(port))
 
 
-def refusals(scene: Scene, name: str) -> int:
-    """How often a node has logged that a life is not that which was met."""
-    return scene.array.members[name].process.log().count("TWO_LIVES")
+def refusals(scene: Scene, name: str, reason: str) -> int:
+    """How often a node has logged that a life is refused for a reason."""
+    return scene.array.members[name].process.log().count(reason)
+
+
+def requireRefused(scene: Scene, old: str, reason: str) -> None:
+    """A node that is started is refused by all, and logs why; it is killed again."""
+    before = {name: refusals(scene, name, reason) for name in NAMES}
+    scene.array.start(old, waits=False)
+    scene.until(
+        lambda: all(refusals(scene, name, reason) > before[name] for name in NAMES),
+        "all say in their logs why it is refused",
+    )
+    scene.until(lambda: linkedAt(scene, FIRST) == {name: name != old for name in NAMES}, "it has no links")
+    scene.array.kill(old)
 
 
 def test_aDataDirectoryOfThePastIsRefusedHoweverOftenItsNodeAndAllOthersAreStarted(scene: Scene) -> None:
@@ -99,32 +111,40 @@ def test_aDataDirectoryOfThePastIsRefusedHoweverOftenItsNodeAndAllOthersAreStart
     data.rename(present)
     copy.rename(data)
 
-    def isRefused() -> None:
-        before = {name: refusals(scene, name) for name in NAMES}
-        array.start(old, waits=False)
-        scene.until(
-            lambda: all(refusals(scene, name) > before[name] for name in NAMES),
-            "all say in their logs why it is refused",
-        )
-        scene.until(
-            lambda: linkedAt(scene, FIRST) == {name: name != old for name in NAMES}, "it has no links"
-        )
-        array.kill(old)
-
-    isRefused()
-    isRefused()  # its next start has a number that nobody has seen
+    requireRefused(scene, old, "TWO_LIVES")
+    requireRefused(scene, old, "TWO_LIVES")  # its next start has a number that nobody has seen
     for name in NAMES[:-1]:
         array.kill(name)
     for name in NAMES[:-1]:
         array.start(name, waits=False)  # none of them serves without the other
     for name in NAMES[:-1]:
         array.awaitListening(name)
-    isRefused()  # the others are new, too, and remember
+    requireRefused(scene, old, "TWO_LIVES")  # the others are new, too, and remember
     for account in scene.accounts:
         scene.read(FIRST, account)
     shutil.rmtree(data)
     present.rename(data)
     array.start(old)
+    scene.requireWhole()
+
+
+def test_aCopyOfARunningNodeIsRefusedOnceItsNodeHasDoneMore(scene: Scene) -> None:
+    old = NAMES[-1]
+    data, copy, present = (
+        scene.array.members[old].process.data.with_name(each) for each in ("data", "copy", "present")
+    )
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("control", "control.lock"))
+    for account in scene.accounts:
+        scene.deliver(old, account)
+    time.sleep(REPORT_SECONDS)  # so that it has told how far it is
+    scene.array.kill(old)
+    data.rename(present)
+    copy.rename(data)
+    requireRefused(scene, old, "OLD_COPY")
+    requireRefused(scene, old, "OLD_COPY")
+    shutil.rmtree(data)
+    present.rename(data)
+    scene.array.start(old)
     scene.requireWhole()
 
 

@@ -133,7 +133,8 @@ class Meeting(SynchronousTestCase):
     def test_copyOfThePastIsRefusedAlsoByAPeerThatWasRestarted(self) -> None:
         met: Met = {}
         remembering = Acquaintance(
-            met, lambda node, incarnation, life: met.update({node: (incarnation, life)})
+            met,
+            lambda node, incarnation, life, commits: met.update({node: (incarnation, life, commits)}),
         )
         self.array.crash(1)
         self.array.start(1, acquaintance=remembering)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
@@ -13,7 +14,8 @@ from jindimail.cluster.recovery import Loss
 from jindimail.errors import NotAllowed
 from jindimail.mailbox.entries import encodeEntry
 from jindimail.model import ARRAY_GROUP
-from tests.cluster.test_mending import GROUP, deliver, keepersOf, octetsOf
+from jindimail.replication.copies import ofOctets
+from tests.cluster.test_mending import BUCKET, GROUP, deliver, delivered, keepersOf, octetsOf
 from tests.cluster.world import World
 
 FEW = tuple(range(9))
@@ -47,6 +49,35 @@ def test_aNodeIsEmptiedAndThenGoneWithoutBeingAskedAgain() -> None:
     assert 2 not in membersOf(world, 1) | membersOf(world, 3) | membersOf(world, 4)
     world.settle()
     assert not any(world.shares[2].groups.leadingTerm(group) for group in FEW)
+
+
+def test_aNodeIsNotEmptyWhileADeliveryMayYetNameItAsTheOnlyKeeper() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    deliver(world, (), ())
+    world.result(world.shares[1].operations.setSetting("copies", 1))
+    leader = world.leader(GROUP)
+    drained = next(node for node in world.shares if node not in (1, leader))
+    placing = world.shares[leader]._reach.placing
+    place, held = placing.copies.place, Deferred[None]()
+
+    async def slowly(bucket: int, bodyId: bytes, source: Any, plan: Any, *rest: Any, **more: Any) -> Any:
+        keepers = await place(bucket, bodyId, source, lambda: ((drained,), 1), *rest, **more)
+        await held
+        return keepers
+
+    placing.copies.place = slowly  # type: ignore[method-assign]
+    entry, source = delivered(0, ()), ofOctets(octetsOf(0))
+    done = Deferred.fromCoroutine(placing.place(BUCKET, entry, source, leader, {}))
+    world.run(1)
+    world.result(world.shares[1].operations.drain(drained))
+    world.run(20)
+    assert stateOf(world, drained) == DRAINING
+    placing.copies.place = place  # type: ignore[method-assign]
+    held.callback(None)
+    world.result(done)
+    world.until(lambda: stateOf(world, drained) == GONE, 60)
+    assert drained not in keepersOf(world, 0)
 
 
 def test_aNodeThatWasToBeEmptiedMayStay() -> None:

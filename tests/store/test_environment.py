@@ -21,7 +21,7 @@ from jindimail.store.environment import (
     storePath,
     writeMeta,
 )
-from jindimail.store.keys import META
+from jindimail.store.keys import META, REJOINING_KEY
 from jindimail.store.overlay import Overlay
 from jindimail.store.records import MetaRecord
 from tests.store.contracts import RowsContract
@@ -83,6 +83,19 @@ class EnvironmentTests(SynchronousTestCase):
             environment = Environment(self.directory)
             self.assertEqual(environment.begin().incarnation, expected)
             environment.close()
+
+    def test_everyBeginRemembersHowManyCommitsTheLifeBeforeHad(self) -> None:
+        found(self.directory, name="n")
+        environment = Environment(self.directory)
+        self.addCleanup(environment.close)
+        environment.begin(b"life0001")
+        environment.commit([(META, [(b"x", b"1")], [])])
+        commits = environment.lastTransaction()
+        environment.begin(b"life0002")
+        self.assertEqual(environment.meta.ends[-8:], commits.to_bytes(8, "big"))
+        environment.commit([(META, [(REJOINING_KEY, b"1")], [])])
+        environment.begin(b"life0003")
+        self.assertEqual(environment.meta.ends[-8:], bytes(8), "it took another store's place")
 
     def test_lookingDoesNotCountTheIncarnation(self) -> None:
         found(self.directory, name="n")
