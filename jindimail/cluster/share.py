@@ -108,6 +108,7 @@ class Share:
             isGone=ground.userMap.isGone,
         )
         groups.attend((PutBody, BodyPut, AskBody, TellBody), copies.received)
+        ground.links.listen(lambda node, isUp: None if isUp else copies.lost(node))
         return copies
 
     def _reachAll(self, wire: IWire) -> None:

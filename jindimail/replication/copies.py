@@ -365,6 +365,12 @@ class Copies:
             else:
                 done.callback(message)
 
+    def lost(self, node: int) -> None:
+        """The connections to a node are gone, and with them its answers: go on with others at once, as if it were late."""
+        for key in [key for key in self._waiting if key[1] == node]:
+            for done in self._waiting.pop(key, ()):
+                done.errback(OutcomeUnknown("the node is gone"))
+
     def _late(self, key: Key, done: Deferred[Any]) -> None:
         self._forget(key, done)
         done.errback(OutcomeUnknown("no answer"))

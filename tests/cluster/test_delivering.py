@@ -13,6 +13,7 @@ from jindimail.cluster.placing import FRESH_SECONDS
 from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.mailbox.outcomes import Filed
 from jindimail.replication.copies import ofOctets
+from jindimail.replication.putting import SLOW_SECONDS
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, settled
 
@@ -91,6 +92,18 @@ def test_aSlowKeeperIsReplacedBeforeTheEntryExistsAndAvoidedForAWhile() -> None:
     before = world.heap.now
     world.result(world.deliver(1, 2, SMALL))
     assert world.heap.now - before < 0.1
+
+
+def test_aKeeperThatDiesMeanwhileIsReplacedAtOnce() -> None:
+    world = MailWorld()
+    world.shares[2].copies.write = lambda *_: _never()  # type: ignore[method-assign]
+    before = world.heap.now
+    waiting = world.deliver(1, 1, SMALL)
+    world.run(0.02)
+    world.kill(2)
+    world.result(waiting)
+    assert world.reference(1, 1).keepers == (1, 3)
+    assert world.heap.now - before < SLOW_SECONDS
 
 
 def test_anIngressWhoseCopyIsNotDurableIsNotNamed() -> None:

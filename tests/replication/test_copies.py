@@ -15,7 +15,7 @@ from jindimail.model import digestOf
 from jindimail.replication.copies import ARRIVAL, Copies
 from jindimail.replication.messages import Append
 from jindimail.replication.nodemessages import AskBody, AskKept, BodyPut, PutBody, TellBody, TellKept
-from jindimail.replication.putting import NoKeepers
+from jindimail.replication.putting import SLOW_SECONDS, NoKeepers
 from jindimail.replication.repair import Repair, bodyref
 from jindimail.replication.sweep import Sweep
 from jindimail.store.bodies import deleteBody, readOctets
@@ -164,6 +164,18 @@ class CopiesTests(SynchronousTestCase):
         before = self.array.clock.seconds()
         self.assertEqual(self.wait(self.copies[1].put(BUCKET, name(1), b"octets", (2, 3), 1)), (3,))
         self.assertLess(self.array.clock.seconds() - before, 0.1)
+
+    def test_keeperWhoseConnectionsAreGoneIsReplacedAtOnce(self) -> None:
+        self.array.cut = {(1, 2), (2, 1)}
+        began = self.array.clock.seconds()
+        placed = Deferred.fromCoroutine(self.copies[1].put(BUCKET, name(1), b"body", [1, 2, 3], 2))
+        asked = self.copies[1].chunk(2, BUCKET, name(2), 0)
+        self.copies[1].lost(3)
+        self.assertNoResult(placed)
+        self.copies[1].lost(2)
+        self.failureResultOf(asked, OutcomeUnknown)
+        self.assertEqual(self.array.result(placed), (1, 3))
+        self.assertLess(self.array.clock.seconds() - began, SLOW_SECONDS)
 
     def test_tooFewKeepersIsUnavailable(self) -> None:
         self.array.isolate(1)
