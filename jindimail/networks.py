@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
+PEERS_REMEMBERED = 4096  # a peer's network is asked for at each of its connections, twice
 
+
+@lru_cache(maxsize=PEERS_REMEMBERED)
 def network(peer: str) -> str:
     """The network that counts as one peer: an IPv4 address, an IPv6 /64."""
     try:

@@ -13,13 +13,17 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _log = Logger()
+_DONE = Failure(ConnectionDone())
 
 
 class EagerConnection(tcp.Connection):
@@ -97,12 +101,43 @@ class EagerConnection(tcp.Connection):
         self.reactor.callLater(0, self._ended)
 
     def _ended(self) -> None:
-        if self.connected and self.disconnecting:
+        if not self.connected or not self.disconnecting:
+            return
+        if self.dataBuffer or self._tempDataBuffer or self.producer is not None:
             self.reactor._disconnectSelectable(self, CONNECTION_DONE, False)
+            return
+        # As `connectionLost`, where nothing is read or written any more.
+        self.connected, self.disconnected = 0, 1
+        protocol, descriptor = self.protocol, self.socket
+        del self.protocol, self.socket, self.fileno
+        descriptor.close()
+        protocol.connectionLost(_DONE)
 
 
 class EagerServer(EagerConnection, tcp.Server):
-    """A server's side; its port counts the octets."""
+    """A server's side; its port counts the octets. It has no log prefix: nothing here logs by one."""
+
+    def __init__(  # type: ignore[no-untyped-def]
+        self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor
+    ) -> None:
+        """As `tcp.Server`, without what it says of itself to logs."""
+        tcp.Connection.__init__(self, sock, protocol, reactor)
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.server = server
+        self.client = client
+        self.sessionno = sessionno
+        self.hostname = client[0]
+        self.startReading()  # type: ignore[no-untyped-call]
+        self.connected = 1
+
+    def __repr__(self) -> str:
+        """Which connection of which port."""
+        return f"<{type(self).__name__} #{self.sessionno} on {self.server._realPortNumber}>"
+
+    def logPrefix(self) -> str:
+        """See `ILoggingContext`."""
+        return f"{type(self).__name__},{self.sessionno},{self.hostname}"
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
         """See `ITLSTransport.startTLS`; `ctx` is as in `eagertls.startTls`. A client's side of TLS is Twisted's own."""

@@ -2,15 +2,17 @@
 Turns of the reactor without what this program does not use.
 
 Twisted wraps each event of a descriptor in a log context of its own, of which only messages of the old logging API make
-anything: ten calls of Python for every octet string that comes in. Ours carry their session themselves. Around each look for events it
-asks its heap of timers twice; and what is to be done "at once" (`callLater(0)`) goes through that heap too, and costs another look. Here a
-turn that brought nothing but input is followed by the next directly, and what is to be done at once is done at its end.
-Measured in docs/performance.md.
+anything: ten calls of Python for every octet string that comes in. Ours carry their session themselves. Its heap of timers compares
+them in Python, it leaves its look for events for each new one and for each call from another thread, and what is to be done "at once"
+(`callLater(0)`) goes through that heap too, and costs another look. Here timers stand in a heap of tuples, what is to be done at once in a list, and
+one turn follows the other directly, up to a bound. Measured in docs/performance.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from itertools import count
 from select import EPOLLIN
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ _log = Logger()
 _TURNS_MAX: Final = 64  # before Twisted's own loop has a look
 _PAST: Final = 0.0  # when what is to be done at once was due
 _WAIT_SECONDS_MAX: Final = 3600.0
+_CANCELLED_MAX: Final = 64  # and no more than half of the heap
 
 
 def makeLean(reactor: Any) -> None:
@@ -42,26 +45,52 @@ class _LeanPoll:
         self._reactor = reactor
         self._poll = reactor._poller.poll
         self._selectables: dict[int, Any] = reactor._selectables
-        self._planned = reactor.callLater
         self._planGet = reactor.getDelayedCalls
         self._soon: list[DelayedCall] = []
+        self._timers: list[tuple[float, int, DelayedCall]] = []
+        self._numbers = count()
+        self._cancelled = 0
+        self._takeOver()
+
+    def _takeOver(self) -> None:
+        """What is planned already comes when it would have."""
+        reactor = self._reactor
+        for call in self._planGet():
+            call.canceller, call.resetter = self._leave, self._plan
+            self._plan(call)
+        reactor._pendingTimedCalls, reactor._newTimedCalls, reactor._cancellations = [], [], 0
 
     # --- timers
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> Any:
         """See `IReactorTime.callLater`; what is to be done at once never comes near the heap of timers."""
-        reactor = self._reactor
-        if delay != 0:
-            return self._planned(delay, callable, *args, **kw)
-        call = DelayedCall(
-            _PAST, callable, args, kw, _leave, reactor._moveCallLaterSooner, seconds=reactor.seconds
-        )
-        self._soon.append(call)
+        if delay < 0:
+            raise ValueError("a call can be made at once, but not before")
+        seconds = self._reactor.seconds
+        due = seconds() + delay if delay else _PAST
+        call = DelayedCall(due, callable, args, kw, self._leave, self._plan, seconds=seconds)
+        if delay:
+            heappush(self._timers, (due, next(self._numbers), call))
+        else:
+            self._soon.append(call)
         return call
 
     def getDelayedCalls(self) -> list[Any]:
         """See `IReactorTime.getDelayedCalls`."""
-        return [*self._planGet(), *(call for call in self._soon if not call.cancelled)]
+        timers = {id(call): call for _, _, call in self._timers}
+        return [*self._planGet(), *(call for call in (*timers.values(), *self._soon) if call.active())]
+
+    def _plan(self, call: DelayedCall) -> None:
+        """Have a call made at its time; where it stands in the heap for another already, it does no harm there."""
+        heappush(self._timers, (call.time, next(self._numbers), call))
+
+    def _leave(self, call: DelayedCall) -> None:
+        """A call is cancelled; it leaves the heap when its time has come, or when too many have been."""
+        self._cancelled += 1
+        if self._cancelled > _CANCELLED_MAX and self._cancelled > len(self._timers) >> 1:
+            self._cancelled = 0
+            self._timers = [each for each in self._timers if each[2] is not call and each[2].active()]
+            heapify(self._timers)
 
     def _doSoon(self) -> None:
         """Do what was to be done at once by now; what that brings about comes after the next look for events."""
@@ -71,54 +100,80 @@ class _LeanPoll:
                 continue
             if call.delayed_time > 0.0:  # put off meanwhile
                 call.activate_delay()
-                self._reactor._newTimedCalls.append(call)
+                self._plan(call)
                 continue
-            call.called = 1
+            self._do(call)
+
+    def _doDue(self) -> None:
+        """Do what is due by now."""
+        now = self._reactor.seconds()
+        while self._timers and self._timers[0][0] <= now:
+            planned, _, call = heappop(self._timers)
+            if call.cancelled:
+                self._cancelled = max(0, self._cancelled - 1)
+            elif call.called or planned != call.time:
+                continue  # it was done, or stands elsewhere
+            elif call.delayed_time > 0.0:
+                call.activate_delay()
+                self._plan(call)
+            else:
+                self._do(call)
+
+    def _do(self, call: DelayedCall) -> None:
+        call.called = 1
+        try:
+            call.func(*call.args, **call.kw)
+        except Exception:
+            _log.failure("a call that was planned failed")
+
+    def _doFromThreads(self) -> None:
+        """Do what other threads asked for by now."""
+        queue = self._reactor.threadCallQueue
+        for _ in range(len(queue)):
+            func, args, kw = queue.pop(0)
             try:
-                call.func(*call.args, **call.kw)
+                func(*args, **kw)
             except Exception:
-                _log.failure("a call that was to be made at once failed")
+                _log.failure("a call from another thread failed")
 
     # --- descriptors
 
     def poll(self, timeoutSeconds: float | None) -> None:
-        """Wait for events, for so long or for ever, and have them worked on; and go on so while there are only events."""
+        """Wait for events, for so long or for ever, and have them worked on; and go on so while Twisted's own loop is not needed."""
         reactor = self._reactor
         # False stands for 0: the reactor is about to stop.
-        waitSeconds = -1 if timeoutSeconds is None else timeoutSeconds
-        if self._soon:
-            self._doSoon()
-            if self._mustHurry():
-                waitSeconds = 0
+        longest = _WAIT_SECONDS_MAX if timeoutSeconds is None else timeoutSeconds
         for _ in range(_TURNS_MAX):
-            hasEvents = self._look(waitSeconds)
             if self._soon:
                 self._doSoon()
-            elif not hasEvents:
+            self._look(self._waitSeconds(longest))
+            if self._soon:
+                self._doSoon()
+            if reactor.threadCallQueue:
+                self._doFromThreads()
+            if self._timers and self._timers[0][0] <= reactor.seconds():
+                self._doDue()
+            # Whoever took hold of `callLater` before it was ours plans with Twisted's own loop.
+            if timeoutSeconds is not None or reactor._newTimedCalls:
                 return
-            if self._mustHurry():
-                return
-            timers = reactor._pendingTimedCalls
-            waitSeconds = min(timers[0].time - reactor.seconds(), _WAIT_SECONDS_MAX) if timers else -1
-            if timers and waitSeconds <= 0:
+            if not reactor._started or reactor._justStopped:
                 return
 
-    def _mustHurry(self) -> bool:
-        """Whether there is something to do without waiting: here, or in Twisted's own loop."""
+    def _waitSeconds(self, longest: float) -> float:
+        """For how long the next look may last."""
         reactor = self._reactor
-        return bool(
-            self._soon
-            or reactor.threadCallQueue
-            or reactor._newTimedCalls
-            or not reactor._started
-            or reactor._justStopped
-        )
+        if self._soon or reactor.threadCallQueue or reactor._newTimedCalls or reactor._justStopped:
+            return 0
+        timers = self._timers
+        if not timers:
+            return longest
+        left: float = timers[0][0] - reactor.seconds()
+        return longest if left > longest else left if left > 0.0 else 0
 
-    def _look(self, waitSeconds: float) -> bool:
-        """Have events worked on; whether there were any."""
+    def _look(self, waitSeconds: float) -> None:
+        """Have events worked on."""
         selectables = self._selectables
-        events = self._poll(waitSeconds, len(selectables) or -1)
-        for descriptor, event in events:
+        for descriptor, event in self._poll(waitSeconds, len(selectables) or -1):
             selectable = selectables.get(descriptor)
             if selectable is None:
                 continue  # an event before this one ended it
@@ -132,7 +187,6 @@ class _LeanPoll:
                 problem = error
             if problem is not None:
                 self._end(selectable, problem)
-        return bool(events)
 
     def _otherwise(self, selectable: Any, descriptor: int, event: int) -> None:
         try:
@@ -145,7 +199,3 @@ class _LeanPoll:
             self._reactor._disconnectSelectable(selectable, problem, True)
         except Exception:
             _log.failure("the end of a connection failed")
-
-
-def _leave(call: DelayedCall) -> None:
-    """A call was cancelled that is in no heap."""

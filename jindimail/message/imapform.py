@@ -8,6 +8,7 @@ parameter names are in lower case.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from jindimail.message import bounds
@@ -16,6 +17,8 @@ from jindimail.message.parameters import Parameters
 from jindimail.message.structure import Part
 
 _NIL: Final = b"NIL"
+_REMEMBERED_MAX: Final = 1024  # senders and recipients come again and again
+_REMEMBERED_OCTETS_MAX: Final = 256
 _QUOTABLE = re.compile(rb"[ !#-\[\]-~\t]*+")
 _UNSAFE = re.compile(rb"[\r\n\x00]+")
 _SPECIAL = re.compile(rb'["\\]')
@@ -62,8 +65,15 @@ def addressList(value: bytes | None) -> bytes:
     """The parenthesised addresses of a field, NIL if there are none."""
     if not value:
         return _NIL
+    return _remembered(value) if len(value) <= _REMEMBERED_OCTETS_MAX else _addressList(value)
+
+
+def _addressList(value: bytes) -> bytes:
     found = parseAddresses(value)
     return b"(%b)" % b"".join([_address(address) for address in found]) if found else _NIL
+
+
+_remembered = lru_cache(_REMEMBERED_MAX)(_addressList)
 
 
 def _addressListOr(default: bytes, value: bytes | None) -> bytes:

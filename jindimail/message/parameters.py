@@ -1,6 +1,7 @@
 """Field values of the form `value; name=value; ...` (RFC 2045 §5.1, RFC 2183, RFC 2231), read tolerantly."""
 
 import re
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from jindimail.message import bounds, charsets, words
@@ -12,10 +13,16 @@ _PARAMETER = re.compile(rb';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*)"?
 _COMMENT = re.compile(rb'"(?:[^"\\]++|\\.)*"?|(?<=[\s;])(\([^()]*+\)?)', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SEGMENT = re.compile(rb"([^*]+)\*(?:(\d{1,3})(\*?))?")
+_REMEMBERED_MAX = 1024  # most messages have one of a few
+_REMEMBERED_OCTETS_MAX = 128
 
 
 def parseParameters(value: bytes) -> tuple[bytes, Parameters]:
     """The leading value, lower-case and without white space at its ends, and the parameters of *value*."""
+    return _remembered(value) if len(value) <= _REMEMBERED_OCTETS_MAX else _parse(value)
+
+
+def _parse(value: bytes) -> tuple[bytes, Parameters]:
     value = value[: bounds.valueOctetsMax]
     if b"(" in value:
         value = _COMMENT.sub(lambda match: b" " if match[1] else match[0], value)
@@ -35,6 +42,9 @@ def parseParameters(value: bytes) -> tuple[bytes, Parameters]:
     if b"*" in value:
         parameters = _joinContinuations(parameters)
     return value[:semicolon].strip().lower(), parameters
+
+
+_remembered = lru_cache(_REMEMBERED_MAX)(_parse)
 
 
 def _joinContinuations(parameters: Parameters) -> Parameters:

@@ -8,6 +8,7 @@ from jindimail.message.text import partText, plainOfHtml
 
 _ENOUGH = bounds.previewChars * 3 // 2
 _WINDOW = bounds.previewOctetsMax
+_FIRST = 2 * bounds.previewChars  # which is mostly enough
 
 
 def preview(part: Part, octets: bytes) -> str:
@@ -45,4 +46,7 @@ def _line(pieces: Iterable[str]) -> str:
         if size >= _ENOUGH:
             break
     text = "".join(gathered).replace("\0", "")
-    return " ".join(text[:_WINDOW].split())[: bounds.previewChars].rstrip()
+    line = " ".join(text[:_FIRST].split())
+    if len(line) < bounds.previewChars:
+        line = " ".join(text[:_WINDOW].split())
+    return line[: bounds.previewChars].rstrip()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from jindimail.message import bounds
-from jindimail.message.headers import headerEnd, readFields
+from jindimail.message.headers import headerEnd, lineEnds, readFields
 from jindimail.message.parameters import Parameters, parameterOctets, parameterText, parseParameters
 
 _PLAIN_TEXT = (b"text", b"plain", ((b"charset", b"us-ascii"),))
@@ -134,7 +134,7 @@ class _Reader:
         mediaType, subtype, parameters = contentType
         lines = 0
         if mediaType == b"text" or mediaType == b"message":
-            lines = self.octets.count(b"\n", bodyStart, end)
+            lines = lineEnds(self.octets[bodyStart:end])
         return Part(start, bodyStart, end, mediaType, subtype, parameters, fields, lines, children)
 
     def _fields(self, start: int, bodyStart: int) -> dict[bytes, bytes]:

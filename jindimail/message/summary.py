@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jindimail.message import bounds, imapform
 from jindimail.message.dates import parseDate
+from jindimail.message.headers import lineEnds
 from jindimail.message.preview import preview
 from jindimail.message.sections import partTable
 from jindimail.message.structure import parse
@@ -42,7 +43,7 @@ def summarise(octets: bytes | bytearray | memoryview) -> Summary:
         bodyStructure=imapform.bodystructure(part),
         parts=partTable(part),
         headerOctets=part.bodyStart,
-        lines=whole.count(b"\n"),
+        lines=lineEnds(whole[: part.bodyStart]) + (part.lines or lineEnds(whole[part.bodyStart :])),
         preview=preview(part, whole),
         messageId=fields.get(b"message-id", b"")[: bounds.messageIdOctetsMax],
         sentDate=None if sent is None else sent.epochSeconds,

@@ -41,6 +41,8 @@ class LineReader:
     def next(self) -> bytes | None:
         """The next line without its end, `OVERLONG`, or None when no line is complete."""
         start = self._start
+        if start == len(self._buffer) and not self.discardedOctets:
+            return None
         end = self._buffer.find(b"\n", start)
         if end < 0:
             self._dropOverlong()

@@ -65,7 +65,7 @@ class Pop3(Authorization):
         if shape is None:
             raise UnknownCommand
         least, most, when = shape
-        if verb != b"PASS":
+        if b"" in args and verb != b"PASS":
             args = tuple(arg for arg in args if arg)
         if not least <= len(args) <= most:
             raise BadArguments

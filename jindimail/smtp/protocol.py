@@ -58,7 +58,6 @@ class SmtpProtocol(ESMTP):
         self._limits = serving.surroundings.limits
         self._dialogue: Dialogue | None = None
         self._session: Any = None
-        self._abortion: IDelayedCall | None = None
         self._buffer = b""
         self._at = 0  # where in the buffer the next command begins
         self._skippedOctets = 0  # of a line that is too long
@@ -109,8 +108,6 @@ class SmtpProtocol(ESMTP):
         self._isClosed = True
         self._buffer, self._replies = b"", []
         ESMTP.setTimeout(self, None)
-        if self._abortion is not None and self._abortion.active():
-            self._abortion.cancel()
         if self._dialogue is not None:
             self._dialogue.end()
         if self._session is not None:
@@ -124,10 +121,12 @@ class SmtpProtocol(ESMTP):
             self._work()
 
     def timeoutConnection(self) -> None:
-        """The client was silent for too long; waiting for our own answer is not its fault."""
-        if self._isWaiting:
+        """The client was silent for too long, or does not let us close; waiting for our own answer is not its fault."""
+        if self._isClosed:
+            self.transport.abortConnection()
+        elif self._isWaiting:
             ESMTP.setTimeout(self, self._limits.idleSeconds)
-        elif not self._isClosed:
+        else:
             self.transport.write(reply.IDLE)
             self._close()
 
@@ -144,15 +143,11 @@ class SmtpProtocol(ESMTP):
         """Close when everything has been written, but in any case soon."""
         self._isClosed = True
         self._buffer, self._at = b"", 0
-        ESMTP.setTimeout(self, None)
         self._resumeInput()  # TLS has to hear the other side's farewell
         if self._isProducing:
             self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._abortion = self._serving.reactor.callLater(self._limits.closeSeconds, self._abort)
-
-    def _abort(self) -> None:
-        self.transport.abortConnection()
+        ESMTP.setTimeout(self, self._limits.closeSeconds)
 
     # --- back-pressure -----------------------------------------------------------------------------------
 

@@ -147,9 +147,8 @@ def test_inputThatBringsAboutMoreInputIsServedInOneGo(reactor: Any) -> None:
     first, second = Ear(reactor), Ear(reactor)
     first.heard = _Passing(second.far)
     first.far.send(b"x")
-    reactor.callLater(0.05, lambda: None)
-    reactor.runUntilCurrent()
-    reactor.doIteration(0.05)
+    reactor.callLater(0.05, setattr, reactor, "_justStopped", True)
+    reactor.doIteration(None)
     assert second.heard == [b"x"]
 
 
@@ -164,12 +163,87 @@ class _Passing(list[bytes]):
         self._far.send(octets)
 
 
-def test_aTimerThatIsDueEndsTheTurns(reactor: Any) -> None:
+def test_theTurnsEndWhenTheReactorIsStopped(reactor: Any) -> None:
     reactor.running = reactor._started = True
     done: list[str] = []
-    reactor.callLater(0.01, done.append, "due")
-    reactor.runUntilCurrent()
-    reactor.callLater(0, lambda: None)  # goes on, until
-    reactor.doIteration(0.02)
-    reactor.runUntilCurrent()
-    assert done == ["due"]
+    reactor.callLater(0.01, lambda: (done.append("stopped"), setattr(reactor, "_justStopped", True)))
+    reactor.callLater(100, done.append, "never")
+    reactor.doIteration(None)
+    assert done == ["stopped"]
+
+
+def test_timersAreDoneInTheOrderOfTheirTimes(reactor: Any) -> None:
+    done: list[str] = []
+    for name, seconds in (("third", 0.003), ("first", 0.001), ("second", 0.002)):
+        reactor.callLater(seconds, done.append, name)
+    while len(done) < 3:
+        reactor.doIteration(1)
+    assert done == ["first", "second", "third"]
+    assert reactor.getDelayedCalls() == []
+
+
+def test_aTimerCanBeBroughtForwardPutOffAndCancelled(reactor: Any) -> None:
+    done: list[str] = []
+    forward = reactor.callLater(100, done.append, "forward")
+    forward.reset(50)
+    forward.reset(0.001)
+    off = reactor.callLater(0.001, done.append, "put off")
+    off.reset(100)
+    gone = reactor.callLater(0.001, done.append, "cancelled")
+    gone.cancel()
+    reactor.callLater(0.01, done.append, "last")
+    while "last" not in done:
+        reactor.doIteration(1)
+    assert done == ["forward", "last"]
+    assert reactor.getDelayedCalls() == [off]
+    off.reset(0.001)
+    while len(done) < 3:
+        reactor.doIteration(1)
+    assert done[2:] == ["put off"]
+
+
+def test_ofManyCancelledTimersFewStay(reactor: Any) -> None:
+    kept = reactor.callLater(100, lambda: None)
+    for _ in range(1000):
+        reactor.callLater(100, lambda: None).cancel()
+    assert reactor.getDelayedCalls() == [kept]
+    assert len(reactor.doIteration.__self__._timers) < 200
+
+
+def test_aTimerThatFailsHarmsNoOther(reactor: Any) -> None:
+    done: list[str] = []
+    reactor.callLater(0.001, lambda: 1 // 0)
+    reactor.callLater(0.002, done.append, "done")
+    while not done:
+        reactor.doIteration(1)
+
+
+def test_whatWasPlannedBeforeComesWhenItWouldHave() -> None:
+    made: Any = EPollReactor()
+    done: list[str] = []
+    made.callLater(0.001, done.append, "planned before")
+    put = made.callLater(100, done.append, "never")
+    makeLean(made)
+    while not done:
+        made.doIteration(1)
+    assert made.getDelayedCalls() == [put]
+    put.cancel()
+    assert made.getDelayedCalls() == []
+
+
+def test_whatAnotherThreadAsksForIsDoneWithoutTwistedsOwnLoop(reactor: Any) -> None:
+    done: list[str] = []
+    reactor.callFromThread(lambda: 1 // 0)
+    reactor.callFromThread(done.append, "asked")
+    reactor.doIteration(0)
+    assert done == ["asked"]
+
+
+def test_twistedsOwnLoopIsLetAtWhatWasPlannedWithIt(reactor: Any) -> None:
+    reactor.running = reactor._started = True
+    done: list[str] = []
+    EPollReactor.callLater(reactor, 0.001, done.append, "planned there")
+    while not done:
+        reactor.doIteration(0.001)
+        reactor.runUntilCurrent()
+    assert done == ["planned there"]

@@ -68,6 +68,11 @@ def test_previewIsBounded() -> None:
     assert len(previewOf(html("<p>x</p>" * 10_000))) >= bounds.previewChars // 2
 
 
+def test_textThatBeginsWithMuchWhiteSpaceStillFillsThePreview() -> None:
+    octets = b"\r\n" + b" \t\r\n" * 150 + b"word " * 100
+    assert preview(parse(octets), octets) == ("word " * 40).rstrip()
+
+
 def test_widestCharactersStillFillThePreview() -> None:
     text = base64.encodebytes(("漢" * 1000).encode()).replace(b"\n", b"\r\n")
     octets = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + text

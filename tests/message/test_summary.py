@@ -92,3 +92,11 @@ def test_sizeOfASummaryIsBounded() -> None:
     summary = summarise(many)
     assert len(summary.bodyStructure) < 2 * bounds.headerOctetsTotalMax
     assert len(summary.parts) == 13 * bounds.partsMax
+
+
+@pytest.mark.parametrize(
+    "kind", [b"text/plain", b"image/png", b"message/rfc822", b"multipart/mixed; boundary=b"]
+)
+def test_allLineEndsOfAMessageAreCountedWhateverItsType(kind: bytes) -> None:
+    message = b"Content-Type: " + kind + b"\r\n\r\n--b\r\n\r\nOne\nTwo\r\n--b--\r\n"
+    assert summarise(message).lines == message.count(b"\n")
