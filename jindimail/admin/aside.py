@@ -18,7 +18,6 @@ from shutil import rmtree
 import lmdb
 from twisted.logger import Logger
 
-from jindimail.cluster.sparing import markUnspared
 from jindimail.errors import Corrupt
 from jindimail.interfaces import IReadRows
 from jindimail.replication.durable import HardRecord, hardRecords, loadReplica
@@ -35,7 +34,7 @@ from jindimail.store.environment import (
     storePath,
     syncDirectory,
 )
-from jindimail.store.keys import BODYREF, KEY_OCTETS_MAX, REJOINING_KEY, UNSPARED_KEY
+from jindimail.store.keys import BODYREF, KEY_OCTETS_MAX, REJOINING_KEY
 from jindimail.store.records import BodyrefRecord, decode
 
 RETURN = "return"  # in an empty store: the name of the one that shall take its place again
@@ -66,7 +65,7 @@ def setAsideIfSuspect(directory: Path) -> Path | None:
     if not canGo:
         return None
     aside = directory / f"store.aside-{meta.incarnation}"
-    makeStore(directory, meta, {REJOINING_KEY: b"\x01", UNSPARED_KEY: markUnspared(replicas)})
+    makeStore(directory, meta, {REJOINING_KEY: b"\x01"})
     storePath(directory).rename(aside)
     finishReplacing(directory)
     _log.critical(

@@ -15,7 +15,6 @@ from jindimail.admin.aside import (
     setAsideIfSuspect,
     takeBackIfAsked,
 )
-from jindimail.cluster.sparing import readUnspared
 from jindimail.replication.configuration import (
     Configuration,
     Member,
@@ -110,15 +109,6 @@ def test_whereABodyIsKeptHereAloneTheStoreStays(tmp_path: Path) -> None:
     stored(tmp_path, configuration(1, 2, 3), keepers=(1,))
     assert setAsideIfSuspect(tmp_path) is None
     assert groupsIn(tmp_path) == 1
-
-
-def test_theNewStoreKnowsWhatTheArrayHasToDoWithout(tmp_path: Path) -> None:
-    stored(tmp_path, configuration(1, 2, 3), configuration(2, 3, 4, learners=(1,)))
-    assert setAsideIfSuspect(tmp_path) is not None
-    environment = Environment(tmp_path)
-    with environment.snapshot() as rows:
-        assert readUnspared(rows) == (0, 1)
-    environment.close()
 
 
 def setAsideAndStarted(directory: Path) -> None:
