@@ -263,12 +263,19 @@ class CopiesTests(SynchronousTestCase):
         self.array.run(1)
         self.array.cut |= {(2, 1), (3, 1), (1, 2), (1, 3)}
         self.wait(self.copies[2].put(BUCKET, bodyId, b"octets", (4,), 1))
-        self.array.run(1.2)
-        leader = next(node for node in (2, 3) if self.array.nodes[node].status(1).role == "leader")  # type: ignore[union-attr]
+        second = self.array.nodes[2]._replicas[1]
+        second.raft.campaign(pre=False, transfer=True)
+        self.array.nodes[2]._conversation.stepped(second)
+        self.array.run(0.2)
+        self.assertEqual(
+            [self.array.nodes[node].status(1).role for node in (1, 2)],  # type: ignore[union-attr]
+            ["leader", "leader"],
+        )
         entry = Entries().setKeepers(bodyId, (1, 2), (2, 4))
-        self.array.result(self.array.nodes[leader].propose(1, entry))
+        self.array.result(self.array.nodes[2].propose(1, entry))
         self.sweeps[4].ask(BUCKET, 1, lambda _: True)
-        self.array.run(0.3)
+        self.array.run(0.1)
+        self.assertTrue(self.array.nodes[1].leadingTerm(1))
         self.assertEqual(self.kept(4, bodyId, 6), b"octets")
 
     def test_bodyThatIsBeingPlacedIsNotFreed(self) -> None:
