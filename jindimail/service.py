@@ -130,7 +130,6 @@ class NodeService(Service):
             configuration, reactor=self._reactor, seconds=time.time, chance=chance, levels=_levels()
         )
         stack.store.failed().addCallback(self._storeFailed)
-        stack.storeNeeded().addCallback(self._storeNeeded)
         self._node = node = self._liveNode(stack)
         serveVerbs(node, VERBS)
         await stack.start()
@@ -297,9 +296,6 @@ class NodeService(Service):
 
     def _storeFailed(self, reason: Exception) -> None:
         self._fail("the store can no longer be written", Failure(reason))
-
-    def _storeNeeded(self, reason: Exception) -> None:
-        self._fail("the store that was set aside is needed, and is used from the next start", Failure(reason))
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value

@@ -25,7 +25,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from jindimail.admin.aside import askBack, setAsideIfSuspect, takeBackIfAsked
+from jindimail.admin.aside import setAsideIfSuspect
 from jindimail.admin.departure import Departure
 from jindimail.admin.eager import EagerEndpoint
 from jindimail.admin.founded import requireFounded
@@ -53,7 +53,7 @@ from jindimail.directory.attempts import Attempts
 from jindimail.directory.checker import PasswordChecker
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import ConfigError, JindimailError, Unavailable
+from jindimail.errors import ConfigError, JindimailError
 from jindimail.mailbox import wire
 from jindimail.mailbox.bodyentries import BodyEntries
 from jindimail.mailbox.machine import MailMachine
@@ -143,7 +143,6 @@ class Stack:
         self._isOpen = True
         self._unknownSince: float | None = None
         self._hashing = hashingThreads()
-        takeBackIfAsked(self._directory)
         setAsideIfSuspect(self._directory)
         self.store = openStore(self._directory, reactor=reactor, life=chance.randbytes(LIFE_OCTETS))
         self.meta = self.store.environment.meta
@@ -331,15 +330,6 @@ class Stack:
         """
         with self.store.read() as rows:
             return isAlone(rows)
-
-    def storeNeeded(self) -> Deferred[Exception]:
-        """Fires with the reason when the store that was set aside at the start has to take its place again, which it does at the next start."""
-        needed: Deferred[Any] = self.share.sparing.needed
-        return needed.addCallback(self._askBack)
-
-    def _askBack(self, _: object) -> Exception:
-        askBack(self._directory)
-        return Unavailable("groups that it had replicas of have no majority without it")
 
     async def founded(self) -> None:
         """Wait until the array was founded anew from this node (`cluster recover`), and be one of it."""

@@ -65,14 +65,11 @@ class Hello:
 
     def lifeOf(self, incarnation: int) -> bytes:
         """The life that an incarnation of this node was, as it remembers; empty: it does not reach back so far."""
-        octets = self.lives + self.life
-        end = len(octets) - LIFE_OCTETS * (self.incarnation - incarnation)
-        return octets[max(0, end - LIFE_OCTETS) : max(0, end)]
+        return _fromTheEnd(self.lives + self.life, self.incarnation - incarnation)
 
     def endOf(self, incarnation: int) -> int:
         """With how many commits an incarnation of this node ended, as it remembers; 0: it does not."""
-        end = len(self.ends) - LIFE_OCTETS * (self.incarnation - 1 - incarnation)
-        return int.from_bytes(self.ends[max(0, end - LIFE_OCTETS) : max(0, end)], "big")
+        return int.from_bytes(_fromTheEnd(self.ends, self.incarnation - 1 - incarnation), "big")
 
     def encode(self) -> tuple[Any, ...]:
         """As it travels: basic types only."""
@@ -86,6 +83,12 @@ class Hello:
             self.lives,
             self.ends,
         )
+
+
+def _fromTheEnd(octets: bytes, back: int) -> bytes:
+    """Of as many octets as a life has each, the one so many before the last; empty: there are not so many."""
+    end = len(octets) - LIFE_OCTETS * back
+    return octets[max(0, end - LIFE_OCTETS) : max(0, end)]
 
 
 def decodeHello(fields: Any) -> Hello:

@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.events import Events
 from jindimail.cluster.pulse import Pulse
-from jindimail.cluster.sparing import Sparing
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import Corrupt, JindimailError, Refusal, Unavailable
 from jindimail.interfaces import ILinks, IRows, IStore
@@ -66,14 +65,12 @@ class Rejoining:
         events: Events,
         numbers: Collection[int],
         peers: Callable[[], Iterable[int]],
-        sparing: Sparing,
         renounced: Callable[[int, int], object],
         finished: Callable[[], object],
     ) -> None:
         """
         @param numbers: of all groups of the array.
         @param peers: the other nodes, as far as they are known before the array has been heard.
-        @param sparing: tells whether the array can do without what this node had.
         @param renounced: called at a group's leader with the group and the node that has lost what it had of it.
         @param finished: called when this node has renounced everything.
         """
@@ -84,7 +81,6 @@ class Rejoining:
         self._events = events
         self._numbers = tuple(numbers)
         self._peers = peers
-        self._sparing = sparing
         self._renounced = renounced
         self._finished = finished
         self._hints: dict[int, int] = {}
@@ -98,7 +94,6 @@ class Rejoining:
         with self._store.read() as rows:
             self.isUnderWay = rows.get(META, REJOINING_KEY) is not None
         if self.isUnderWay:
-            self._sparing.start()
             self._pulse.start()
 
     def stop(self) -> None:
@@ -108,8 +103,6 @@ class Rejoining:
     # --- the node that comes back
 
     async def _look(self) -> None:
-        if not await self._sparing.isSpared():
-            return
         with self._store.read() as rows:
             missing = [group for group in self._numbers if rows.get(HARD, groupKey(group)) is None]
         if ARRAY_GROUP in missing:

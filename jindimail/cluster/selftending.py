@@ -13,7 +13,6 @@ from jindimail.cluster.keeping import Keeping
 from jindimail.cluster.load import Report
 from jindimail.cluster.placing import Placing
 from jindimail.cluster.rejoining import Rejoining
-from jindimail.cluster.sparing import Sparing
 from jindimail.cluster.stepping import Stepping
 from jindimail.cluster.tending import Tending
 from jindimail.model import ARRAY_GROUP
@@ -56,7 +55,6 @@ class SelfTending:
             reports=gossip.fresh,
             downSeconds=keeping.downtime.of,
         )
-        self.sparing = Sparing(clock=clock, store=store, links=ground.links, groups=groups, peers=peers)
         self.rejoining = Rejoining(
             clock=clock,
             store=store,
@@ -66,7 +64,6 @@ class SelfTending:
             events=events,
             numbers=ground.numbers,
             peers=peers,
-            sparing=self.sparing,
             renounced=lambda group, node: self._mending.doubt(group - 1, node),
             finished=keeping.scrub.hurry,
         )

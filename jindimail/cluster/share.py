@@ -172,7 +172,7 @@ class Share:
         tending = SelfTending(
             self._ground, gossip=self.gossip, keeping=keeping, peers=peers, placing=self._reach.placing
         )
-        self.sparing, self.rejoining = tending.sparing, tending.rejoining
+        self.rejoining = tending.rejoining
         self._parts = (*tending.parts, self.operations.recovery.validities)
 
     def candidates(self, bucket: int, first: Sequence[int] = ()) -> tuple[int, ...]:

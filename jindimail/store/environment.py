@@ -31,7 +31,6 @@ MAP_OCTETS = 1 << 40
 READERS_MAX = 64
 NODE_KEY = b"node"
 SUSPECT = "suspect"
-NEEDED = b"needed"  # stands in it when the array cannot do without the store, suspect or not
 UNTOLD = bytes(LIFE_OCTETS)  # the life of an incarnation that no other node hears of
 
 
@@ -193,19 +192,6 @@ def writeMeta(
     with environment.begin(write=True) as transaction:
         for key, value in {NODE_KEY: encode(meta), **(marks or {})}.items():
             transaction.put(key, value, db=table)
-
-
-def continueAs(path: Path, meta: MetaRecord) -> None:
-    """
-    A store that is nobody's now goes on with another's incarnation and lives.
-
-    @raise Corrupt, lmdb.Error: it cannot.
-    """
-    environment = openLmdb(path)
-    try:
-        writeMeta(environment, meta)
-    finally:
-        environment.close()
 
 
 class Environment:

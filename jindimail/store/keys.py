@@ -67,7 +67,6 @@ CLOCKS_TAG = b"\x06"  # likewise
 
 # Marks in META.
 REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
-UNSPARED_KEY = b"unspared"  # and has not heard yet whether the array can do without that one's groups
 ALONE_KEY = b"alone"  # this store was restored from a backup, without the other nodes of its array
 MET_TAG = b"met:"  # and another node's number: the last of its lives that this node met
 OWING_TAG = b"owing:"  # and a bucket's number: founded anew here, its mailboxes owe new UIDVALIDITYs

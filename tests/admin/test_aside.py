@@ -8,12 +8,8 @@ import msgspec
 import pytest
 
 from jindimail.admin.aside import (
-    EMPTY,
-    RETURN,
-    askBack,
     finishReplacing,
     setAsideIfSuspect,
-    takeBackIfAsked,
 )
 from jindimail.replication.configuration import (
     Configuration,
@@ -23,7 +19,7 @@ from jindimail.replication.configuration import (
 )
 from jindimail.replication.durable import HardRecord, encodeHard, hardRecords, packLogRow
 from jindimail.replication.entries import CONFIGURATION, Entry
-from jindimail.store.environment import NEEDED, SUSPECT, Environment, continueAs, found, makeStore, storePath
+from jindimail.store.environment import Environment, found, makeStore, storePath
 from jindimail.store.keys import (
     BODYREF,
     HARD,
@@ -109,63 +105,6 @@ def test_whereABodyIsKeptHereAloneTheStoreStays(tmp_path: Path) -> None:
     stored(tmp_path, configuration(1, 2, 3), keepers=(1,))
     assert setAsideIfSuspect(tmp_path) is None
     assert groupsIn(tmp_path) == 1
-
-
-def setAsideAndStarted(directory: Path) -> None:
-    """A store was set aside, and the node started three times on the new one."""
-    stored(directory, configuration(1, 2, 3))
-    assert setAsideIfSuspect(directory) is not None
-    environment = Environment(directory)
-    for _ in range(3):
-        environment.begin(b"lifelife")
-    environment.close()
-
-
-def incarnationOf(directory: Path) -> int:
-    """Of the store that stands in its place, which must have node 1's replica."""
-    environment = Environment(directory)
-    try:
-        with environment.snapshot() as rows:
-            assert len(list(hardRecords(rows))) == 1 and rows.get(META, REJOINING_KEY) is None
-        assert environment.meta.lives.endswith(b"lifelife" * 3)
-        return environment.meta.incarnation
-    finally:
-        environment.close()
-
-
-def test_aStoreThatIsNeededTakesItsPlaceAgainAndItsIncarnationGoesOn(tmp_path: Path) -> None:
-    setAsideAndStarted(tmp_path)
-    takeBackIfAsked(tmp_path)
-    askBack(tmp_path)
-    takeBackIfAsked(tmp_path)
-    assert incarnationOf(tmp_path) == 6
-    assert (storePath(tmp_path) / SUSPECT).read_bytes() == NEEDED, "so it is verified"
-    assert setAsideIfSuspect(tmp_path) is None, "and not set aside again"
-    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("store")] == ["store"]
-
-
-def test_aCrashWhileAStoreTakesItsPlaceAgainIsMadeGood(tmp_path: Path) -> None:
-    setAsideAndStarted(tmp_path)
-    askBack(tmp_path)
-    aside = tmp_path / (storePath(tmp_path) / RETURN).read_text()
-    environment = Environment(tmp_path)
-    meta = environment.meta
-    environment.close()
-    continueAs(aside, meta)
-    storePath(tmp_path).rename(tmp_path / EMPTY)
-    finishReplacing(tmp_path)
-    assert incarnationOf(tmp_path) == 6
-
-
-def test_aStoreThatCannotBeReadIsNotTakenBack(tmp_path: Path) -> None:
-    setAsideAndStarted(tmp_path)
-    askBack(tmp_path)
-    (tmp_path / "store.aside-3" / "data.mdb").write_bytes(b"rot" * 10_000)
-    takeBackIfAsked(tmp_path)
-    takeBackIfAsked(tmp_path)
-    environment = Environment(tmp_path)
-    assert environment.meta.incarnation == 6
-    environment.close()
 
 
 def test_aStoreThatEndedWellStays(tmp_path: Path) -> None:

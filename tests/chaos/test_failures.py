@@ -5,7 +5,6 @@ The tests of this file share the array and run in their order; the last one lose
 
 from __future__ import annotations
 
-import os
 import poplib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +23,7 @@ from tests.chaos.network import Namespaces
 from tests.chaos.promises import INBOX
 from tests.chaos.scene import TIMEOUT_SECONDS, Scene, sharedScene
 from tests.faults.shim import Sync
-from tests.support.node import HOST, NodeFailed, NotReachable
+from tests.support.node import HOST, NodeFailed
 
 NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
@@ -185,36 +184,6 @@ def test_aCorruptCopyIsReadFromAnotherKeeperAndMended(scene: Scene) -> None:
 
     assert told("bodyDamaged")
     scene.until(lambda: told("bodyMended"), "the copies are mended")
-
-
-@pytest.mark.skipif("ALL_DISKS" not in os.environ, reason="not yet so: docs/adr/0043")
-def test_commitsThatFailAtAllNodesAtOnceLoseNothing(scene: Scene) -> None:
-    before = {account.address: scene.read(scene.array.names[0], account) for account in scene.accounts}
-    for member in scene.array.members.values():
-        member.shim.syncs(Sync.EIO)
-    for name in scene.array.names:  # something is to be written everywhere
-        with suppress(OSError, WireError):
-            scene.send(name, scene.accounts[0])
-    scene.until(lambda: not scene.array.alive, "all nodes stop")
-    scene.heal()
-    for name in scene.array.names:
-        scene.array.start(name, waits=False)
-
-    def isWhole() -> bool:
-        for name in scene.array.names:  # as their supervisor would
-            if name not in scene.array.alive:
-                scene.array.start(name, waits=False)
-        with suppress(OSError, NodeFailed, NotReachable):
-            return bool(scene.array.ask(scene.array.names[0], "cluster status")["isWhole"])
-        return False
-
-    scene.until(isWhole, "the array is whole again")
-    for name in scene.array.names:
-        scene.array.awaitListening(name)
-    scene.requireWhole()
-    for account in scene.accounts:
-        numbers = scene.read(scene.array.names[1], account)
-        assert numbers[: len(before[account.address])] == before[account.address]
 
 
 def test_aLostMajorityIsUnavailableAndInventsNothing(scene: Scene) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
-
 from jindimail.mailbox.entries import SetDomain
 from jindimail.mailbox.queries import ListDomains
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.configuration import Configuration
-from jindimail.store.keys import HARD, META, REJOINING_KEY, UNSPARED_KEY
+from jindimail.store.keys import META, REJOINING_KEY
 from tests.cluster.test_mending import chunkAt, deliver, keepersOf, octetsOf
 from tests.cluster.world import World
 
@@ -104,41 +102,4 @@ def test_groupsAreQuietWithoutAMemberThatHasNoReplica() -> None:
         statuses = [world.shares[node].groups.status(group) for group in world.shares[node].groups.leading()]
         assert statuses and all(status is not None and status.quiet for status in statuses)
     world.shares[2].rejoining.start()
-    world.settle()
-
-
-def test_aNodeThatTheArrayCanDoWithoutSoonRenounces() -> None:
-    world = World(groups=FEW)
-    world.growArray(3)
-    world.kill(2)
-    world.run(3)
-    world.setAside(2, unspared=FEW)
-    second = world.start(2)
-    world.until(lambda: not second.rejoining.isUnderWay, 30)
-    assert not second.sparing.needed.called
-    assert world.rows[2].get(META, UNSPARED_KEY) is None
-    world.settle()
-
-
-@pytest.mark.parametrize("asideToo", [False, True])
-def test_aNodeThatItsGroupsCannotDoWithoutRenouncesNothingAndSaysSo(asideToo: bool) -> None:
-    world = World(groups=FEW)
-    world.growArray(3)
-    for node in (2, 3):
-        world.kill(node)
-    before = world.rows[2]
-    nodes = (2, 3) if asideToo else (2,)
-    for node in nodes:
-        world.setAside(node, unspared=FEW)
-        world.start(node)
-    world.until(lambda: all(world.shares[node].sparing.needed.called for node in nodes), 90)
-    assert not list(world.rows[2].scan(HARD, b"", b"\xff"))
-    world.kill(2)
-    world.rows[2] = before  # it takes its place again
-    world.start(2)
-    if asideToo:
-        third = world.shares[3]
-        world.until(lambda: not third.rejoining.isUnderWay, 60)
-    else:
-        world.start(3)
     world.settle()

@@ -6,7 +6,7 @@ The first node founds all groups, as `jindictl init` does; others come in empty,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
@@ -19,7 +19,6 @@ from jindimail.cluster.ground import layGround
 from jindimail.cluster.membership import Admitted
 from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.share import Share
-from jindimail.cluster.sparing import markUnspared
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox import wire
 from jindimail.mailbox.bodyentries import BodyEntries
@@ -27,7 +26,7 @@ from jindimail.mailbox.machine import MailMachine
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.replication.configuration import Configuration
 from jindimail.replication.durable import foundGroups
-from jindimail.store.keys import META, REJOINING_KEY, UNSPARED_KEY
+from jindimail.store.keys import META, REJOINING_KEY
 from jindimail.store.memory import MemoryRows, MemoryStore
 from tests.simulation.clock import HeapClock, NodeClock
 
@@ -225,18 +224,12 @@ class World:
         self._paused.discard(node)
         self._clocks[node].resume()
 
-    def setAside(self, node: int, unspared: Collection[int] = ()) -> None:
-        """
-        A node that is down gets a new store in the place of its own, as after a failed commit or a dead disk.
-
-        @param unspared: the groups of which it asks first whether the array can do without it.
-        """
+    def setAside(self, node: int) -> None:
+        """A node that is down gets a new store in the place of its own, as after a failed commit or a dead disk."""
         assert node not in self.shares
         self.rows[node] = MemoryRows()
         with self.rows[node].transaction() as rows:
             rows.put(META, REJOINING_KEY, b"\x01")
-            if unspared:
-                rows.put(META, UNSPARED_KEY, markUnspared(unspared))
 
     def run(self, seconds: float) -> None:
         """Time passes."""

@@ -43,6 +43,17 @@ from jindimail.store.records import BodyrefRecord
 from tests.replication.nodes import Array, Sums
 
 THREE = Configuration(tuple(Member(each, each, voter=True) for each in (1, 2, 3)), 4)
+RECORD = HardRecord(
+    replicaId=2,
+    term=5,
+    vote=1,
+    applied=1,
+    baseIndex=0,
+    baseTerm=0,
+    configurationIndex=0,
+    configuration=THREE,
+    lastIndex=3,
+)
 
 
 class Refounding(SynchronousTestCase):
@@ -50,17 +61,7 @@ class Refounding(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.rows = MemoryRows()
-        self.record = HardRecord(
-            replicaId=2,
-            term=5,
-            vote=1,
-            applied=1,
-            baseIndex=0,
-            baseTerm=0,
-            configurationIndex=0,
-            configuration=THREE,
-            lastIndex=3,
-        )
+        self.record = RECORD
         grown = encodeConfiguration(THREE.withLearner(4))
         for entry in (
             Entry(1, 4, NORMAL, b"a"),
@@ -108,18 +109,8 @@ class Blank(SynchronousTestCase):
     def test_keepsItsTermAndItsVote(self) -> None:
         """It may have given it, to somebody who leads by it."""
         store = MemoryStore()
-        record = HardRecord(
-            replicaId=2,
-            term=5,
-            vote=3,
-            applied=7,
-            baseIndex=7,
-            baseTerm=4,
-            configurationIndex=0,
-            configuration=THREE,
-            tombstone=1,
-            installing=True,
-            lastIndex=9,
+        record = replace(
+            RECORD, vote=3, applied=7, baseIndex=7, baseTerm=4, tombstone=1, installing=True, lastIndex=9
         )
         Deferred.fromCoroutine(recover(store, 1, record))
         with store.read() as rows:
