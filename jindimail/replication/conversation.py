@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from jindimail.replication.lag import LAGS_IN_A_SILENCE, stretched
 from jindimail.replication.messages import Append, Appended, AskRead, Beat, Install, Message
-from jindimail.replication.neighbours import COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
+from jindimail.replication.neighbours import BEAT_SECONDS, COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
     AllQuiet,
     AnyTraffic,
@@ -31,7 +32,7 @@ from jindimail.replication.turns import Turns
 DISPUTES_MAX = 5  # beats in a row with another digest, before the list is no longer waited for
 _OF_LEADERS = (Append, Beat)
 _OF_LOGS = (Append, Appended)  # what they bring about is written, or news of it
-SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept
+SLEPT_SECONDS = 0.3  # a tick that comes so late means that this node slept, unless it always is late
 
 
 class Conversation:
@@ -300,20 +301,23 @@ class Conversation:
         if not raft.isSoleVoter or len(raft.configuration.members) != 1:
             self.keepTicking(replica)
 
-    def tick(self, now: float, lagSeconds: float) -> None:
+    def tick(self, now: float, lateSeconds: float) -> None:
         """One tick of the node, and how late it came."""
-        if lagSeconds > SLEPT_SECONDS:
+        lag = self._neighbours.lag
+        if lateSeconds > SLEPT_SECONDS * stretched(lag.seconds):
             self._slept(now)
+        lag.late(lateSeconds, now)
         self._tickGroups(now)
-        self.look(now, lagSeconds)
-        age = self._turns.ageSeconds(now)
+        self.look(now)
+        # A commit is taken in by the loop, after the loop has made it: a disk is stuck only if it takes longer than that.
+        age = max(0.0, self._turns.ageSeconds(now) - LAGS_IN_A_SILENCE * lag.seconds)
         if age > COMMIT_AGE_SECONDS_MAX:
             self._handOver()
         self._neighbours.beat(now, age)
 
-    def look(self, now: float, lagSeconds: float) -> None:
+    def look(self, now: float) -> None:
         """See which nodes have fallen silent, and which live again."""
-        fell, rose = self._neighbours.changes(now, lagSeconds)
+        fell, rose = self._neighbours.changes(now)
         for neighbour in fell:
             self._fellSilent(neighbour)
         for neighbour in rose:
@@ -339,9 +343,19 @@ class Conversation:
             replica.tickedIndex = raft.log.lastIndex
             replica.isTold = isSettled
             if not isHeard:
-                raft.tick()
+                raft.tick(counts=self._counts(replica, now))
                 # A quiet leader that waits for reads may step down: its node vouches for it no more.
                 self.stepped(replica)
+
+    def _counts(self, replica: Replica, now: float) -> bool:
+        """Whether the time since a replica's last tick counts: less often, where who should be heard is late, or this node."""
+        leader = 0 if replica.raft.leadership is not None else replica.nodeOf(replica.raft.leader)
+        lag = self._neighbours.lagOf(*((leader,) if leader else replica.nodes(self._node)))
+        times = stretched(lag)
+        if times > 1 and 0 <= now - replica.countedAt < BEAT_SECONDS * (times - 0.5):
+            return False
+        replica.countedAt = now
+        return True
 
     def forgetStrangers(self, now: float) -> None:
         """Nodes that share no group any more, and are silent, get no more beats; and those without their replicas are asked again."""

@@ -112,16 +112,20 @@ class Elector:
 
     # --- time
 
-    def tick(self) -> None:
-        """One tick of the driver's clock passed."""
+    def tick(self, *, counts: bool = True) -> None:
+        """
+        One tick of the driver's clock passed.
+
+        @param counts: towards timeouts, and not only as a moment to say something again: who is late is waited for longer.
+        """
         if self.leadership is not None:
-            if not self.leadership.tick():
+            if not self.leadership.tick(counts=counts):
                 self._follow(self.term, 0)
             elif self._isWitness and not self.leadership.transferee:
                 self.leadership.beginTransfer(self.leadership.successor())
             return
-        self._electionElapsed += 1
-        if self._electionElapsed >= self._electionTimeout:
+        self._electionElapsed += counts
+        if counts and self._electionElapsed >= self._electionTimeout:
             if self.mayCampaign:
                 self.campaign()
             else:

@@ -114,14 +114,16 @@ class Leadership:
 
     # --- time
 
-    def tick(self) -> bool:
-        """A tick passed; False if a majority has been silent for an election timeout (dissertation §6.2)."""
+    def tick(self, *, counts: bool = True) -> bool:
+        """A tick passed, that counts or not; False if a majority has been silent for an election timeout (dissertation §6.2)."""
         self._ticksToBeat += 1
         if self._ticksToBeat >= self._settings.heartbeatTicks:
             self._ticksToBeat = 0
             self._beatDue = True
             for progress in self.progress.values():
                 progress.probeAgain()
+        if not counts:
+            return True
         if self.transferee:
             self._ticksToAbort -= 1
             if self._ticksToAbort <= 0:

@@ -16,13 +16,18 @@ from zope.interface import implementer
 from jindimail.errors import Corrupt
 from jindimail.interfaces import INodeLink
 from jindimail.replication.frames import Unpacker, packFrames
+from jindimail.replication.lag import (
+    LAG_SECONDS_MAX,
+    SILENCE_SECONDS_MIN,
+    Lag,
+    patienceSeconds,
+)
 from jindimail.replication.nodemessages import BULK, AnyTraffic, NodeBeat, Quiet, QuietGroup, encodeTraffic
 from jindimail.replication.quiet import QuietGroups
 
 BEAT_SECONDS = 0.1
 DIGEST_SECONDS = 1.0  # a beat leaves at least so often, however busy the link is
-SILENCE_MILLISECONDS = (400, 800)  # drawn for each silence
-LAGS_IN_A_SILENCE = 5  # a silence is at least so many loop lags
+SILENCE_MILLISECONDS = (round(1000 * SILENCE_SECONDS_MIN), 800)  # drawn for each silence
 COMMIT_AGE_SECONDS_MAX = 0.4
 STRANGER_SECONDS = 10.0  # a node that shares no group is forgotten after such a silence
 INSTANT_SECONDS = 0.001  # sums of floating times may fall short of a deadline
@@ -73,6 +78,7 @@ class Neighbour:
         "heardAt",
         "incarnation",
         "isSilent",
+        "lagSeconds",
         "led",
         "link",
         "node",
@@ -95,6 +101,7 @@ class Neighbour:
         self.isSilent = False
         self.disputes = 0
         self.commitAgeSeconds = 0.0
+        self.lagSeconds = 0.0
         self.echoMilliseconds = 0
         self.hasTraffic = False
         self._outbox, self._bulk = Outbox(), Outbox()
@@ -131,8 +138,12 @@ class Neighbour:
 
     def mayBeSilent(self, now: float, lagSeconds: float) -> bool:
         """Whether it has been silent for long enough, or cannot finish its commits."""
-        silence = max(self.silenceSeconds, LAGS_IN_A_SILENCE * lagSeconds)
-        return now - self.heardAt > silence or self.commitAgeSeconds > COMMIT_AGE_SECONDS_MAX
+        isQuiet = now - self.heardAt > self.patience(lagSeconds)
+        return isQuiet or self.commitAgeSeconds > COMMIT_AGE_SECONDS_MAX
+
+    def patience(self, lagSeconds: float) -> float:
+        """How long a silence of its is, where this node's loop is so late, and its own as late as it says."""
+        return self.silenceSeconds + patienceSeconds(max(lagSeconds, self.lagSeconds))
 
 
 @implementer(INodeLink)
@@ -159,6 +170,7 @@ class Neighbours:
         self._link = link
         self._draw = draw
         self._neighbours: dict[int, Neighbour] = {}
+        self.lag = Lag()
 
     def __iter__(self) -> Iterator[Neighbour]:
         return iter(list(self._neighbours.values()))
@@ -177,9 +189,16 @@ class Neighbours:
         return neighbour is not None and neighbour.isSilent
 
     def silenceSeconds(self, node: int, now: float) -> float:
-        """For how long nothing has been heard of a node."""
+        """For how long nothing has been heard of a node, less what is explained by how late it and this node are."""
         neighbour = self._neighbours.get(node)
-        return inf if neighbour is None else now - neighbour.heardAt
+        if neighbour is None:
+            return inf
+        return max(0.0, now - neighbour.heardAt - patienceSeconds(self.lagOf(node)))
+
+    def lagOf(self, *nodes: int) -> float:
+        """How late the latest of these nodes is, or this one."""
+        lags = [self._neighbours[node].lagSeconds for node in nodes if node in self._neighbours]
+        return max(self.lag.seconds, *lags) if lags else self.lag.seconds
 
     def heard(self, neighbour: Neighbour, frames: list[bytes], now: float, *, bulk: bool) -> list[AnyTraffic]:
         """Frames came in; their messages. What does not decode is dropped with its frame."""
@@ -198,6 +217,7 @@ class Neighbours:
         if beat.incarnation < neighbour.incarnation:
             return False
         neighbour.commitAgeSeconds = beat.commitAgeMilliseconds / 1000
+        neighbour.lagSeconds = min(LAG_SECONDS_MAX, beat.lagMilliseconds / 1000)
         neighbour.echoMilliseconds = beat.sentMilliseconds
         return True
 
@@ -218,14 +238,15 @@ class Neighbours:
                     held,
                     int(commitAgeSeconds * 1000),
                     neighbour.led.digest,
+                    int(self.lag.seconds * 1000),
                 )
             )
 
-    def changes(self, now: float, lagSeconds: float) -> tuple[list[Neighbour], list[Neighbour]]:
+    def changes(self, now: float) -> tuple[list[Neighbour], list[Neighbour]]:
         """(nodes that fell silent, nodes that live again) since the last call."""
         fell, rose = [], []
         for neighbour in self._neighbours.values():
-            isSilent = neighbour.mayBeSilent(now, lagSeconds)
+            isSilent = neighbour.mayBeSilent(now, self.lag.seconds)
             if isSilent and not neighbour.isSilent:
                 fell.append(neighbour)
             elif neighbour.isSilent and not isSilent:
@@ -241,7 +262,7 @@ class Neighbours:
         """
         return INSTANT_SECONDS + min(
             (
-                each.heardAt + each.silenceSeconds - now
+                each.heardAt + each.patience(self.lag.seconds) - now
                 for each in self._neighbours.values()
                 if not each.isSilent
             ),

@@ -25,8 +25,9 @@ class NodeBeat(NodeMessage, frozen=True, tag=40, gc=False):
     sentMilliseconds: int
     echoMilliseconds: int
     heldMilliseconds: int  # since the echoed beat came in
-    commitAgeMilliseconds: int  # of the sender's oldest unfinished commit
+    commitAgeMilliseconds: int  # of the sender's oldest unfinished commit, less what its loop's lag explains
     quietDigest: bytes  # of the quiet groups that the sender leads and the recipient shares
+    lagMilliseconds: int = 0  # how late the sender's loop is
 
 
 class QuietGroup(msgspec.Struct, frozen=True, array_like=True, gc=False):

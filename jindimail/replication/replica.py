@@ -61,6 +61,7 @@ class Replica:
     @ivar missing: replica ids whose nodes say that they have no such replica: nobody waits for them.
     @ivar inFlight: its turns that are handed to the store and not durable, but for those that only apply.
     @ivar tickedIndex: the last of its log at its last tick; when it woke, the last that was committed.
+    @ivar countedAt: when a tick counted last towards its timeouts.
     @ivar untold: its turns under way that apply what nobody may see before it is durable; nor what comes behind them.
     """
 
@@ -72,6 +73,7 @@ class Replica:
         "_target",
         "applied",
         "befores",
+        "countedAt",
         "failures",
         "group",
         "inFlight",
@@ -105,6 +107,7 @@ class Replica:
         self.quiet: QuietGroup | None = None
         self.isTold = False
         self.tickedIndex = 0
+        self.countedAt = 0.0
         self.inFlight = self.untold = 0
         self.failures = 0
         self.installing = False

@@ -50,7 +50,7 @@ class Ticks:
         self._neighbours = neighbours
         self._ticked = ticked
         self._flush = flush
-        self._expected = self._lag = 0.0
+        self._expected = 0.0
         self.lagSeconds = Histogram()
 
     def start(self) -> None:
@@ -71,20 +71,25 @@ class Ticks:
 
     def tick(self, now: float) -> None:
         """One tick, at this time."""
-        lag = max(0.0, now - self._expected)
+        late = max(0.0, now - self._expected)
         if now < self._expected - 2 * BEAT_SECONDS:
             self._neighbours.rewind(now)
-        seconds = untilTick(now, REST_SECONDS if self._conversation.isAtRest else BEAT_SECONDS)
+        seconds = untilTick(now, self._pace())
         self._again(now, seconds)
-        self._lag = lag
-        self.lagSeconds.observe(lag)
-        self._conversation.tick(now, lag)
+        self.lagSeconds.observe(late)
+        self._conversation.tick(now, late)
         silence = self._neighbours.untilSilence(now)
         if 0 < silence < seconds:
             _cancel(self._lookCall)
             self._lookCall = self._clock.callLater(silence, self._look)
         self._ticked(now)
         self._flush()
+
+    def _pace(self) -> float:
+        """How far apart the ticks are: a node that is late says less, and the others know why."""
+        if self._conversation.isAtRest:
+            return REST_SECONDS
+        return BEAT_SECONDS * max(1, round(self._neighbours.lag.seconds / BEAT_SECONDS))
 
     def _again(self, now: float, seconds: float) -> None:
         _cancel(self._tickCall)
@@ -95,7 +100,7 @@ class Ticks:
         self.tick(self._clock.seconds())
 
     def _look(self) -> None:
-        self._conversation.look(self._clock.seconds(), self._lag)
+        self._conversation.look(self._clock.seconds())
         self._flush()
 
 

@@ -42,6 +42,7 @@ SNAPSHOT_TESTS = "tests/replication/test_snapshots.py::"
 MARGIN_TESTS = "tests/replication/test_margins.py::"
 EDGE_TESTS = "tests/replication/test_edges.py::"
 PROGRESS_TESTS = "tests/replication/test_progress.py::"
+SCARCE_TESTS = "tests/replication/test_scarce.py::"
 SILENCE_TESTS = "tests/replication/test_silences.py::"
 UNDERWAY_TESTS = "tests/replication/test_underway.py::"
 COPY_TESTS = "tests/replication/test_copies.py::"
@@ -418,9 +419,97 @@ BUGS = (
         "lagDoesNotExcuse",
         "design §5: a silence is at least so many loop lags",
         "replication/neighbours.py",
-        "silence = max(self.silenceSeconds, LAGS_IN_A_SILENCE * lagSeconds)",
-        "silence = self.silenceSeconds",
+        "patienceSeconds(max(lagSeconds, self.lagSeconds))",
+        "patienceSeconds(self.lagSeconds)",
         checks=(SILENCE_TESTS + "OneNeighbour::test_whoHearsLateDoesNotBlameTheOthers",),
+    ),
+    Bug(
+        "lagOfThePeerDoesNotExcuse",
+        "docs/adr/0047: who says that it is late is waited for",
+        "replication/neighbours.py",
+        "patienceSeconds(max(lagSeconds, self.lagSeconds))",
+        "patienceSeconds(lagSeconds)",
+        checks=(SILENCE_TESTS + "OneNeighbour::test_whoSaysThatItIsLateIsWaitedFor",),
+    ),
+    Bug(
+        "lagIsNotTold",
+        "docs/adr/0047: a beat tells how late its sender is",
+        "replication/neighbours.py",
+        "int(self.lag.seconds * 1000),",
+        "0,",
+        checks=(SILENCE_TESTS + "OneNeighbour::test_beatTellsHowLateItsSenderIs",),
+    ),
+    Bug(
+        "lagOfTheLastTickOnly",
+        "docs/adr/0047: the worst of lately counts",
+        "replication/lag.py",
+        "max(seconds, faded)",
+        "seconds",
+        checks=(SCARCE_TESTS + "Lags::test_worstOfLatelyCountsAndIsForgottenByHalf",),
+    ),
+    Bug(
+        "lagWithoutBound",
+        "docs/adr/0047: the dead are missed within bounds",
+        "replication/lag.py",
+        "min(LAG_SECONDS_MAX, max(seconds, faded))",
+        "max(seconds, faded)",
+        checks=(SCARCE_TESTS + "Lags::test_isBoundedSoThatTheDeadAreMissed",),
+    ),
+    Bug(
+        "lateIsAsleep",
+        "docs/adr/0047: who is always late did not sleep",
+        CONVERSATION,
+        "lateSeconds > SLEPT_SECONDS * stretched(lag.seconds)",
+        "lateSeconds > SLEPT_SECONDS",
+        checks=(SCARCE_TESTS + "Late::test_whoIsAlwaysLateDidNotSleep",),
+    ),
+    Bug(
+        "lateLoopIsAStuckDisk",
+        "docs/adr/0047: a commit's age, less what the loop's lag explains",
+        CONVERSATION,
+        "self._turns.ageSeconds(now) - LAGS_IN_A_SILENCE * lag.seconds",
+        "self._turns.ageSeconds(now)",
+        checks=(SCARCE_TESTS + "Late::test_commitThatTheLoopIsLateToTakeInIsNoStuckDisk",),
+    ),
+    Bug(
+        "allTicksCount",
+        "docs/adr/0047: election timeouts are stretched by the leader's lag",
+        CONVERSATION,
+        "raft.tick(counts=self._counts(replica, now))",
+        "raft.tick()",
+        checks=(SCARCE_TESTS + "Late::test_followersWaitForALeaderThatSaysItIsLate",),
+    ),
+    Bug(
+        "quorumAtEachTick",
+        "docs/adr/0047: the check of the quorum is stretched, too",
+        "replication/leadership.py",
+        "        if not counts:\n            return True\n",
+        "",
+        checks=(SCARCE_TESTS + "LateLeaders::test_quorumIsCheckedByTimeThatCounts",),
+    ),
+    Bug(
+        "silentLeaderWhereTimeDoesNotCount",
+        "docs/adr/0047: a leader beats all the same",
+        "replication/leadership.py",
+        "        self._ticksToBeat += 1\n",
+        "        self._ticksToBeat += counts\n",
+        checks=(SCARCE_TESTS + "LateLeaders::test_leaderBeatsThoughTheTimeDoesNotCount",),
+    ),
+    Bug(
+        "lateNodeSaysAsMuch",
+        "docs/adr/0047: a node that is late says less",
+        "replication/ticks.py",
+        "return BEAT_SECONDS * max(1, round(self._neighbours.lag.seconds / BEAT_SECONDS))",
+        "return BEAT_SECONDS",
+        checks=(SCARCE_TESTS + "Late::test_whoIsLateTicksLessOften",),
+    ),
+    Bug(
+        "lateNodeIsDown",
+        "docs/adr/0047: a node that is late is not called down for it",
+        "replication/neighbours.py",
+        "now - neighbour.heardAt - patienceSeconds(self.lagOf(node))",
+        "now - neighbour.heardAt",
+        checks=(SCARCE_TESTS + "Late::test_nodeThatIsLateIsNotCalledDownForIt",),
     ),
     Bug(
         "beatsOnlyWhenIdle",

@@ -95,7 +95,7 @@ class Wire:
         if self.recipient in array.paused:
             array.paused[self.recipient].append((self.sender, messages))
         else:
-            node.received(self.sender, messages)
+            array.hand(self.recipient, self.sender, messages)
 
 
 class Array:
@@ -131,9 +131,9 @@ class Array:
     def start(self, node: int) -> Groups:
         """Start a node, or start it anew."""
         self.lives[node] = self.lives.get(node, 0) + 1
-        self.stores[node] = MemoryStore(self.clock, self.rows[node])
+        self.stores[node] = MemoryStore(self.clockOf(node), self.rows[node])
         groups = self.nodes[node] = Groups(
-            clock=self.clock,
+            clock=self.clockOf(node),
             store=self.stores[node],
             machine=self.machine(),
             draw=self.chance.randint,
@@ -145,6 +145,14 @@ class Array:
         groups.start()
         self.clock.advance(0)
         return groups
+
+    def clockOf(self, node: int) -> Any:
+        """What a node takes for its reactor."""
+        return self.clock
+
+    def hand(self, node: int, sender: int, messages: list[bytes]) -> None:
+        """Frames have come to a node: it reads them."""
+        self.nodes[node].received(sender, messages)
 
     def crash(self, node: int) -> None:
         """A node dies; what its store has not committed is lost."""

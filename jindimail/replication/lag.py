@@ -1,0 +1,44 @@
+"""
+How late a node's loop is, and how much longer others are waited for because of it. Pure.
+
+A node that has too little of the processor does all it does, but late. Whoever takes that for death makes elections, which cost more of what is
+scarce, so that everybody is later still (docs/adr/0047). So each node says with its heartbeats how late it is, and a silence lasts
+at least five times that, of who listens and of who is listened to.
+"""
+
+from __future__ import annotations
+
+SILENCE_SECONDS_MIN = 0.4
+LAGS_IN_A_SILENCE = 5  # a silence is at least so many lags
+LAG_SECONDS_MAX = 1.0  # later than this counts as this: the dead are missed within bounds
+HALF_SECONDS = 2.0  # half of what a loop was late is forgotten after such a time
+
+
+class Lag:
+    """
+    One node's: the worst of lately.
+
+    @ivar seconds: how late it was, as of the last tick.
+    """
+
+    __slots__ = ("_lookedAt", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lookedAt = 0.0
+
+    def late(self, seconds: float, now: float) -> None:
+        """A tick came so late."""
+        faded = self.seconds * 0.5 ** (max(0.0, now - self._lookedAt) / HALF_SECONDS)
+        self.seconds = min(LAG_SECONDS_MAX, max(seconds, faded))
+        self._lookedAt = now
+
+
+def patienceSeconds(lagSeconds: float) -> float:
+    """For how much longer than usual a node is waited for where a loop is so late."""
+    return max(0.0, LAGS_IN_A_SILENCE * lagSeconds - SILENCE_SECONDS_MIN)
+
+
+def stretched(lagSeconds: float) -> float:
+    """How many times longer than usual an election timeout lasts there."""
+    return 1.0 + patienceSeconds(lagSeconds) / SILENCE_SECONDS_MIN
