@@ -1388,8 +1388,8 @@ BUGS = (
         "busyNodeRests",
         "design §5: beats under load",
         "replication/ticks.py",
-        "REST_SECONDS if self._conversation.isAtRest else BEAT_SECONDS",
-        "REST_SECONDS",
+        "        if self._conversation.isAtRest:\n            return REST_SECONDS\n        return BEAT_SECONDS",
+        "        return REST_SECONDS",
         checks=("tests/replication/test_ticks.py::AtRest::test_nodeThatIsBusyBeatsAtFullPace",),
     ),
     Bug(

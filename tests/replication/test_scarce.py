@@ -79,12 +79,10 @@ class Scarce(SynchronousTestCase):
 
     def test_whereAllNodesAreSlowNothingIsWrongButThat(self) -> None:
         """Each late heartbeat was taken for a death: elections, which cost more than the work, and so on for ever."""
-        self.array.slow(0.006)
+        self.array.slow(0.02)
         self.load.begin()
         first = self.during(10)
-        second = self.during(10)
-        self.assertGreater(first, 50)
-        self.assertGreater(second, 0.7 * first)
+        self.assertGreaterEqual(min(self.during(10), self.during(10)), first)
         self.assertEqual((self.termsOf(), self.load.failed), (self.terms, 0))
 
     def test_leadershipLeavesASlowNodeForQuickOnesAndDoesNotComeAndGo(self) -> None:
