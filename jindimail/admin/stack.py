@@ -25,7 +25,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from jindimail.admin.aside import setAsideIfSuspect
+from jindimail.admin.aside import openOrReplaceStore
 from jindimail.admin.departure import Departure
 from jindimail.admin.eager import EagerEndpoint
 from jindimail.admin.founded import requireFounded
@@ -64,7 +64,6 @@ from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.queue.runner import QueueRunner
 from jindimail.replication.outputs import Settings
 from jindimail.replication.transfers import SnapshotPlace
-from jindimail.store.opening import openStore
 from jindimail.store.records import LIFE_OCTETS
 
 ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
@@ -143,8 +142,7 @@ class Stack:
         self._isOpen = True
         self._unknownSince: float | None = None
         self._hashing = hashingThreads()
-        setAsideIfSuspect(self._directory)
-        self.store = openStore(self._directory, reactor=reactor, life=chance.randbytes(LIFE_OCTETS))
+        self.store = openOrReplaceStore(self._directory, reactor=reactor, life=chance.randbytes(LIFE_OCTETS))
         self.meta = self.store.environment.meta
         try:
             if self.meta.name != configuration.node.name:

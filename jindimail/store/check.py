@@ -163,10 +163,12 @@ def checkLogs(rows: IReadRows) -> Iterator[Finding]:
         except Corrupt as problem:
             broken.add(group)
             yield Finding(Kind.UNDECODABLE, HARD, key, f"group {group}", str(problem))
-    for group in sorted(replicas):
-        yield from _checkLog(rows, group, replicas[group])
+    whole = {group: replica for group, replica in replicas.items() if not replica.installing}
+    for group in sorted(whole):
+        yield from _checkLog(rows, group, whole[group])
+    half = replicas.keys() - whole.keys()  # will be erased before anything else
     for group in _groupsWithLogs(rows):
-        if group not in broken and (group not in replicas or not replicas[group].replicaId):
+        if group not in broken | half and (group not in whole or not whole[group].replicaId):
             text = "log rows of a group that has no replica here"
             yield Finding(Kind.LOG_STRAY, LOG, logKey(group, 0), f"group {group}", text)
 

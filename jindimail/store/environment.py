@@ -29,6 +29,7 @@ from jindimail.store.rows import CommittedRows
 FORMAT_VERSION = 1
 MAP_OCTETS = 1 << 40
 READERS_MAX = 64
+READ_OCTETS = 1 << 20
 NODE_KEY = b"node"
 SUSPECT = "suspect"
 UNTOLD = bytes(LIFE_OCTETS)  # the life of an incarnation that no other node hears of
@@ -139,17 +140,27 @@ def openLmdb(path: Path, *, readOnly: bool = False) -> lmdb.Environment:
     )
 
 
-def forgetCached(path: Path) -> None:
+def settle(path: Path) -> None:
     """
-    What is read of a store from here on is what the disk has. After a failed sync the pages that were not written stand in memory as if they had been;
-    what is read from there, and built upon, would be lost with the power.
+    After a failed commit: what is read of a store from here on is what the disk has, and it stays there.
+
+    Pages that a failed sync did not write stand in memory as if they had been; what is read from there, and built upon, would be lost with the power. And the
+    meta page that LMDB takes back, when writing it failed, may be in memory only: pages that the one on the disk leads to would be written over before it is gone. So
+    all is written that can be (a sync tells once of what failed before, and then says the truth), forgotten, and read again to the end: what cannot be
+    read that way would end the process when LMDB comes upon it.
+
+    @raise OSError: the disk does not take it, or gives it back.
     """
-    with suppress(OSError):
-        descriptor = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        while os.read(descriptor, READ_OCTETS):
+            pass
+    finally:
+        os.close(descriptor)
 
 
 def openTables(environment: lmdb.Environment, *, create: bool) -> dict[str, lmdb._Database]:

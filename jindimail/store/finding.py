@@ -55,6 +55,18 @@ class Kind(Enum):
         """Whether a sound store may show this: after a crash; or where a domain goes while a user of it comes."""
         return self in (Kind.BODY_ORPHAN, Kind.DOMAIN_MISSING)
 
+    @property
+    def isOfReplicas(self) -> bool:
+        """Whether a replica cannot go on with it, whatever others have: the file, its records, or the log are not what was written."""
+        return self in (
+            Kind.UNREADABLE,
+            Kind.UNDECODABLE,
+            Kind.LOG_BROKEN,
+            Kind.LOG_GAP,
+            Kind.LOG_SHORT,
+            Kind.LOG_STRAY,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -22,6 +22,7 @@ import pytest
 from jindimail.admin.client import ControlClient
 from jindimail.admin.quickarray import configurationText, freePorts, walkThrough
 from jindimail.config import read
+from tests.support.damage import ruin
 from tests.support.node import HOST, ROOT
 
 PATIENCE_SECONDS = 180
@@ -151,7 +152,7 @@ def test_anArrayOfThreeSurvivesOneAndGrowsToFourOfTwoLevels(make: Callable[..., 
     array.until(lambda: ask(told, 1, "cluster status")["nodes"][2]["member"] == "down")
 
     data = Path(told["nodes"][2]["data"])
-    (data / "store" / "suspect").touch()  # as if its last commit had failed
+    ruin(data)
     grown = make(4, levels="1-2").awaitServing()
     assert len(list(data.glob("store.aside-*"))) == 1
     assert [node["pid"] for node in grown["nodes"][:2]] == [node["pid"] for node in told["nodes"][:2]]

@@ -186,6 +186,33 @@ def test_aCorruptCopyIsReadFromAnotherKeeperAndMended(scene: Scene) -> None:
     scene.until(lambda: told("bodyMended"), "the copies are mended")
 
 
+@pytest.mark.parametrize("count", [3, 2])
+def test_commitsThatFailAtMostNodesAtOnceLoseNothingAndAreForgottenByOneStart(
+    scene: Scene, count: int
+) -> None:
+    before = {account.address: scene.read(scene.array.names[0], account) for account in scene.accounts}
+    validities = [_validity(scene, scene.array.names[0], account) for account in scene.accounts]
+    names = scene.array.names[:count]
+    for name in names:
+        scene.array.members[name].shim.syncs(Sync.EIO)
+    for name in names:  # something is to be written everywhere
+        with suppress(OSError, WireError):
+            scene.send(name, scene.accounts[0])
+    scene.until(lambda: not set(names) & set(scene.array.alive), "they stop")
+    scene.heal()
+    for name in reversed(names):
+        scene.array.members[name].shim.carry()
+        scene.array.start(name, waits=False)
+    for name in names:
+        scene.array.awaitListening(name)
+    scene.deliver(names[-1], scene.accounts[1])
+    scene.requireWhole()
+    for account in scene.accounts:
+        numbers = scene.read(scene.array.names[1], account)
+        assert numbers[: len(before[account.address])] == before[account.address]
+    assert [_validity(scene, names[1], account) for account in scene.accounts] == validities
+
+
 def test_aLostMajorityIsUnavailableAndInventsNothing(scene: Scene) -> None:
     survivor, *lost = scene.array.names
     account = scene.accounts[0]

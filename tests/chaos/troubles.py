@@ -15,6 +15,7 @@ from random import Random
 from tests.chaos.array import RealArray
 from tests.chaos.network import Namespaces
 from tests.faults.shim import Cut, Strikes, Sync
+from tests.support.damage import ruin
 
 Trouble = Callable[[RealArray, Random], AbstractContextManager[list[str]]]
 
@@ -165,6 +166,45 @@ def failingDisk(array: RealArray, chance: Random) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def failingDisks(array: RealArray, chance: Random) -> Iterator[list[str]]:
+    """Each fsync of all nodes, or of more than half, fails from now on: they stop; they are started again, once, in any order, on disks that work."""
+    names = chance.sample(array.alive, chance.choice((len(array.alive) // 2 + 1, len(array.alive))))
+    for name in names:
+        array.members[name].shim.syncs(Sync.EIO, strikes=chance.choice(list(Strikes)))
+        time.sleep(chance.uniform(0, 0.3))
+    for name in names:
+        array.members[name].process.wait(60)
+    yield array.names  # those that are left cannot serve
+    isPowerCut = chance.random() < 0.5
+    for name in names:
+        shim = array.members[name].shim
+        shim.syncs(Sync.REAL)
+        if isPowerCut:
+            shim.cut(Cut.SOME, chance.randrange(1 << 30))
+        else:
+            shim.carry()
+    for name in chance.sample(names, len(names)):
+        array.start(name, waits=False)
+        time.sleep(chance.uniform(0, 4))
+    for name in names:
+        array.awaitListening(name)
+
+
+@contextlib.contextmanager
+def ruinedStore(array: RealArray, chance: Random) -> Iterator[list[str]]:
+    """An fsync of one node fails, and its store is found damaged at the next start: it comes back empty."""
+    name = chance.choice(array.alive)
+    member = array.members[name]
+    member.shim.syncs(Sync.EIO_ONCE)
+    member.process.wait(60)
+    yield [name]
+    member.shim.syncs(Sync.REAL)
+    member.shim.settle()
+    ruin(member.process.data)
+    array.start(name)
+
+
+@contextlib.contextmanager
 def fullDisk(array: RealArray, chance: Random) -> Iterator[list[str]]:
     """Another program fills one node's disk, to the brim or nearly, and later makes room."""
     name = chance.choice(array.alive)
@@ -189,7 +229,7 @@ def troublesOf(array: RealArray) -> dict[str, Trouble]:
     """Those that this array can have."""
     found: list[Trouble] = [none, kill, powerCut, pause, restart, slowDisk, stuckDisk, failingDisk, blackout]
     if len(array.names) > 2:
-        found += [majorityKilled, replaced]
+        found += [majorityKilled, replaced, failingDisks, ruinedStore]
     if isinstance(array.network, Namespaces) and len(array.names) > 1:
         found += [isolated, deaf, linkCut]
     if all(member.disk for member in array.members.values()):

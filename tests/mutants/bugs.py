@@ -2055,4 +2055,69 @@ BUGS = (
         "        await self._store.write(lambda rows: rows.delete(META, ALONE_KEY))\n        for node in survey.loss.nodes:\n",
         checks=("tests/cluster/test_recovery.py::test_theMarkStaysUntilAllIsFoundedAnew",),
     ),
+    # --- a store whose last commit failed
+    Bug(
+        "suspectStoreReadFromMemory",
+        "design §4: the next commit would lie",
+        "store/environment.py",
+        "        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)\n",
+        "",
+        checks=(
+            "tests/store/test_opening.py::OpeningTests::test_aSuspectStoreIsWrittenAndForgottenBeforeItIsRead",
+        ),
+    ),
+    Bug(
+        "suspectStoreIsNotSynced",
+        "docs/adr/0048: a meta page that was taken back is gone from the disk before its pages are used",
+        "store/environment.py",
+        "            os.fsync(descriptor)\n        os.fsync(descriptor)\n",
+        "            pass\n",
+        checks=(
+            "tests/store/test_opening.py::OpeningTests::test_aSuspectStoreIsWrittenAndForgottenBeforeItIsRead",
+        ),
+    ),
+    Bug(
+        "suspicionForgottenBeforeTheCommit",
+        "docs/adr/0048: a start that cannot be committed leaves word",
+        "store/opening.py",
+        "            environment.markSuspect()\n",
+        "",
+        checks=(
+            "tests/store/test_opening.py::OpeningTests::test_otherFailuresAtTheStartAreRaisedAndTheNextVerifiesAgain",
+        ),
+    ),
+    Bug(
+        "failedCommitIsDamage",
+        "docs/adr/0048: all nodes' commits may have failed at once",
+        "store/opening.py",
+        "        if canBeMended and not finding.kind.isOfReplicas:",
+        "        if False:",
+        checks=("tests/admin/test_aside.py::AsideTests::test_bodiesThatOthersKeepAreNoReasonToGiveAStoreUp",),
+    ),
+    Bug(
+        "damageIsMended",
+        "design §4: a voter that forgot would break the quorum",
+        "store/opening.py",
+        "        if canBeMended and not finding.kind.isOfReplicas:",
+        "        if canBeMended:",
+        checks=(
+            "tests/admin/test_aside.py::AsideTests::test_aDamagedOneThatAllGroupsCanDoWithoutIsSetAside",
+        ),
+    ),
+    Bug(
+        "neededStoreSetAside",
+        "docs/adr/0018: a group keeps its majority",
+        "admin/aside.py",
+        "sum(member.node != node for member in voters) >= majority(len(voters))",
+        "True",
+        checks=("tests/admin/test_aside.py::AsideTests::test_whereOneGroupNeedsADamagedStoreNothingIsDone",),
+    ),
+    Bug(
+        "onlyKeeperSetAside",
+        "design §6: every acknowledged body is kept",
+        "admin/aside.py",
+        "if decode(octets, BodyrefRecord).keepers == (node,):",
+        "if False:",
+        checks=("tests/admin/test_aside.py::AsideTests::test_whereABodyIsKeptHereAloneNothingIsDone",),
+    ),
 )

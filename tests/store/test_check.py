@@ -482,6 +482,13 @@ class CheckTests(SynchronousTestCase):
         _, environment = soundStore(self)
         self.assertEqual([str(finding) for finding in check(environment.snapshot)], [])
 
+    def test_theLogOfAReplicaThatIsMadeAnewIsNotLookedAt(self) -> None:
+        _, environment = soundStore(self)
+        change(environment, drop(keys.LOG, keys.logKey(GROUP, 2)))
+        self.assertNotEqual(list(check(environment.snapshot)), [])
+        change(environment, edit(keys.HARD, keys.groupKey(GROUP), HardRecord, installing=True))
+        self.assertEqual([str(finding) for finding in check(environment.snapshot)], [])
+
     def test_emptyStoreIsSilent(self) -> None:
         directory = temporaryPath(self)
         found(directory, name="n")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Callable
+from typing import Any
 
 import lmdb
 from twisted.internet import reactor
@@ -10,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from jindimail.errors import OutcomeUnknown
 from jindimail.store import opening
-from jindimail.store.environment import Environment, StoreAbsent, StoreInUse
+from jindimail.store.environment import Environment, StoreAbsent, StoreInUse, StoreUnknown
 from jindimail.store.keys import BODY, META, chunkKey
 from jindimail.store.opening import StoreDamaged, openStore
 from jindimail.store.writer import Writer
@@ -103,12 +106,46 @@ class OpeningTests(TestCase):
         store = self.open()
         self.assertEqual(store.environment.meta.incarnation, 1)
 
-    def test_otherFailuresAtTheStartAreRaised(self) -> None:
+    def test_otherFailuresAtTheStartAreRaisedAndTheNextVerifiesAgain(self) -> None:
+        for _ in range(2):
+            self.environment.close()
+            self.patch(Environment, "begin", _failing)
+            with self.assertRaises(lmdb.Error):
+                openStore(self.directory, reactor=reactor)
+            self.assertTrue(self.environment.suspectPath.exists())
+
+    def test_aSuspectStoreIsWrittenAndForgottenBeforeItIsRead(self) -> None:
         self.environment.close()
-        self.patch(Environment, "begin", _failing)
-        with self.assertRaises(lmdb.Error):
-            openStore(self.directory, reactor=reactor)
+        self.environment.markSuspect()
+        done: list[str] = []
+        self.patch(os, "fsync", _noting(done, "fsync", os.fsync, failures=1))
+        self.patch(os, "posix_fadvise", _noting(done, "fadvise", os.posix_fadvise))
+        self.patch(opening, "Environment", _noting(done, "open", Environment))
+        self.open()
+        self.assertEqual(done[:4], ["fsync", "fsync", "fadvise", "open"])
+
+    def test_whatTheDiskDoesNotTakeYetOrCannotGiveBackIsNotOpened(self) -> None:
+        self.environment.markSuspect()
+        for call in ("fsync", "read"):
+            with self.assertRaises(StoreUnknown):
+                self.patch(os, call, _noting([], call, getattr(os, call), failures=2))
+                self.open()
+            self.assertTrue(self.environment.suspectPath.exists())
 
 
 def _failing(*arguments: object) -> None:
     raise lmdb.Error("commit", errno.EIO)
+
+
+def _noting(done: list[str], name: str, really: Callable[..., Any], failures: int = 0) -> Callable[..., Any]:
+    """Do it, after so many failures, and note each time."""
+    left = [failures]
+
+    def noted(*arguments: object) -> Any:
+        done.append(name)
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        return really(*arguments)
+
+    return noted
