@@ -310,7 +310,7 @@ class Conversation:
         self._tickGroups(now)
         self.look(now)
         # A commit is taken in by the loop, after the loop has made it: a disk is stuck only if it takes longer than that.
-        age = max(0.0, self._turns.ageSeconds(now) - LAGS_IN_A_SILENCE * lag.seconds)
+        age = max(0.0, self._turns.ageSeconds(now) - LAGS_IN_A_SILENCE * lag.worst)
         if age > COMMIT_AGE_SECONDS_MAX:
             self._handOver()
         self._neighbours.beat(now, age)

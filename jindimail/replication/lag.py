@@ -16,21 +16,27 @@ HALF_SECONDS = 2.0  # half of what a loop was late is forgotten after such a tim
 
 class Lag:
     """
-    One node's: the worst of lately.
+    One node's: the worst of lately, but for what happened once. A tick that is late among others in time says that the node slept, or was
+    held up; if others were told to wait for it, they would wait for longer when it dies next.
 
-    @ivar seconds: how late it was, as of the last tick.
+    @ivar seconds: how late it is, as others are told.
+    @ivar worst: the same, and the last tick: what this node did not hear meanwhile.
     """
 
-    __slots__ = ("_lookedAt", "seconds")
+    __slots__ = ("_before", "_lookedAt", "seconds", "worst")
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.worst = 0.0
+        self._before = (0.0, 0.0)
         self._lookedAt = 0.0
 
     def late(self, seconds: float, now: float) -> None:
         """A tick came so late."""
+        again = sorted((*self._before, seconds))[1]
         faded = self.seconds * 0.5 ** (max(0.0, now - self._lookedAt) / HALF_SECONDS)
-        self.seconds = min(LAG_SECONDS_MAX, max(seconds, faded))
+        self.seconds = min(LAG_SECONDS_MAX, max(again, faded))
+        self.worst = min(LAG_SECONDS_MAX, max(seconds, self.seconds))
+        self._before = self._before[1], seconds
         self._lookedAt = now
 
 

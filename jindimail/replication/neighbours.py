@@ -246,7 +246,7 @@ class Neighbours:
         """(nodes that fell silent, nodes that live again) since the last call."""
         fell, rose = [], []
         for neighbour in self._neighbours.values():
-            isSilent = neighbour.mayBeSilent(now, self.lag.seconds)
+            isSilent = neighbour.mayBeSilent(now, self.lag.worst)
             if isSilent and not neighbour.isSilent:
                 fell.append(neighbour)
             elif neighbour.isSilent and not isSilent:
@@ -262,7 +262,7 @@ class Neighbours:
         """
         return INSTANT_SECONDS + min(
             (
-                each.heardAt + each.patience(self.lag.seconds) - now
+                each.heardAt + each.patience(self.lag.worst) - now
                 for each in self._neighbours.values()
                 if not each.isSilent
             ),

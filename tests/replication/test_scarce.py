@@ -109,19 +109,34 @@ class Lags(SynchronousTestCase):
 
     def test_worstOfLatelyCountsAndIsForgottenByHalf(self) -> None:
         lag = Lag()
+        lag.late(0.4, 9.0)
         lag.late(0.4, 10.0)
         lag.late(0.0, 10.0 + HALF_SECONDS)
+        lag.late(0.0, 10.0 + HALF_SECONDS)
+        self.assertAlmostEqual(lag.seconds, 0.4)
+        lag.late(0.0, 10.0 + 2 * HALF_SECONDS)
         self.assertAlmostEqual(lag.seconds, 0.2)
-        lag.late(0.3, 10.1 + HALF_SECONDS)
-        self.assertAlmostEqual(lag.seconds, 0.3)
+
+    def test_whatHappenedOnceIsNoLag(self) -> None:
+        """A node that was paused is as soon missed the next time."""
+        lag = Lag()
+        for seconds in (0.0, 0.0, 0.7):
+            lag.late(seconds, 10.0)
+        self.assertEqual((lag.seconds, lag.worst), (0.0, 0.7))
+        lag.late(0.0, 10.1)
+        self.assertEqual((lag.seconds, lag.worst), (0.0, 0.0))
+        lag.late(0.5, 10.2)
+        self.assertEqual(lag.seconds, 0.5)
 
     def test_isBoundedSoThatTheDeadAreMissed(self) -> None:
         lag = Lag()
         lag.late(100.0, 200.0)
-        self.assertEqual(lag.seconds, LAG_SECONDS_MAX)
+        lag.late(100.0, 300.0)
+        self.assertEqual((lag.seconds, lag.worst), (LAG_SECONDS_MAX, LAG_SECONDS_MAX))
 
     def test_clockThatIsSetBackMakesNobodyLate(self) -> None:
         lag = Lag()
+        lag.late(0.1, 1000.0)
         lag.late(0.1, 1000.0)
         lag.late(0.0, 10.0)
         self.assertLessEqual(lag.seconds, 0.1)
@@ -147,8 +162,8 @@ class Late(SynchronousTestCase):
     def test_whoIsAlwaysLateDidNotSleep(self) -> None:
         """Each such tick woke all groups, that all had to be settled again."""
         replica = self.array.nodes[1]._replicas[1]
-        self.tickLate(1, 0.29)
-        self.tickLate(1, 0.5)
+        for late in (0.29, 0.29, 0.5):
+            self.tickLate(1, late)
         self.assertIsNotNone(replica.quiet)
         self.tickLate(1, 3.0)
         self.assertIsNone(replica.quiet)
@@ -164,8 +179,8 @@ class Late(SynchronousTestCase):
             return None if isinstance(message, TransferNow) else message
 
         self.array.alter = note
-        self.tickLate(1, 0.11)
-        self.tickLate(1, 0.0)
+        for late in (0.11, 0.11, 0.0):
+            self.tickLate(1, late)
         self.assertFalse(self.isHandingOver())
         turns._begun[0] -= 1.0
         self.tickLate(1, 0.0)
@@ -196,7 +211,8 @@ class Late(SynchronousTestCase):
         groups = self.array.nodes[1]
         groups._conversation.wake(groups._replicas[1])
         self.array.cut |= {(3, 1), (3, 2)}
-        groups._neighbours.lag.late(0.5, self.array.clock.seconds())
+        for _ in range(2):
+            groups._neighbours.lag.late(0.5, self.array.clock.seconds())
         ticks = groups._ticks
         ticks.tick(self.array.clock.seconds())
         self.assertGreater(ticks._expected - self.array.clock.seconds(), 0.2)

@@ -46,13 +46,20 @@ class OneNeighbour(SynchronousTestCase):
         self.assertFalse(self.neighbour.mayBeSilent(0.5, 0.2))
         self.assertTrue(self.neighbour.mayBeSilent(1.1, 0.2))
 
+    def test_whoWasLateThisOnceHasNotHeardTheOthersEither(self) -> None:
+        self.neighbours.lag.late(0.2, 0.5)
+        self.assertEqual(self.neighbours.changes(0.5), ([], []))
+        self.neighbours.lag.late(0.0, 0.6)
+        self.assertEqual(self.neighbours.changes(0.6), ([self.neighbour], []))
+
     def test_whoSaysThatItIsLateIsWaitedFor(self) -> None:
         self.neighbours.heardBeat(self.neighbour, NodeBeat(1, 1, 0, 0, 0, bytes(8), 200), 0.0)
         self.assertFalse(self.neighbour.mayBeSilent(0.9, 0.0))
         self.assertTrue(self.neighbour.mayBeSilent(1.1, 0.0))
 
     def test_beatTellsHowLateItsSenderIs(self) -> None:
-        self.neighbours.lag.late(0.25, 1.0)
+        for _ in range(2):
+            self.neighbours.lag.late(0.25, 1.0)
         self.neighbours.beat(1.0, 0.0)
         self.neighbour.flush(1.0)
         self.assertEqual([each.lagMilliseconds for each in self.link.sent], [250])
