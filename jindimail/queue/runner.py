@@ -190,8 +190,17 @@ class QueueRunner:
             try:
                 await self._file(bucket, row)
             except Corrupt:
-                self.log.failure("message {delivery} cannot be filed now", delivery=row.bodyId.hex())
-                await self._wait(bucket, row, row.record.waiting, LATER_SECONDS, Corrupt.pop3Text)
+                await self._unreadable(bucket, row, Failure())
+
+    async def _unreadable(self, bucket: int, row: Queued, failure: Failure) -> None:
+        """
+        A message cannot be read now. It goes on under the same id: under this one it may have been filed unheard.
+
+        Where leadership has just changed hands, another node may have been done with it meanwhile: then all is well.
+        """
+        entry = self._requeue(row, row.record.waiting, LATER_SECONDS, Corrupt.pop3Text, row.record.deliveryId)
+        if not isinstance(await self._buckets.propose(bucket, entry), Refused):
+            self.log.failure("message {delivery} cannot be filed now", failure, delivery=row.bodyId.hex())
 
     def _isOverdue(self, bucket: int, row: Queued) -> bool:
         """Whether a message waited for too long, by the clocks of the node that queued it and of this one, for so long that neither is wrong for a moment."""
@@ -251,18 +260,23 @@ class QueueRunner:
     async def _wait(
         self, bucket: int, row: Queued, waiting: tuple[WaitingRecord, ...], seconds: int, reason: str
     ) -> None:
+        entry = self._requeue(row, waiting, seconds, reason, _nextId(row.record.deliveryId))
+        await self._buckets.propose(bucket, entry)
+
+    def _requeue(
+        self, row: Queued, waiting: tuple[WaitingRecord, ...], seconds: int, reason: str, deliveryId: bytes
+    ) -> Requeue:
         now = int(self._seconds())
-        entry = Requeue(
+        return Requeue(
             seconds=now,
             bodyId=row.bodyId,
             target=row.target,
             dueSeconds=row.dueSeconds,
-            deliveryId=_nextId(row.record.deliveryId),
+            deliveryId=deliveryId,
             waiting=waiting,
             nextSeconds=now + seconds,
             reason=reason,
         )
-        await self._buckets.propose(bucket, entry)
 
     async def _dequeue(self, bucket: int, row: Queued) -> None:
         entry = Dequeue(

@@ -1973,11 +1973,21 @@ BUGS = (
         checks=("tests/mailbox/test_once.py::test_aRequestIsRememberedThoughAnotherNodesClockIsAnHourAhead",),
     ),
     Bug(
+        "whatCannotBeReadGoesOnUnderAnotherId",
+        "docs/adr/0050: under its id it may have been filed unheard",
+        "queue/runner.py",
+        "Corrupt.pop3Text, row.record.deliveryId",
+        "Corrupt.pop3Text, _nextId(row.record.deliveryId)",
+        checks=(
+            "tests/queue/test_queue.py::test_whatWasFiledUnheardAndCannotBeReadForAWhileIsNotFiledTwice",
+        ),
+    ),
+    Bug(
         "whatWaitsTwiceGoesOnUnderTwoIds",
         "design §7: the delivery id makes the array's own retries exactly-once",
         "queue/runner.py",
-        "deliveryId=_nextId(row.record.deliveryId)",
-        "deliveryId=_nextId(bytes([bucket]) + row.record.deliveryId[1:])",
+        "reason, _nextId(row.record.deliveryId))",
+        "reason, _nextId(bytes([bucket]) + row.record.deliveryId[1:]))",
         checks=(
             "tests/queue/test_queue.py::test_whatTwoBucketsKeepForOneRecipientComesOnceAlsoUnderAnotherId",
         ),

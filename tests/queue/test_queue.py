@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred, fail
 
 from jindimail.delivery.delivery import Delivery
 from jindimail.delivery.spool import Spool
-from jindimail.errors import NoSuchUser, OutcomeUnknown, OverQuota, Unavailable
+from jindimail.errors import Corrupt, NoSuchUser, OutcomeUnknown, OverQuota, Unavailable
 from jindimail.mailbox.entries import Dequeue, Enqueue, VoidDelivery
 from jindimail.mailbox.outcomes import Done, Refused
-from jindimail.mailbox.queries import ListQueue
+from jindimail.mailbox.queries import ListQueue, ReadOctets
 from jindimail.model import BUCKET_COUNT, Body, Envelope, bucketOf
 from jindimail.queue.runner import (
     KEPT_SECONDS,
@@ -42,6 +42,7 @@ class Cut:
         self._buckets = buckets
         self.silent: set[int] = set()
         self.deaf: set[int] = set()
+        self.damaged = False  # no body can be read
         self.proposed: list[tuple[int, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -57,6 +58,8 @@ class Cut:
     def query(self, bucket: Any, query: Any, fresh: bool = False) -> Deferred[Any]:
         if bucket in self.silent | self.deaf:
             return fail(Unavailable())
+        if self.damaged and isinstance(query, ReadOctets):
+            return fail(Corrupt())
         return self._buckets.query(bucket, query, fresh)
 
 
@@ -186,6 +189,20 @@ def test_whatWasFiledUnheardIsNotFiledTwice(bed: Bed) -> None:
     assert len(bed.waiting()) == 1
     bed.cut.deaf.clear()
     bed.run()
+    assert (len(bed.inbox(BOB)), len(bed.inbox(ALICE))) == (1, 1)
+    assert not bed.waiting()
+
+
+def test_whatWasFiledUnheardAndCannotBeReadForAWhileIsNotFiledTwice(bed: Bed) -> None:
+    bed.cut.deaf.add(bucketOf(BOB))
+    bed.deliver(BOB, ALICE)
+    bed.cut.damaged = True
+    bed.cut.deaf.clear()
+    bed.run()
+    (row,) = bed.waiting()
+    assert row.record.reason == Corrupt.pop3Text
+    bed.cut.damaged = False
+    bed.run(LATER_SECONDS + 2)
     assert (len(bed.inbox(BOB)), len(bed.inbox(ALICE))) == (1, 1)
     assert not bed.waiting()
 
