@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.errors import JindimailError, ProtocolError, Unavailable
-from jindimail.interfaces import ILinks, IReadRows
+from jindimail.interfaces import ILinks
 from jindimail.replication.digests import Difference, GroupDigest, differences, digestOfGroup
 from jindimail.replication.driver import Groups
 from jindimail.replication.transfers import SnapshotPlace
@@ -153,7 +153,7 @@ class Comparing:
                 record = decode(value, BodyrefRecord)
                 if me in record.keepers:
                     bodies, octets = bodies + 1, octets + record.size
-            wrong = _wrongOf(rows, asked.bucket, me, findings)
+            wrong = _wrongOf(findings)
         return Copies(bodies, octets, tuple(wrong[:FINDINGS_MAX]), nextId)
 
     # --- asking
@@ -217,17 +217,13 @@ class Comparing:
         await passed
 
 
-def _wrongOf(rows: IReadRows, bucket: int, node: int, findings: list[Finding]) -> list[WrongCopy]:
-    """Of what was found, that which concerns copies that the node is named for; what else lies there is on its way, or goes."""
-    wrong = []
-    for finding in findings:
-        bodyId = unpackChunkKey(finding.key)[1]
-        octets = None if finding.kind is Kind.BODY_ORPHAN else rows.get(BODYREF, bodyKey(bucket, bodyId))
-        if octets is not None:
-            keepers = decode(octets, BodyrefRecord).keepers
-            if node in keepers or finding.kind is Kind.KEEPERS_MISSING:
-                wrong.append(WrongCopy(bodyId, finding.kind.value, finding.text))
-    return wrong
+def _wrongOf(findings: list[Finding]) -> list[WrongCopy]:
+    """Of what was found, that which concerns copies that are named; what else lies there is on its way, or goes."""
+    return [
+        WrongCopy(unpackChunkKey(finding.key)[1], finding.kind.value, finding.text)
+        for finding in findings
+        if finding.kind is not Kind.BODY_ORPHAN
+    ]
 
 
 def _read(octets: bytes, kind: type[Any]) -> Any:

@@ -26,6 +26,7 @@ def checkBodies(
     """
     Read the bodies of a bucket whose id is greater than `afterId`, until about `octetsMax` octets are read.
 
+    What another keeps is not this node's to judge, were it half a copy: one that was given up when its node was slow lies there until it is swept.
     Answers what is wrong, and the id to go on after (None: that was all).
     """
     walk = _Walk(rows, bucket, node)
@@ -73,8 +74,8 @@ class _Walk:
             return  # damaged, which is found with the records
         if not record.keepers:
             self._add(Kind.KEEPERS_MISSING, bodyId, "its bodyref names no keeper", 0)
-        elif self._node not in record.keepers and not body.numbers:
-            return
+        if self._node not in record.keepers:
+            return  # what lies there is on its way, or goes with the next sweep
         wanted = chunkCount(record.size)
         missing = set(range(wanted)) - set(body.numbers)
         for number in sorted(missing):

@@ -576,6 +576,21 @@ class CheckTests(SynchronousTestCase):
         change(environment, job)
         self.assertEqual(list(check(environment.snapshot)), [])
 
+    def test_halfACopyThatTheNodeIsNotNamedForIsNoDamage(self) -> None:
+        _, environment = soundStore(self)
+
+        def job(rows: Overlay) -> None:
+            edit(
+                keys.BODYREF,
+                keys.bodyrefKey(BUCKET, LARGE_ID),
+                records.BodyrefRecord,
+                keepers=(8, 9),
+            )(rows)
+            rows.delete(keys.BODY, LARGE_2)  # the put was given up before its end, or still goes on
+
+        change(environment, job)
+        self.assertEqual(list(check(environment.snapshot)), [])
+
     def test_hardRowIsReadAsReplicationWritesIt(self) -> None:
         rows = MemoryRows()
         _foundGroups(rows, [3], node=1)
