@@ -92,7 +92,12 @@ class Delivering:
         elif delivery.keeps == ARRIVING:
             copies = self.placing.copies
             arriving[ingress] = copies.arrival(ingress, bucket, entry.bodyId, delivery.attempt)
-        outcome: Any = await self.placing.place(bucket, entry, source, ingress, arriving)
+        try:
+            outcome: Any = await self.placing.place(bucket, entry, source, ingress, arriving)
+        finally:  # nobody waits for a copy that was of no use, or comes too late
+            for arrival in arriving.values():
+                arrival.addErrback(lambda _: None)
+                arrival.cancel()
         return self._wire.encodeOutcome(outcome)
 
     def _begin(self, node: int, head: bytes) -> _Incoming:

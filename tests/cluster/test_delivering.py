@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from jindimail.cluster.calls import ARRIVING, Delivery
 from jindimail.cluster.delivering import CALL_OCTETS_MAX
 from jindimail.cluster.placing import FRESH_SECONDS
 from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
@@ -15,7 +17,7 @@ from jindimail.mailbox.outcomes import Filed
 from jindimail.replication.copies import ofOctets
 from jindimail.replication.putting import SLOW_SECONDS
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
-from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, settled
+from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, delivery, settled
 
 SMALL = b"x: y\r\n\r\n" + bytes(range(256)) * 40
 LARGE = bytes(range(256)) * 4 * (CALL_OCTETS_MAX // 256) + b"end"
@@ -112,6 +114,20 @@ def test_anIngressWhoseCopyIsNotDurableIsNotNamed() -> None:
     world.shares[3].copies._store.write = lambda job, octets=0, **how: _never()  # type: ignore[method-assign]
     world.result(world.deliver(3, 1, SMALL))
     assert world.reference(1, 1).keepers == (1, 2)
+
+
+@pytest.mark.parametrize(("taker", "ingress"), [(1, 4), (2, 3)], ids=["no keeper", "no leader"])
+def test_nobodyWaitsForTheCopyOfAnIngressThatIsOfNoUse(taker: int, ingress: int) -> None:
+    world = MailWorld(others=(4,))
+    share = world.shares[taker]
+    entry, _ = delivery(1, SMALL)
+    delivering = share.buckets._delivering
+    assert delivering is not None
+    head = Delivery(delivering.machine.encode(entry), SMALL, ingress, ARRIVING, 7)
+    taking = delivering.take(GROUP, head, ofOctets(SMALL), {})
+    with pytest.raises(Unavailable) if taker == 2 else nullcontext():
+        world.result(taking)
+    assert share.copies._waiting == {}  # its word was lost with a connection, and may never come
 
 
 def _never() -> Any:
