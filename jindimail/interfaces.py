@@ -123,11 +123,12 @@ class IStateMachine(Interface):
 class IGroups(Interface):
     """The replicated groups of this node (replication/driver.py)."""
 
-    def propose(group: int, entry: bytes, before: Any = None) -> Any:
+    def propose(group: int, entry: bytes, before: Any = None, mayLag: bool = False) -> Any:
         """
         A Deferred of the outcome, once the entry is committed and applied here.
 
-        `before(rows)` runs in the transaction of the log row, ahead of it (the leader's own copy of a body).
+        `before(rows)` runs in the transaction of the log row, ahead of it (the leader's own copy of a body). What `mayLag` is applied at other
+        members some time later; nothing that is read there after a readIndex, or after an entry that may not, is older.
 
         @raise Unavailable: it was not proposed (no leader, shutting down).
         @raise OutcomeUnknown: it may still be committed.
@@ -176,12 +177,13 @@ class IBuckets(Interface):
         entry is proposed.
         """
 
-    def query(bucket: Any, query: Any, fresh: bool = False) -> Any:
+    def query(bucket: Any, query: Any, fresh: bool = False, mayLag: bool = False) -> Any:
         """
         Awaitable answer of a query (mailbox/queries.py).
 
         With `fresh` the answer reflects everything acknowledged anywhere before the call (read index); without, it may be a
-        moment old, but never older than any outcome, answer or event of the bucket that this node has had before.
+        moment old, but never older than any outcome, answer or event of the bucket that this node has had before; with `mayLag`,
+        deliveries are excepted (docs/adr/0051).
         """
 
     def follow(bucket: int, mailboxId: int, listener: Any) -> Any:

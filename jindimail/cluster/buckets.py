@@ -20,6 +20,7 @@ from jindimail.cluster.delivering import Delivering, writeChunks
 from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
 from jindimail.cluster.reading import Reading
+from jindimail.cluster.seen import Seen
 from jindimail.cluster.verified import AskSound, Verified
 from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
@@ -75,7 +76,7 @@ class Buckets:
         self._verified = verified
         self._isOver = isOver
         self._level = level
-        self._seen: dict[int, int] = {} if elsewhere is None else elsewhere.router.seen
+        self._seen = Seen() if elsewhere is None else elsewhere.router.seen
         self._followers = followers or Followers()
         if followers is None:
             groups.listen(self._committed)
@@ -123,22 +124,24 @@ class Buckets:
 
     # --- asking
 
-    def query(self, bucket: int | None, query: Any, fresh: bool = False) -> Deferred[Any]:
+    def query(
+        self, bucket: int | None, query: Any, fresh: bool = False, mayLag: bool = False
+    ) -> Deferred[Any]:
         """See `IBuckets`."""
         group = groupOf(bucket)
         applied = self._groups.appliedIndex(group)
-        seen = self._seen.get(group, 1)
+        seen = self._seen.index(group, mayLag=mayLag)
         if self._elsewhere is None or (applied and (fresh or applied >= seen)):
             if not fresh:
                 if applied > seen:
-                    self._seen[group] = applied
+                    self._seen.saw(group, applied)
                 return self._answered(bucket, query)
             confirmed = self.confirm(group)
-            confirmed.addCallback(self._confirmed, bucket, query, seen)
+            confirmed.addCallback(self._confirmed, bucket, query, self._seen.index(group))
             if self._elsewhere is not None:
                 confirmed.addErrback(self._notConfirmed, group, query)
             return confirmed
-        return Deferred.fromCoroutine(self._queryBehind(bucket, query, fresh))
+        return Deferred.fromCoroutine(self._queryBehind(bucket, query, fresh, mayLag))
 
     def confirm(self, group: int) -> Deferred[int]:
         """Fires when this node's replica has applied all that a majority had committed before the call: with its applied index."""
@@ -147,13 +150,10 @@ class Buckets:
         return confirmed
 
     def _confirmed(self, index: int, bucket: int | None, query: Any, seen: int) -> Any:
-        """
-        A majority confirmed this index. What was seen before cannot be above it, unless the group was founded anew by force from
-        what survived: then it is forgotten.
-        """
         group = groupOf(bucket)
-        if index < seen or index > self._seen.get(group, 0):
-            self._seen[group] = index
+        if index < seen:
+            self._seen.confirmed(group, index)
+        self._seen.saw(group, index)
         return self._answer(bucket, query)
 
     def _answered(self, bucket: int | None, query: Any) -> Deferred[Any]:
@@ -178,14 +178,14 @@ class Buckets:
         assert self._elsewhere is not None
         return Deferred.fromCoroutine(self._elsewhere.query(group, query, fresh=True))
 
-    async def _queryBehind(self, bucket: int | None, query: Any, fresh: bool) -> Any:
+    async def _queryBehind(self, bucket: int | None, query: Any, fresh: bool, mayLag: bool) -> Any:
         """This node has no replica, or one that is behind what was seen: wait for it a moment, then ask elsewhere."""
         assert self._elsewhere is not None
         group = groupOf(bucket)
         if self._isOfOctets(query):
             return await self._readOctets(bucket, query)
         if self._groups.appliedIndex(group) and await self._elsewhere.caughtUp(group):
-            return await self.query(bucket, query, fresh)
+            return await self.query(bucket, query, fresh, mayLag)
         return await self._elsewhere.query(group, query, fresh=fresh)
 
     # --- octets

@@ -70,7 +70,9 @@ class Delivering:
     async def deliver(self, bucket: int, entry: Any, body: Body) -> Any:
         """The outcome of a delivery, placed and proposed by the bucket's leader; tried again until it is known."""
         kind = _Small if body.size <= CALL_OCTETS_MAX else _Large
-        answer = await self.router.toLeader(bucketGroup(bucket), kind(self, bucket, entry, body).ask)
+        answer = await self.router.toLeader(
+            bucketGroup(bucket), kind(self, bucket, entry, body).ask, mayLag=True
+        )
         if not isinstance(answer, Report):
             return answer
         assert answer.words is not None

@@ -125,9 +125,11 @@ class Elsewhere:
 
     async def caughtUp(self, group: int, index: int = 0, seconds: float = LAG_SECONDS) -> bool:
         """Whether this node's replica comes to have applied an index, or what was seen of the group, soon."""
-        wanted = max(1, index, self.router.seen.get(group, 0))
+        wanted = max(1, index, self.router.seen.index(group))
         self.router.counters.waits += 1
         waiting = self._groups.whenApplied(group, wanted)
+        if not waiting.called:  # the leader may hold it back; whoever asks for a read index is told at once
+            self._groups.readIndex(group).addErrback(lambda _: None)
         call = self._clock.callLater(seconds, waiting.cancel)
         try:
             await waiting

@@ -29,9 +29,9 @@ class MemoryGroups:
         self._listeners: list[Callable[[int, int, Any], None]] = []
 
     def propose(
-        self, group: int, entry: bytes, before: Callable[[IRows], object] | None = None
+        self, group: int, entry: bytes, before: Callable[[IRows], object] | None = None, mayLag: bool = False
     ) -> Deferred[Any]:
-        """See `IGroups`."""
+        """See `IGroups`; nobody lags."""
         self._indexes[group] += 1
         index = self._indexes[group]
 

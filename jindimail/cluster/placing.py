@@ -134,7 +134,7 @@ class Placing:
             raise Unavailable("this node did not lead all the while")
         self._counters.deliveries += 1
         try:
-            outcome = await self._groups.propose(group, self._machine.encode(entry, keepers))
+            outcome = await self._groups.propose(group, self._machine.encode(entry, keepers), mayLag=True)
         finally:  # whoever waited for it may have gone away: it is committed all the same
             self._owe(bucket, keepers)
         if getattr(outcome, "repeated", False):

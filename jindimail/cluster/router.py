@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from jindimail.cluster.calls import Errand, QueryAnswer, QueryCall, Report, decodeCall, encodeCall
 from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.hearing import Hearing, IHearing
+from jindimail.cluster.seen import Seen
 from jindimail.errors import JindimailError, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.interfaces import ILinks
 
@@ -43,7 +44,7 @@ class Router:
     Errands and queries to wherever they are carried out.
 
     @ivar hearing: whether a group can be reached.
-    @ivar seen: by group, the highest applied index that any answer was true of: what is read later must not be older.
+    @ivar seen: the highest applied index that any answer of a group was true of.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Router:
         counters: BucketCounters | None = None,
     ) -> None:
         """@param membersOf, votersOf: the nodes that have a group's replicas, as the array's own group has it."""
-        self.seen: dict[int, int] = {}
+        self.seen = Seen()
         self.counters = counters or BucketCounters()
         self.node = links.node
         self._links = links
@@ -82,12 +83,13 @@ class Router:
 
         return ask
 
-    async def toLeader(self, group: int, ask: Ask) -> Any:
+    async def toLeader(self, group: int, ask: Ask, *, mayLag: bool = False) -> Any:
         """
         Have a group's leader carry out an errand that may be repeated.
 
         @param ask: asks a node (this one, too), with or without leave to pass it on, within some seconds; a `Report`, or, from this
             node itself, whatever it likes, which is the answer.
+        @param mayLag: it is a delivery (`Seen`).
         @return: the answer: a `Report` with words, or that.
         @raise Unavailable: nothing was done.
         @raise OutcomeUnknown: it may have been done, or be yet.
@@ -110,7 +112,7 @@ class Router:
                 asked = ask(node, node != leader, min(patience, left))
                 answer = await self._attempt(group, leader, asked)
                 if not isinstance(answer, Report):
-                    self.saw(group, self._indexOf(group))
+                    self.seen.saw(group, self._indexOf(group), mayLag=mayLag)
                     return answer
             except OutcomeUnknown as unknown:
                 problem = unknown
@@ -122,7 +124,7 @@ class Router:
             else:
                 if answer.words is not None:
                     self._hints[group] = answer.leader
-                    self.saw(group, answer.index)
+                    self.seen.saw(group, answer.index, mayLag=mayLag)
                     return answer
                 if answer.leader:
                     self._hints[group] = answer.leader
@@ -131,11 +133,6 @@ class Router:
             shunned.add(node)
             self.counters.retries += 1
         raise problem
-
-    def saw(self, group: int, index: int) -> None:
-        """An answer was true of this applied index."""
-        if index > self.seen.get(group, 0):
-            self.seen[group] = index
 
     def _choose(self, group: int, shunned: set[int], isLate: bool) -> tuple[int, int] | None:
         """The node to ask next, and the one that is thought to lead; None: pause, and begin anew."""
@@ -190,7 +187,7 @@ class Router:
 
         @raise Unavailable: nobody answered in time.
         """
-        seen = self.seen.get(group, 0)
+        seen = self.seen.index(group)
         payload = encodeCall(QueryCall(group, query, fresh, seen))
         problem: JindimailError = Unavailable("no member")
         deadline = self._clock.seconds() + DEADLINE_SECONDS
@@ -210,8 +207,8 @@ class Router:
                     problem = away
                 else:
                     if fresh and answer.index < seen:
-                        self.seen[group] = answer.index  # the group was founded anew, by force
-                    self.saw(group, answer.index)
+                        self.seen.confirmed(group, answer.index)
+                    self.seen.saw(group, answer.index)
                     return answer.answer
             await self.pause()
         raise problem

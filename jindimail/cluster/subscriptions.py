@@ -141,7 +141,7 @@ class Subscriptions:
         isDoubtful = self._answered.get(node, 0) > self._heard.setdefault(node, answer.count)
         self._answered[node] = answer.count
         for group, index in answer.groups:
-            self._router.saw(group, index)
+            self._router.seen.saw(group, index)
             if self.sources.get(group) != node or isDoubtful:
                 self.sources[group] = node
                 self._followers.tellGroup(group)
@@ -156,7 +156,7 @@ class Subscriptions:
             return
         before = self._heard.get(node, message.count - 1)
         self._heard[node] = max(before, message.count)
-        self._router.saw(message.group, message.index)
+        self._router.seen.saw(message.group, message.index)
         self._router.counters.heard += len(message.topics)
         if message.count > before + 1:
             self._doubt(node)  # some between were lost

@@ -60,7 +60,7 @@ class Resolver:
     async def find(self, address: str, fresh: bool = False) -> AddressRecord | None:
         """The record of a canonical address, exactly."""
         found: AddressRecord | None = await self._buckets.query(
-            bucketOf(address), FindAddress(address=address), fresh
+            bucketOf(address), FindAddress(address=address), fresh, mayLag=True
         )
         return found
 
@@ -70,7 +70,7 @@ class Resolver:
         if record is None or not record.accountId:
             return None
         found: Account | None = await self._buckets.query(
-            record.bucket, FindAccount(accountId=record.accountId), fresh
+            record.bucket, FindAccount(accountId=record.accountId), fresh, mayLag=True
         )
         return None if found is None else (record.bucket, found)
 
@@ -150,7 +150,7 @@ class Resolver:
             further.extend(record.targets)
         else:
             found: Account | None = await self._buckets.query(
-                record.bucket, FindAccount(accountId=record.accountId), fresh
+                record.bucket, FindAccount(accountId=record.accountId), fresh, mayLag=True
             )
             refusal = _refusal(found, octets)
             if refusal is not None or found is None:

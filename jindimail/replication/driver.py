@@ -17,10 +17,11 @@ from zope.interface import implementer
 
 from jindimail.counts import Histogram
 from jindimail.errors import JindimailError, LimitReached, OutcomeUnknown, StorageFull, Unavailable
-from jindimail.interfaces import IGroups, INodeLink, IRows, IStateMachine, IStore
+from jindimail.interfaces import IGroups, INodeLink, IStateMachine, IStore
 from jindimail.replication.configuration import Configuration
 from jindimail.replication.conversation import Conversation
 from jindimail.replication.entries import Snapshot
+from jindimail.replication.holding import Holding
 from jindimail.replication.loading import Loading
 from jindimail.replication.messages import Install, Message
 from jindimail.replication.neighbours import Neighbours, NoLink
@@ -59,6 +60,7 @@ class Groups(Roster):
 
     _log = Logger()
     _flushCall: IDelayedCall | None = None
+    _running = False
 
     def __init__(
         self,
@@ -106,10 +108,10 @@ class Groups(Roster):
             arrived=self._restoring.arrived,
         )
         self._waiting = Waiting(replicas=self._replicas, asked=self._asked)
+        self._holding = Holding(clock, self._turns.touch)
         self._queuedBefores = self._queuedOctets = 0
         self._sweptAt = self._strangersAt = clock.seconds()
         self._receivers: dict[type[NodeMessage], Receiver] = {}
-        self._running = False
 
     @property
     def failure(self) -> Failure | None:
@@ -162,6 +164,7 @@ class Groups(Roster):
 
     def _stopCalls(self) -> None:
         self._ticks.stop()
+        self._holding.stop()
         if self._flushCall is not None and self._flushCall.active():
             self._flushCall.cancel()
 
@@ -173,7 +176,9 @@ class Groups(Roster):
 
     # --- IGroups
 
-    def propose(self, group: int, entry: bytes, before: Before | None = None) -> Deferred[Any]:
+    def propose(
+        self, group: int, entry: bytes, before: Before | None = None, mayLag: bool = False
+    ) -> Deferred[Any]:
         """
         A Deferred of the outcome, once the entry is committed and applied here.
 
@@ -186,11 +191,11 @@ class Groups(Roster):
             if replica.raft.leadership is None:
                 return fail(NotLeader(replica.raft.leader))
             # Others see the entry while it is being written here: the body must stand before it is proposed.
-            return self._store.write(before).addCallback(lambda _: self.propose(group, entry))  # type: ignore[no-any-return]
+            return self._store.write(before).addCallback(lambda _: self.propose(group, entry, mayLag=mayLag))  # type: ignore[no-any-return]
         if len(entry) > ENTRY_OCTETS_MAX:
             return fail(LimitReached("no entry may be so large"))
         try:
-            index = replica.raft.propose(entry)
+            index = replica.raft.propose(entry, mayLag=mayLag)
         except (NotLeader, TooManyProposals) as problem:
             return fail(problem)
         done = self._waiting.proposed(replica, index, self._clock.seconds())
@@ -240,7 +245,7 @@ class Groups(Roster):
 
     def whenDurable(self) -> Deferred[None]:
         """Fires when all that is applied here so far is durable, so that snapshots have it."""
-        done: Deferred[None] = self._store.write(_nothing)
+        done: Deferred[None] = self._store.write(lambda rows: None)
         return done
 
     def listen(self, listener: Listener) -> None:
@@ -380,6 +385,7 @@ class Groups(Roster):
         self._queuedBefores = self._queuedOctets = 0
         if work.outputs.now:
             self._conversation.send(replica, work.outputs.now, self._clock.seconds())
+        self._holding.look(replica)
         for replicaId in work.outputs.snapshots:
             self._transfers.wanted(replica, replicaId, self._clock.seconds())
 
@@ -489,7 +495,3 @@ class Groups(Roster):
     def abandon(self, replica: Replica, problem: Exception) -> None:
         """See `IRestored`."""
         self._waiting.abandon(replica, problem)
-
-
-def _nothing(rows: IRows) -> None:
-    """A job that only waits for those before it."""

@@ -207,6 +207,13 @@ class Elector:
             self.vote = message.sender
             self._electionElapsed = 0
         self._reply(Ballot(self.group, self.replicaId, message.sender, term, message.pre, granted))
+        if free and not granted and message.pre and not self._hearsLeader:
+            self._standInstead()
+
+    def _standInstead(self) -> None:
+        """Whoever asked lacks entries that stand here; it need not be waited for that this replica, too, finds no leader (docs/adr/0051)."""
+        if self.role is Role.FOLLOWER and not self._isWitness:
+            self.campaign()
 
     def _stepBallot(self, message: Ballot) -> None:
         awaited = Role.PRECANDIDATE if message.pre else Role.CANDIDATE
@@ -316,6 +323,8 @@ class Elector:
         if entry.kind == CONFIGURATION:
             self.history.add(entry.index, decodeConfiguration(entry.data))
             self._configured()
+        if self.leadership is not None:
+            self.leadership.hasten(entry.index)
 
     def _configured(self) -> None:
         configuration = self.configuration

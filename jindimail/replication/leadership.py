@@ -3,17 +3,21 @@ What a replica knows and does only while it leads: the others' progress, reads, 
 
 Pure. It is made when an election is won and thrown away with the term, so that nothing of it can outlive its leadership.
 Appends are not made when entries are proposed but once a turn, by `messages`: that is what batches them.
+
+An entry that may lag goes at once to so many voters as make a majority, the *first*. The others get it, and all the news that it is committed,
+when what is held back is spread: some time later, or when anything is to be told that may not lag (docs/adr/0051).
 """
 
 from __future__ import annotations
 
+from jindimail.replication.configuration import Member
 from jindimail.replication.entries import Entry
 from jindimail.replication.history import ConfigurationHistory
 from jindimail.replication.log import Log
 from jindimail.replication.messages import Append, Appended, Beat, Message, TransferNow
 from jindimail.replication.outputs import Settings
 from jindimail.replication.progress import Pace, Progress
-from jindimail.replication.quorum import committedIndex, hasMajority
+from jindimail.replication.quorum import committedIndex, hasMajority, majority
 from jindimail.replication.reads import Reads
 
 
@@ -47,6 +51,9 @@ class Leadership:
         self._ticksToAbort = 0
         self._beatDue = False
         self._transferSent = False
+        self._due = log.lastIndex  # entries up to this go to all,
+        self._newsDue = log.commit  # and so does the news that those up to this are committed
+        self._first: frozenset[int] = frozenset()
         self.progress: dict[int, Progress] = {}
         self.voters: tuple[int, ...] = ()
         self.reads = Reads()
@@ -74,6 +81,32 @@ class Leadership:
             del self.progress[replicaId]
         if self.transferee not in self.voters:
             self.transferee = 0
+        self._chooseFirst()
+
+    def _chooseFirst(self) -> None:
+        """
+        Those that are to make a majority: of the voters that have all that is committed, and rather not witnesses; of equal ones not the same in every group.
+
+        One that does not answer falls behind the others, to which is spread what it was sent.
+        """
+        others = [
+            member
+            for member in self._configuration.members
+            if member.replicaId in self.progress and member.voter
+        ]
+        others.sort(key=self._remoteness)
+        wanted = majority(len(self.voters)) - (self._replicaId in self.voters)
+        self._first = frozenset([member.replicaId for member in others[:wanted]])
+
+    def _remoteness(self, member: Member) -> tuple[bool, bool, bool, int, int]:
+        progress = self.progress[member.replicaId]
+        return (
+            progress.pace is not Pace.REPLICATE,
+            progress.match < self._log.commit,
+            member.witness,
+            -progress.match,
+            (member.replicaId + self._group) % len(self.progress),
+        )
 
     # --- answers
 
@@ -116,6 +149,7 @@ class Leadership:
 
     def tick(self, *, counts: bool = True) -> bool:
         """A tick passed, that counts or not; False if a majority has been silent for an election timeout (dissertation §6.2)."""
+        self.spread()
         self._ticksToBeat += 1
         if self._ticksToBeat >= self._settings.heartbeatTicks:
             self._ticksToBeat = 0
@@ -137,8 +171,32 @@ class Leadership:
             progress.recentlyActive = False
         return hasMajority(self.voters, active | {self._replicaId})
 
+    def hasten(self, index: int) -> None:
+        """The entry at an index may not lag, nor those before it."""
+        self._due = self._newsDue = max(self._due, index)
+
+    def isHolding(self) -> bool:
+        """Whether anything is held back that `spread` would release."""
+        last, commit = self._log.lastIndex, self._log.commit
+        return any(
+            progress.pace is Pace.REPLICATE
+            and progress.since <= commit
+            and (
+                self._newsDue <= progress.commitSent < commit
+                or (replicaId not in self._first and self._due < progress.next <= last)
+            )
+            for replicaId, progress in self.progress.items()
+        )
+
+    def spread(self) -> None:
+        """What is held back has waited for long enough: it goes to all, committed or not."""
+        self._chooseFirst()
+        self._due = self._log.lastIndex
+        self._newsDue = max(self._newsDue, self._log.commit)
+
     def beginTransfer(self, replicaId: int) -> None:
         """Let another voter lead; given up after an election timeout."""
+        self.spread()
         self.transferee = replicaId
         self._transferSent = False
         self._ticksToAbort = self._settings.electionTicks
@@ -163,7 +221,7 @@ class Leadership:
             self._beatDue
             or (readable and self.reads.areWaiting)
             or self._mayTransfer()
-            or any(self._wants(progress) for progress in self.progress.values())
+            or any(self._wants(replicaId, progress) for replicaId, progress in self.progress.items())
         )
 
     def messages(self, readable: bool) -> list[Message]:
@@ -176,8 +234,9 @@ class Leadership:
         if readable and self.reads.areWaiting:
             self.reads.begin(self._log.commit)
             self._beatDue = True
+            self.spread()  # whoever reads waits until it has applied that
         for replicaId, progress in self.progress.items():
-            if self._wants(progress):
+            if self._wants(replicaId, progress):
                 self._append(replicaId, progress, sent)
             if self._beatDue and progress.since <= self._log.commit:
                 commit = min(progress.match, self._log.commit)
@@ -205,12 +264,20 @@ class Leadership:
             if replicaId not in absent
         )
 
-    def _wants(self, progress: Progress) -> bool:
+    def _until(self, replicaId: int) -> int:
+        """The last entry that a replica whose log agrees may be sent now."""
+        return self._log.lastIndex if replicaId in self._first else self._due
+
+    def _isNews(self, progress: Progress) -> bool:
+        """Whether a replica whose log agrees is to be told now what is committed."""
+        return progress.pace is Pace.REPLICATE and progress.commitSent < min(self._log.commit, self._newsDue)
+
+    def _wants(self, replicaId: int, progress: Progress) -> bool:
         if progress.since > self._log.commit:
             return False
-        if progress.pace is Pace.REPLICATE and progress.commitSent < self._log.commit:
+        if self._isNews(progress):
             return True
-        if progress.pace is Pace.REPLICATE and progress.next > self._log.lastIndex:
+        if progress.pace is Pace.REPLICATE and progress.next > self._until(replicaId):
             return False
         return progress.mayGetEntries(self._settings.inflightMessagesMax, self._settings.inflightOctetsMax)
 
@@ -220,7 +287,7 @@ class Leadership:
 
     def _append(self, replicaId: int, progress: Progress, sent: list[Message]) -> None:
         log, settings = self._log, self._settings
-        before = len(sent)
+        before, isNews = len(sent), self._isNews(progress)
         while True:
             prevTerm = log.term(progress.next - 1)
             if prevTerm is None:  # the log no longer reaches back so far
@@ -230,10 +297,15 @@ class Leadership:
             if not progress.mayGetEntries(settings.inflightMessagesMax, settings.inflightOctetsMax):
                 break
             entries = [] if progress.isRepeated else log.entriesFrom(progress.next, settings.appendOctetsMax)
+            if (
+                progress.pace is Pace.REPLICATE
+                and entries
+                and entries[-1].index > (until := self._until(replicaId))
+            ):
+                entries = entries[: max(0, until + 1 - progress.next)]
             if not entries and progress.pace is Pace.REPLICATE:
                 break
             sent.append(self._appendOf(replicaId, progress, prevTerm, entries))
-        isNews = progress.pace is Pace.REPLICATE and progress.commitSent < log.commit
         if len(sent) == before and isNews:
             # After an unanswered beat (commitSent < 0) it is a probe, whose answer tells what was lost.
             sent.append(self._appendOf(replicaId, progress, prevTerm, [], isNews=progress.commitSent >= 0))

@@ -89,9 +89,11 @@ class Raft(Elector):
 
     # --- requests
 
-    def propose(self, data: bytes) -> int:
+    def propose(self, data: bytes, *, mayLag: bool = False) -> int:
         """
         Append an entry; its index. It is committed if this index is ever applied with the present term.
+
+        @param mayLag: others than a majority, and news of its commit, may have to wait until what is held back is spread.
 
         @raise NotLeader, TooManyProposals: nothing was appended.
         """
@@ -103,6 +105,8 @@ class Raft(Elector):
             raise TooManyProposals
         index = log.lastIndex + 1
         log.append(Entry(index, self.term, NORMAL, data))
+        if not mayLag:
+            leadership.hasten(index)
         return index
 
     def proposeConfiguration(self, configuration: Configuration) -> int:

@@ -66,7 +66,7 @@ def test_whatDoesNotWaitIsSaidSo(ask: Asker, message: str) -> None:
 def test_bucketsThatDoNotAnswerAreNamed(ask: Asker) -> None:
     real = ask.node.buckets.query
 
-    def query(bucket: Any, query: Any, fresh: bool = False) -> Deferred[Any]:
+    def query(bucket: Any, query: Any, fresh: bool = False, mayLag: bool = False) -> Deferred[Any]:
         return fail(Unavailable()) if bucket == 7 else real(bucket, query, fresh)
 
     ask.node.buckets.query = query

@@ -15,10 +15,12 @@ from jindimail.cluster.placing import FRESH_SECONDS
 from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.mailbox.outcomes import Filed
 from jindimail.replication.copies import ofOctets
+from jindimail.replication.holding import HOLD_SECONDS
 from jindimail.replication.putting import SLOW_SECONDS
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, delivery, settled
 
+LAG_SECONDS = 2 * HOLD_SECONDS  # after so long a delivery is applied at all members
 SMALL = b"x: y\r\n\r\n" + bytes(range(256)) * 40
 LARGE = bytes(range(256)) * 4 * (CALL_OCTETS_MAX // 256) + b"end"
 
@@ -33,6 +35,7 @@ def test_aBodyIsDurableAtTwoNodesAndReadableAtAll(ingress: int, octets: bytes) -
     assert [node for node in (1, 2, 3, 4) if world.holds(node, 1, max(1, len(octets)))] == (
         [1, 2] if octets else []
     )
+    world.run(LAG_SECONDS)
     for node in (1, 2, 3, 4):
         assert world.read(node, 1, len(octets)) == octets
 
@@ -249,6 +252,7 @@ def test_aDeliveryReachesALeaderOutOfReachThroughAnotherNode() -> None:
         world.fabric.cut(4, 1)
         world.shares[4].router._hints[GROUP] = 1
         assert isinstance(world.result(world.deliver(4, 1, octets)), Filed)
+        world.run(LAG_SECONDS)
         assert world.read(3, 1, len(octets)) == octets
         world.checkNamed(1, len(octets))
         assert sum(share.counters.passed for share in world.shares.values())

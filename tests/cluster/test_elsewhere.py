@@ -46,7 +46,7 @@ def test_aFollowerThatIsBehindIsNotRead() -> None:
     world.fabric.isStalled = lambda source, target: (source, target) == (1, 3)  # appends to 3 are lost
     world.propose(2, mailbox("a"))
     share = world.shares[3]
-    share.router.seen[GROUP] = world.shares[2].groups.appliedIndex(GROUP)
+    share.router.seen.saw(GROUP, world.shares[2].groups.appliedIndex(GROUP))
     assert world.names(3) == ["INBOX", "a"]
 
 
@@ -128,7 +128,7 @@ def test_whatWasSeenOfALostPastIsForgottenByTheNextFreshRead(node: int) -> None:
     """A group that was founded anew, by force, from what survived begins behind what some node has seen."""
     world = grown()
     world.propose(1, account())
-    world.shares[node].router.seen[GROUP] = 1_000_000
+    world.shares[node].router.seen.saw(GROUP, 1_000_000)
     assert world.names(node, fresh=True) == ["INBOX"]
     before = world.heap.now
     assert world.names(node) == ["INBOX"]

@@ -143,7 +143,7 @@ def test_aNodeIsEmptiedOfADeliveryThatNamedItBeforeAndIsCommittedAfterTheOthersW
     victim = next(node for node in share.userMap.home(BUCKET) if node != leader)
     late: Deferred[None] = Deferred()
     propose = share.groups.propose
-    share.groups.propose = lambda *entry: late.addCallback(lambda _: propose(*entry))  # type: ignore[assignment,method-assign]
+    share.groups.propose = lambda *entry, **how: late.addCallback(lambda _: propose(*entry, **how))  # type: ignore[assignment,method-assign]
     placing = share.buckets._delivering.placing  # type: ignore[union-attr]
     placing._candidates = lambda bucket, *first: (leader, victim)  # type: ignore[method-assign]
     filed = Deferred.fromCoroutine(placing.place(BUCKET, delivered(5, ()), ofOctets(octetsOf(5)), leader, {}))

@@ -55,7 +55,7 @@ class Cut:
         done: Deferred[Any] = self._buckets.propose(bucket, entry, body)
         return done.addCallback(lambda _: fail(OutcomeUnknown())) if bucket in self.deaf else done
 
-    def query(self, bucket: Any, query: Any, fresh: bool = False) -> Deferred[Any]:
+    def query(self, bucket: Any, query: Any, fresh: bool = False, mayLag: bool = False) -> Deferred[Any]:
         if bucket in self.silent | self.deaf:
             return fail(Unavailable())
         if self.damaged and isinstance(query, ReadOctets):

@@ -142,7 +142,7 @@ class History:
             kind = chance.random()
             if kind < 0.6:
                 self.proposed += 1
-                raft.propose(b"entry %d" % self.proposed)
+                raft.propose(b"entry %d" % self.proposed, mayLag=bool(self.proposed & 1))
                 self.count("proposals")
             elif kind < 0.8:
                 self.context += 1
@@ -224,7 +224,7 @@ class History:
         for _ in range(chance.randrange(1, 4)):
             try:
                 self.proposed += 1
-                network[old].propose(b"lost %d" % self.proposed)
+                network[old].propose(b"lost %d" % self.proposed, mayLag=bool(self.proposed & 1))
             except JindimailError:
                 break
         network.replicas[old].take()
