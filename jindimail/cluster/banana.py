@@ -37,6 +37,8 @@ def prefix(number: int) -> bytes:
     """A number in base 128, the least first, as it stands before a type octet."""
     if number < 128:
         return bytes((number,))
+    if number < 1 << 14:
+        return bytes((number & 0x7F, number >> 7))
     octets = bytearray()
     while number:
         octets.append(number & 0x7F)

@@ -18,6 +18,7 @@ PIECES_MAX = PAYLOAD_OCTETS_MAX // PIECE_OCTETS
 
 DONE, FAILED = 0, 1
 
+_ONLY_OCTETS = {bytes}
 _BY_NAME = {
     name.encode("ascii"): value
     for name, value in vars(errors).items()
@@ -48,9 +49,9 @@ def joinPayload(pieces: Any) -> bytes:
 
 def arePieces(pieces: Any) -> bool:
     """Whether this is a list of byte strings of at most 64 KiB each."""
-    if type(pieces) is not list:
+    if type(pieces) is not list or not set(map(type, pieces)) <= _ONLY_OCTETS:
         return False
-    return all(type(piece) is bytes and len(piece) <= PIECE_OCTETS for piece in pieces)
+    return max(map(len, pieces), default=0) <= PIECE_OCTETS
 
 
 def errorName(error: object) -> bytes:

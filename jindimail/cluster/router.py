@@ -168,9 +168,12 @@ class Router:
     def _look(self) -> None:
         """End the attempts at nodes that lead no more, or are out of reach."""
         self._lookCall = self._clock.callLater(LOOK_SECONDS, self._look) if self._attempts else None
+        mayAgree = {
+            group: self.hearing.mayAgree(group) for group in {group for group, _ in self._attempts.values()}
+        }
         for asked, (group, leader) in list(self._attempts.items()):
             present = self._groups.leaderOf(group)
-            if (present and present != leader) or not self.hearing.mayAgree(group):
+            if (present and present != leader) or not mayAgree[group]:
                 asked.cancel()
 
     def stop(self) -> None:

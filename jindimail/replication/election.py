@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jindimail.replication.configuration import Configuration, decodeConfiguration
+from jindimail.replication.configuration import decodeConfiguration
 from jindimail.replication.entries import CONFIGURATION, EMPTY, Entry, Snapshot
 from jindimail.replication.history import ConfigurationHistory
 from jindimail.replication.leadership import Leadership
@@ -82,11 +82,6 @@ class Elector:
         self._install: Snapshot | None = None
         self._configured()
         self._drawTimeout()
-
-    @property
-    def configuration(self) -> Configuration:
-        """The configuration in force."""
-        return self.history.latest
 
     @property
     def mayCampaign(self) -> bool:
@@ -327,7 +322,7 @@ class Elector:
             self.leadership.hasten(entry.index)
 
     def _configured(self) -> None:
-        configuration = self.configuration
+        configuration = self.configuration = self.history.latest
         own = configuration.member(self.replicaId)
         self._voters = configuration.voters()
         self._isVoter = own is not None and own.voter

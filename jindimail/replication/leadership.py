@@ -264,21 +264,15 @@ class Leadership:
             if replicaId not in absent
         )
 
-    def _until(self, replicaId: int) -> int:
-        """The last entry that a replica whose log agrees may be sent now."""
-        return self._log.lastIndex if replicaId in self._first else self._due
-
-    def _isNews(self, progress: Progress) -> bool:
-        """Whether a replica whose log agrees is to be told now what is committed."""
-        return progress.pace is Pace.REPLICATE and progress.commitSent < min(self._log.commit, self._newsDue)
-
     def _wants(self, replicaId: int, progress: Progress) -> bool:
-        if progress.since > self._log.commit:
+        commit = self._log.commit
+        if progress.since > commit:
             return False
-        if self._isNews(progress):
-            return True
-        if progress.pace is Pace.REPLICATE and progress.next > self._until(replicaId):
-            return False
+        if progress.pace is Pace.REPLICATE:
+            if progress.commitSent < commit and progress.commitSent < self._newsDue:
+                return True
+            if progress.next > (self._log.lastIndex if replicaId in self._first else self._due):
+                return False
         return progress.mayGetEntries(self._settings.inflightMessagesMax, self._settings.inflightOctetsMax)
 
     def _mayTransfer(self) -> bool:
@@ -287,7 +281,7 @@ class Leadership:
 
     def _append(self, replicaId: int, progress: Progress, sent: list[Message]) -> None:
         log, settings = self._log, self._settings
-        before, isNews = len(sent), self._isNews(progress)
+        before, until = len(sent), log.lastIndex if replicaId in self._first else self._due
         while True:
             prevTerm = log.term(progress.next - 1)
             if prevTerm is None:  # the log no longer reaches back so far
@@ -297,15 +291,12 @@ class Leadership:
             if not progress.mayGetEntries(settings.inflightMessagesMax, settings.inflightOctetsMax):
                 break
             entries = [] if progress.isRepeated else log.entriesFrom(progress.next, settings.appendOctetsMax)
-            if (
-                progress.pace is Pace.REPLICATE
-                and entries
-                and entries[-1].index > (until := self._until(replicaId))
-            ):
+            if progress.pace is Pace.REPLICATE and entries and entries[-1].index > until:
                 entries = entries[: max(0, until + 1 - progress.next)]
             if not entries and progress.pace is Pace.REPLICATE:
                 break
             sent.append(self._appendOf(replicaId, progress, prevTerm, entries))
+        isNews = progress.pace is Pace.REPLICATE and progress.commitSent < min(log.commit, self._newsDue)
         if len(sent) == before and isNews:
             # After an unanswered beat (commitSent < 0) it is a probe, whose answer tells what was lost.
             sent.append(self._appendOf(replicaId, progress, prevTerm, [], isNews=progress.commitSent >= 0))

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from jindimail.replication.configuration import Configuration
 from jindimail.replication.durable import HardRecord, Loaded, encodeHard
 from jindimail.replication.nodemessages import QuietGroup
 from jindimail.replication.outputs import Role
@@ -70,6 +71,8 @@ class Replica:
         "_generation",
         "_generationOctets",
         "_hard",
+        "_placed",
+        "_places",
         "_target",
         "applied",
         "befores",
@@ -114,6 +117,8 @@ class Replica:
         self.missing: set[int] = set()
         self.tombstone = loaded.record.tombstone
         self._hard = loaded.row
+        self._placed: Configuration | None = None  # has its members' nodes in
+        self._places: dict[int, int] = {}
         self._base = loaded.log.baseIndex
         self._target = self._base
         self._generation = loaded.record.applied
@@ -150,8 +155,12 @@ class Replica:
 
     def nodeOf(self, replicaId: int) -> int | None:
         """The node of another replica."""
-        member = self.raft.configuration.member(replicaId)
-        return member.node if member is not None else self.routes.get(replicaId)
+        configuration = self.raft.configuration
+        if configuration is not self._placed:
+            self._placed = configuration
+            self._places = {member.replicaId: member.node for member in configuration.members}
+        node = self._places.get(replicaId)
+        return node if node is not None else self.routes.get(replicaId)
 
     def nodes(self, own: int) -> list[int]:
         """The nodes of the other members."""
