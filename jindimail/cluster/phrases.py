@@ -73,7 +73,7 @@ def call(request: int, method: bytes, milliseconds: int, strings: list[bytes]) -
         prefix(request),
         _INT,
         _CALL,
-        prefix(len(method)),
+        _PREFIXES[len(method)],
         _STRING,
         method,
         prefix(milliseconds),
@@ -86,13 +86,13 @@ def call(request: int, method: bytes, milliseconds: int, strings: list[bytes]) -
 
 def answer(request: int, outcome: int, strings: list[bytes]) -> bytes:
     """The answer to a call."""
-    parts = [_ANSWER, prefix(request), _INT, _OUTCOME, prefix(outcome), _INT]
+    parts = [_ANSWER, prefix(request), _INT, _OUTCOME, _PREFIXES[outcome], _INT]
     _addStrings(parts, strings)
     return b"".join(parts)
 
 
 def _addStrings(parts: list[bytes], strings: list[bytes]) -> None:
-    parts += prefix(len(strings) + 1), _STRINGS
+    parts += _PREFIXES[len(strings) + 1], _STRINGS
     for string in strings:
         length = len(string)
         parts += _PREFIXES[length] if length < 1 << 14 else prefix(length), _STRING, string
@@ -135,6 +135,8 @@ def _closed(
 
 
 def _number(octets: bytes) -> int:
+    if len(octets) == 1:
+        return octets[0]
     number = 0
     for octet in reversed(octets):
         number = number << 7 | octet

@@ -161,11 +161,8 @@ class Placing:
         may be up only because nobody has noticed that it is not.
         """
         node, copies = self._links.node, self.copies
-        back = [
-            each
-            for each in self._userMap.downAtHome(bucket)
-            if each not in candidates and self._isLinked(each)
-        ]
+        down = self._userMap.downAtHome(bucket) if self._userMap.areAnyDown else ()
+        back = [each for each in down if each not in candidates and self._isLinked(each)]
 
         def isAway(each: int) -> bool:
             return each != node and (copies.isSlow(each) or not self._isLinked(each))

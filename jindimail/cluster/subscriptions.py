@@ -183,11 +183,11 @@ class Subscriptions:
         leases = self._leases.get(group)
         if not leases and not self._followers.areAny:
             return
-        if any(isinstance(event, SnapshotInstalled) for event in events):
+        if SnapshotInstalled in map(type, events):
             self._followers.tellGroup(group)
             topics: tuple[Topic, ...] = ()
         else:
-            topics = tuple(dict.fromkeys(event.topic for event in events))
+            topics = tuple(dict.fromkeys([event.topic for event in events]))
             self._followers.tell(topics)
         if leases:
             self._tell(group, index, topics, leases)

@@ -23,12 +23,16 @@ class UserMap:
     @ivar node: this node's number.
     @ivar nodes: all nodes there ever were, by number.
     @ivar settings: what the array goes by.
+    @ivar level: of the log's entries that all nodes know.
+    @ivar areAnyDown: whether the array takes any node for down.
     """
 
     def __init__(self, node: int) -> None:
         self.node = node
         self.nodes: Mapping[int, NodeRecord] = {}
         self.settings = ArraySettings()
+        self.level = levelOf(self.nodes)
+        self.areAnyDown = False
         self._wishes: Mapping[int, WishRecord] = {}
         self._listeners: list[Listener] = []
 
@@ -43,6 +47,8 @@ class UserMap:
         if (nodes, wishes, settings) == (self.nodes, self._wishes, self.settings):
             return
         self.nodes, self._wishes, self.settings = nodes, wishes, settings
+        self.level = levelOf(nodes)
+        self.areAnyDown = any(record.state == DOWN for record in nodes.values())
         for listener in self._listeners:
             listener()
 
@@ -76,11 +82,6 @@ class UserMap:
         """A bucket's full members that the array takes for down; some may be back already, which it agrees on a second or two later."""
         members = self.membersOf(bucketGroup(bucket))
         return tuple(node for node in members if self.isFull(node) and self.nodes[node].state == DOWN)
-
-    @property
-    def level(self) -> int:
-        """The level of the log's entries that all nodes know."""
-        return levelOf(self.nodes)
 
     def living(self) -> tuple[int, ...]:
         """All nodes that are not gone."""

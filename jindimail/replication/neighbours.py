@@ -128,7 +128,8 @@ class Neighbour:
 
     def flush(self, now: float) -> None:
         """Everything of this turn leaves, in one call a channel."""
-        self.tellQuiet()
+        if self._quiet:
+            self.tellQuiet()
         self.hasTraffic = False
         if self._outbox.messages:
             self.sentAt = now

@@ -1258,8 +1258,8 @@ BUGS = (
         "changeIsInForceOnlyWhenCommitted",
         "dissertation §4.1",
         ELECTION,
-        "return self.history.latest\n",
-        "return self.history.at(self.log.commit)[1]\n",
+        "self.configuration = self.history.latest\n",
+        "self.configuration = self.history.at(self.log.commit)[1]\n",
         checks=(
             RAFT_TESTS + "Members::test_fromOneToThreeAndBackToOne",
             RAFT_TESTS + "Members::test_learnerIsMadeByItsFirstAppendAndCatchesUp",
