@@ -17,6 +17,7 @@ from jindimail.cluster.calls import QueryAnswer, QueryCall, Report
 from jindimail.cluster.router import Router
 from jindimail.errors import JindimailError, Unavailable
 from jindimail.interfaces import IGroups, IStateMachine, IStore
+from jindimail.replication.holding import HOLD_SECONDS
 
 PROPOSE = "propose"
 LAG_SECONDS = 0.15  # a query waits so long for this node's own replica
@@ -83,6 +84,7 @@ class Elsewhere:
         self._clock = clock
         self._life: bytes = router.node.to_bytes(4, "big") + incarnation.to_bytes(4, "big")
         self._requests = count(1)
+        self._hurried: dict[int, float] = {}  # when a group's leader was asked last
         router.serve(PROPOSE, self._carry)
         router.serveQueries(self._answer)
 
@@ -128,8 +130,8 @@ class Elsewhere:
         wanted = max(1, index, self.router.seen.index(group))
         self.router.counters.waits += 1
         waiting = self._groups.whenApplied(group, wanted)
-        if not waiting.called:  # the leader may hold it back; whoever asks for a read index is told at once
-            self._groups.readIndex(group).addErrback(lambda _: None)
+        if not waiting.called:
+            self._hurry(group)
         call = self._clock.callLater(seconds, waiting.cancel)
         try:
             await waiting
@@ -139,6 +141,13 @@ class Elsewhere:
             if call.active():
                 call.cancel()
         return True
+
+    def _hurry(self, group: int) -> None:
+        """Its leader may hold back what is waited for: whoever asks for a read index is told at once. It holds nothing back for longer than it takes to ask again."""
+        now = self._clock.seconds()
+        if not 0 <= now - self._hurried.get(group, -HOLD_SECONDS) < HOLD_SECONDS:
+            self._hurried[group] = now
+            self._groups.readIndex(group).addErrback(lambda _: None)
 
     # --- answering
 

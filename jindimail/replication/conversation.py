@@ -224,6 +224,7 @@ class Conversation:
 
     def _settleDispute(self, neighbour: Neighbour, groups: list[QuietGroup]) -> None:
         """The neighbour's whole list: what is not on it, or not so, ticks on its own until both agree."""
+        neighbour.disputes = 0
         listed = {quiet.group: quiet for quiet in groups}
         for quiet in neighbour.vouched:
             if listed.get(quiet.group) != quiet:
@@ -329,6 +330,7 @@ class Conversation:
 
         A tick is a beat to each member and its answer: in a busy group as dear as a message.
         """
+        isStirred = False
         for replica in list(self._ticking.values()):
             raft = replica.raft
             isSettled = isHeard = False
@@ -340,12 +342,20 @@ class Conversation:
                 else:
                     self._quieten(replica, now)
                 continue
+            if not isSettled and raft.leadership is not None and replica.isOnlyHolding():
+                raft.leadership.spread()
+                self.stepped(replica)
+                replica.tickedIndex = raft.log.lastIndex - 1
+                isStirred = True
+                continue
             replica.tickedIndex = raft.log.lastIndex
             replica.isTold = isSettled
             if not isHeard:
                 raft.tick(counts=self._counts(replica, now))
                 # A quiet leader that waits for reads may step down: its node vouches for it no more.
                 self.stepped(replica)
+        if isStirred:  # ahead of the beat, whose digest tells of it
+            self._turns.turn()
 
     def _counts(self, replica: Replica, now: float) -> bool:
         """Whether the time since a replica's last tick counts: less often, where who should be heard is late, or this node."""

@@ -108,7 +108,7 @@ class Groups(Roster):
             arrived=self._restoring.arrived,
         )
         self._waiting = Waiting(replicas=self._replicas, asked=self._asked)
-        self._holding = Holding(clock, self._turns.touch)
+        self._holding = Holding(clock, self._replicas, self._turns.touchWhenFree)
         self._queuedBefores = self._queuedOctets = 0
         self._sweptAt = self._strangersAt = clock.seconds()
         self._receivers: dict[type[NodeMessage], Receiver] = {}

@@ -30,6 +30,8 @@ from jindimail.replication.messages import (
 from jindimail.replication.outputs import HardState, Role, Settings
 from jindimail.replication.quorum import Verdict, verdictOf
 
+STAND_VOTERS_MAX = 3
+
 
 class Elector:
     """
@@ -206,8 +208,12 @@ class Elector:
             self._standInstead()
 
     def _standInstead(self) -> None:
-        """Whoever asked lacks entries that stand here; it need not be waited for that this replica, too, finds no leader (docs/adr/0051)."""
-        if self.role is Role.FOLLOWER and not self._isWitness:
+        """
+        Whoever asked lacks entries that stand here; it need not be waited for that this replica, too, finds no leader (docs/adr/0051).
+
+        Not where several would stand at the same instant, each for itself.
+        """
+        if self.role is Role.FOLLOWER and not self._isWitness and len(self._voters) <= STAND_VOTERS_MAX:
             self.campaign()
 
     def _stepBallot(self, message: Ballot) -> None:

@@ -6,7 +6,7 @@ All groups' together: what has gathered leaves for each node in one message, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -20,9 +20,12 @@ class Holding:
 
     _call: IDelayedCall | None = None
 
-    def __init__(self, clock: IReactorTime, touch: Callable[[Replica], None]) -> None:
+    def __init__(
+        self, clock: IReactorTime, replicas: Mapping[int, Replica], touch: Callable[[Replica], None]
+    ) -> None:
         """@param touch: called with a replica that has something to say now."""
         self._clock = clock
+        self._replicas = replicas
         self._touch = touch
         self._held: dict[int, Replica] = {}
 
@@ -43,6 +46,11 @@ class Holding:
         self._call = None
         held, self._held = self._held, {}
         for replica in held.values():
-            if replica.raft.leadership is not None:
-                replica.raft.leadership.spread()
+            leadership = replica.raft.leadership
+            if (
+                leadership is not None
+                and self._replicas.get(replica.group) is replica
+                and leadership.isHolding()
+            ):
+                leadership.spread()
                 self._touch(replica)

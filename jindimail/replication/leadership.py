@@ -94,18 +94,20 @@ class Leadership:
             for member in self._configuration.members
             if member.replicaId in self.progress and member.voter
         ]
-        others.sort(key=self._remoteness)
+        turn = self._group % max(1, len(others))
+        others = sorted(others[turn:] + others[:turn], key=self._remoteness)
         wanted = majority(len(self.voters)) - (self._replicaId in self.voters)
         self._first = frozenset([member.replicaId for member in others[:wanted]])
 
-    def _remoteness(self, member: Member) -> tuple[bool, bool, bool, int, int]:
+    def _remoteness(self, member: Member) -> tuple[bool, bool, bool, int, bool]:
         progress = self.progress[member.replicaId]
         return (
             progress.pace is not Pace.REPLICATE,
             progress.match < self._log.commit,
             member.witness,
             -progress.match,
-            (member.replicaId + self._group) % len(self.progress),
+            # Who was slow once is not asked first again because it has caught up.
+            member.replicaId not in self._first,
         )
 
     # --- answers
@@ -183,7 +185,7 @@ class Leadership:
             and progress.since <= commit
             and (
                 self._newsDue <= progress.commitSent < commit
-                or (replicaId not in self._first and self._due < progress.next <= last)
+                or self._until(replicaId) < progress.next <= last
             )
             for replicaId, progress in self.progress.items()
         )
@@ -264,6 +266,15 @@ class Leadership:
             if replicaId not in absent
         )
 
+    def _until(self, replicaId: int) -> int:
+        """The last entry that a replica whose log agrees may be sent now; nobody waits for one whose log may not agree."""
+        if replicaId in self._first:
+            return self._log.lastIndex
+        for each in self._first:
+            if self.progress[each].pace is not Pace.REPLICATE:
+                return self._log.lastIndex
+        return self._due
+
     def _wants(self, replicaId: int, progress: Progress) -> bool:
         commit = self._log.commit
         if progress.since > commit:
@@ -271,7 +282,7 @@ class Leadership:
         if progress.pace is Pace.REPLICATE:
             if progress.commitSent < commit and progress.commitSent < self._newsDue:
                 return True
-            if progress.next > (self._log.lastIndex if replicaId in self._first else self._due):
+            if progress.next > self._until(replicaId):
                 return False
         return progress.mayGetEntries(self._settings.inflightMessagesMax, self._settings.inflightOctetsMax)
 
@@ -281,7 +292,7 @@ class Leadership:
 
     def _append(self, replicaId: int, progress: Progress, sent: list[Message]) -> None:
         log, settings = self._log, self._settings
-        before, until = len(sent), log.lastIndex if replicaId in self._first else self._due
+        before, until = len(sent), self._until(replicaId)
         while True:
             prevTerm = log.term(progress.next - 1)
             if prevTerm is None:  # the log no longer reaches back so far

@@ -184,6 +184,13 @@ class Replica:
             return False
         return self.raft.leastMatch() > self.tickedIndex
 
+    def isOnlyHolding(self) -> bool:
+        """Whether it leads, all had everything at its last tick, and what came since is held back: spreading that does for a tick."""
+        leadership = self.raft.leadership
+        if leadership is None or leadership.reads or leadership.transferee:
+            return False
+        return self.raft.leastMatch() == self.tickedIndex and leadership.isHolding()
+
     def record(self) -> HardRecord:
         """The hard record as of now."""
         raft = self.raft

@@ -2227,4 +2227,52 @@ BUGS = (
         "return seen",
         checks=("tests/cluster/test_buckets.py::FollowersBucketsTests",),
     ),
+    Bug(
+        "forgottenReplicaSpreads",
+        "docs/adr/0051: a replica that is gone says nothing",
+        "replication/holding.py",
+        "and self._replicas.get(replica.group) is replica",
+        "and True",
+        checks=(
+            "tests/replication/test_lagging.py::LaggingNodes::test_aReplicaThatIsForgottenSpreadsNothing",
+        ),
+    ),
+    Bug(
+        "slowOneIsFirstAgain",
+        "docs/adr/0051: one that was slow is not waited for again as soon as it has caught up",
+        LEADERSHIP,
+        "            member.replicaId not in self._first,",
+        "            False,",
+        checks=(
+            "tests/replication/test_lagging.py::Lagging::test_whoWasSlowAndHasCaughtUpIsNotWaitedForAgain",
+        ),
+    ),
+    Bug(
+        "waitsForWhoIsLookedFor",
+        "docs/adr/0051: while one of the first is looked for nothing is held back",
+        LEADERSHIP,
+        "            if self.progress[each].pace is not Pace.REPLICATE:",
+        "            if False:",
+        checks=(
+            "tests/replication/test_lagging.py::Lagging::test_whileTheFirstAreLookedForNothingIsHeldBack",
+        ),
+    ),
+    Bug(
+        "digestAheadOfItsNews",
+        "docs/adr/0051: what is held back is spread ahead of the beat whose digest tells of it",
+        CONVERSATION,
+        "        if isStirred:",
+        "        if False:",
+        checks=(
+            "tests/replication/test_lagging.py::LaggingNodes::test_deliveriesNowAndThenAreNoReasonToDisputeWhatIsQuiet",
+        ),
+    ),
+    Bug(
+        "manyStandAtOnce",
+        "docs/adr/0051: of four and five voters several would be rivals",
+        ELECTION,
+        "len(self._voters) <= STAND_VOTERS_MAX",
+        "True",
+        checks=("tests/replication/test_lagging.py::Lagging::test_ofFiveNobodyStandsForAnotherSoon",),
+    ),
 )

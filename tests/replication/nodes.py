@@ -159,6 +159,7 @@ class Array:
         groups = self.nodes.pop(node)
         groups._running = False
         groups._ticks.stop()
+        groups._holding.stop()
         if groups._turns._call is not None and groups._turns._call.active():
             groups._turns._call.cancel()
         self.stores[node]._waiting.clear()

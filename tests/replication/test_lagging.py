@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from jindimail.replication.holding import HOLD_SECONDS
-from jindimail.replication.messages import Append
-from jindimail.replication.outputs import Role
+from jindimail.replication.leadership import Leadership
+from jindimail.replication.messages import Append, Beat
+from jindimail.replication.neighbours import BEAT_SECONDS
+from jindimail.replication.nodemessages import AskQuiet
+from jindimail.replication.outputs import Role, Settings
 from tests.replication.network import Network
 from tests.replication.nodes import Array
 
@@ -84,6 +90,61 @@ class Lagging(SynchronousTestCase):
         self.assertEqual(network[1].log.commit, network[1].log.lastIndex)
         index = network[1].propose(b"d", mayLag=True)
         self.assertEqual([each[:2] for each in self.appends()], [(5 - first, [index])])
+
+    def test_whoWasSlowAndHasCaughtUpIsNotWaitedForAgain(self) -> None:
+        network = self.network
+        network[1].propose(b"b", mayLag=True)
+        ((slow, _, _),) = self.appends()
+        network.isolate(slow)
+        network.tick(2, 1)
+        network.heal()
+        network.tick(3, 1)
+        self.assertEqual({network[each].log.commit for each in (1, 2, 3)}, {network[1].log.lastIndex})
+        network[1].propose(b"c", mayLag=True)
+        self.assertEqual([each[0] for each in self.appends()], [5 - slow])
+
+    def test_whileTheFirstAreLookedForNothingIsHeldBack(self) -> None:
+        network = self.network
+        network[1].propose(b"b", mayLag=True)
+        ((first, _, _),) = self.appends()
+        network.settle()
+        network[1].unreachable(first)
+        index = network[1].propose(b"c", mayLag=True)
+        self.assertIn((5 - first, index), [(each[0], each[1][-1]) for each in self.appends() if each[1]])
+
+    def test_whoeverLeadsTheOthersAreFirstInTurn(self) -> None:
+        for leader in (1, 2, 3):
+            raft = self.network.elect(leader)
+            self.network.settle()
+            first = []
+            for group in range(20):
+                leadership = Leadership(
+                    group=group,
+                    replicaId=leader,
+                    term=raft.term,
+                    log=raft.log,
+                    settings=Settings(),
+                    history=raft.history,
+                )
+                first += leadership._first
+            self.assertEqual(sorted(Counter(first).values()), [10, 10])
+
+    def test_ofFiveNobodyStandsForAnotherSoon(self) -> None:
+        network = self.network = Network(5)
+        network.elect(1)
+        network.propose(1, b"a")
+        network[1].propose(b"b", mayLag=True)
+        first = [each[0] for each in self.appends()]
+        network.replicas[1].sync()
+        network.deliverAll()
+        network.isolate(1)
+        network.settle()
+        (second, *_) = {2, 3, 4, 5} - set(first)
+        for each in first:
+            network[each].leaderSilent()
+        network[second].campaign()
+        network.settle()
+        self.assertEqual({network[each].role for each in first}, {Role.FOLLOWER})
 
     def test_twoOthersOfFiveGetItAtOnce(self) -> None:
         network = self.network = Network(5)
@@ -205,3 +266,37 @@ class LaggingNodes(SynchronousTestCase):
         self.array.run(3)
         survivors = {self.array.state(node) for node in (2, 3)}
         self.assertEqual(survivors, {b"a;" * 5})
+
+    def _count(self, kind: type) -> list[Any]:
+        """All messages of a kind that nodes send each other from now on."""
+        found: list[Any] = []
+
+        def note(sender: int, recipient: int, message: Any) -> Any:
+            if isinstance(message, kind):
+                found.append(message)
+            return message
+
+        self.array.alter = note
+        return found
+
+    def test_deliveriesNowAndThenAreNoReasonToDisputeWhatIsQuiet(self) -> None:
+        asked = self._count(AskQuiet)
+        for _ in range(60):
+            self.propose()
+            self.array.run(1.3 * BEAT_SECONDS)
+        self.assertLess(len(asked), 4)
+
+    def test_whatIsSpreadAtATickNeedsNoBeat(self) -> None:
+        beats = self._count(Beat)
+        for _ in range(30):
+            self.propose()
+            self.array.run(BEAT_SECONDS)
+        self.assertLess(len(beats), 30)
+
+    def test_aReplicaThatIsForgottenSpreadsNothing(self) -> None:
+        self.propose()
+        node = self.array.nodes[1]
+        sent = self._count(Append)
+        node.forget(node._replicas[1])
+        self.array.run(2 * HOLD_SECONDS)
+        self.assertEqual([each for each in sent if each.sender == 1], [])
