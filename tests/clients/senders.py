@@ -13,13 +13,13 @@ from pathlib import Path
 
 from bench.target import Account
 from tests.clients.program import run, write
-from tests.clients.server import Server
+from tests.clients.server import Reached, Server
 
 Send = Callable[[Server, Account, Path], None]
 SENDER = "sender@example.org"
 
 
-def swaks(server: Server, account: Account, file: Path) -> None:
+def swaks(server: Reached, account: Account, file: Path) -> None:
     """swaks; with -ndf it sends the file as it stands, so it gets the stuffed octets with their final dot."""
     octets = file.read_bytes().replace(b"\r\n.", b"\r\n..")
     wire = file.with_suffix(".wire")

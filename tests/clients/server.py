@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from bench.target import Account, freePorts
 from bench.wire import stuffed
@@ -28,6 +29,19 @@ class Delivered:
 
     prefix: bytes
     sent: bytes
+
+
+class Reached(Protocol):
+    """Where a program reaches a node."""
+
+    @property
+    def host(self) -> str:
+        """Its address."""
+        ...
+
+    def port(self, service: str) -> str:
+        """A service's port, as programs take it."""
+        ...
 
 
 class Server:
