@@ -103,7 +103,7 @@ class Copies:
         self._early: dict[Key, BodyPut] = {}
         self._usualSeconds = 0.0
         self._slow: dict[int, float] = {}
-        self._suspects: set[tuple[int, bytes]] = set()
+        self._suspects: dict[tuple[int, bytes], int] = {}  # under which question
         self.placing: dict[tuple[int, bytes], int] = {}
         self._attempts = count(int(clock.seconds() * 1_000_000))  # not those of an earlier life
         self.puts = self.replaced = 0
@@ -205,7 +205,7 @@ class Copies:
         def job(rows: IRows) -> None:
             putBody(rows, bucket, bodyId, octets, firstChunk)
 
-        self._suspects.discard((bucket, bodyId))
+        self._suspects.pop((bucket, bodyId), None)
         written: Deferred[Any] = self._store.write(job, len(octets))
         return written
 
@@ -317,15 +317,15 @@ class Copies:
             lambda _: self._send(node, BodyPut(bucket, bodyId, number, True, message.attempt)),
         )
 
-    def suspect(self, bucket: int, bodyId: bytes) -> None:
-        """This body is about to be swept, unless it is put again meanwhile."""
-        self._suspects.add((bucket, bodyId))
+    def suspect(self, bucket: int, bodyId: bytes, question: int) -> None:
+        """It is asked whether this body may be swept; it may not if it is put again meanwhile."""
+        self._suspects[bucket, bodyId] = question
 
-    def takeSuspect(self, bucket: int, bodyId: bytes) -> bool:
-        """Whether the body is still suspected: it was not put since `suspect`. It is no longer, then."""
-        if (bucket, bodyId) not in self._suspects:
+    def takeSuspect(self, bucket: int, bodyId: bytes, question: int) -> bool:
+        """Whether the body is still suspected under this question: it was neither put nor asked about again since `suspect`. It is no longer, then."""
+        if self._suspects.get((bucket, bodyId)) != question:
             return False
-        self._suspects.discard((bucket, bodyId))
+        del self._suspects[bucket, bodyId]
         return True
 
     def isPlacing(self, bucket: int, bodyId: bytes, term: int) -> bool:

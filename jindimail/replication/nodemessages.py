@@ -138,13 +138,15 @@ class AskKept(NodeMessage, frozen=True, tag=64, gc=False):
 
     bucket: int
     bodyIds: list[bytes]
+    question: int = 0
 
 
 class TellKept(NodeMessage, frozen=True, tag=65, gc=False):
-    """The named bodies may be deleted by the recipient: void, gone, or kept by others."""
+    """The named bodies may be deleted by the recipient: void, gone, or kept by others. The answer to a question, and to no later one."""
 
     bucket: int
     free: list[bytes]
+    question: int = 0
 
 
 class Gossip(NodeMessage, frozen=True, tag=66, gc=False):

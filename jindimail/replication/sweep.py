@@ -2,8 +2,8 @@
 Sweeping bodies that nobody names (design §6).
 
 A keeper never sweeps on its own knowledge. It asks the bucket's leader, which commits the outcome `void` for an id that has
-none, so that a late delivery under it is refused; then the keeper deletes, unless it is named, or the body was put again
-since it asked.
+none, so that a late delivery under it is refused; then the keeper deletes, unless it is named, or the body was put or asked about again
+since that question.
 """
 
 from __future__ import annotations
@@ -74,18 +74,19 @@ class Sweep:
                 if isOld(bodyId) and (known is None or self._node not in known.keepers):
                     doubtful.append(bodyId)
         if doubtful:
+            asked = AskKept(bucket, doubtful, self._copies.newAttempt())
             for bodyId in doubtful:
-                self._copies.suspect(bucket, bodyId)
+                self._copies.suspect(bucket, bodyId, asked.question)
             if leader == self._node:
-                self.received(self._node, AskKept(bucket, doubtful))
+                self.received(self._node, asked)
             else:
-                self._send(leader, AskKept(bucket, doubtful))
+                self._send(leader, asked)
         return None if isDone else last
 
-    def _free(self, bucket: int, bodyIds: list[bytes]) -> None:
-        """The leader says that these are kept in vain."""
+    def _free(self, bucket: int, bodyIds: list[bytes], question: int) -> None:
+        """The leader says that these are kept in vain, or were when it was asked."""
         for bodyId in bodyIds:
-            if self._copies.takeSuspect(bucket, bodyId):
+            if self._copies.takeSuspect(bucket, bodyId, question):
                 done: Deferred[int] = self._store.write(
                     lambda rows, each=bodyId: self._delete(rows, bucket, each)
                 )
@@ -109,21 +110,21 @@ class Sweep:
     def received(self, node: int, message: NodeMessage) -> None:
         """A message about sweeping came in."""
         if isinstance(message, TellKept):
-            self._free(message.bucket, message.free)
+            self._free(message.bucket, message.free, message.question)
         elif isinstance(message, AskKept):
             answering = Deferred.fromCoroutine(
                 self._judge(node, message.bucket, message.bodyIds[:SWEPT_AT_ONCE])
             )
             answering.addCallbacks(
-                lambda free: self._tell(node, message.bucket, free),
+                lambda free: self._tell(node, TellKept(message.bucket, free, message.question)),
                 lambda failure: failure.trap(JindimailError) and None,
             )
 
-    def _tell(self, node: int, bucket: int, free: list[bytes]) -> None:
+    def _tell(self, node: int, answer: TellKept) -> None:
         if node == self._node:
-            self._free(bucket, free)
-        elif free:
-            self._send(node, TellKept(bucket, free))
+            self._free(answer.bucket, answer.free, answer.question)
+        elif answer.free:
+            self._send(node, answer)
 
     async def _judge(self, node: int, bucket: int, bodyIds: list[bytes]) -> list[bytes]:
         """Those of the bodies that the asking node need not keep."""

@@ -289,10 +289,22 @@ class CopiesTests(SynchronousTestCase):
         """The leader's word is of a moment before the entry that names it was applied."""
         octets = b"octets"
         bodyId = self.deliver(1, octets, (1, 2))
-        self.copies[2].suspect(BUCKET, bodyId)
-        self.sweeps[2].received(1, TellKept(BUCKET, [bodyId]))
+        self.copies[2].suspect(BUCKET, bodyId, 7)
+        self.sweeps[2].received(1, TellKept(BUCKET, [bodyId], 7))
         self.array.run(0.1)
         self.assertEqual(self.kept(2, bodyId, len(octets)), octets)
+
+    def test_theAnswerToAnEarlierQuestionFreesNothing(self) -> None:
+        """The body was put between the two, and an entry that is not applied here yet may name this node."""
+        bodyId = self.deliver(1, b"octets", (1, 4))
+        self.copies[4].suspect(BUCKET, bodyId, 7)
+        self.copies[4].suspect(BUCKET, bodyId, 8)
+        self.sweeps[4].received(1, TellKept(BUCKET, [bodyId], 7))
+        self.array.run(0.1)
+        self.assertEqual(self.kept(4, bodyId, 6), b"octets")
+        self.sweeps[4].received(1, TellKept(BUCKET, [bodyId], 8))
+        self.array.run(0.1)
+        self.assertEqual(self.sweeps[4].swept, 1)
 
     def test_unaskedPermissionIsIgnored(self) -> None:
         self.deliver(1, b"octets", (1, 4))
