@@ -332,9 +332,9 @@ class Bodies(SynchronousTestCase):
         self.failureResultOf(self.copies.chunk(1, 0, bytes(16), 0), NotKept)
 
     def test_suspicionIsTakenOnce(self) -> None:
-        self.copies.suspect(0, bytes(16))
-        self.assertTrue(self.copies.takeSuspect(0, bytes(16)))
-        self.assertFalse(self.copies.takeSuspect(0, bytes(16)))
+        self.copies.suspect(0, bytes(16), 1)
+        self.assertTrue(self.copies.takeSuspect(0, bytes(16), 1))
+        self.assertFalse(self.copies.takeSuspect(0, bytes(16), 1))
 
     def test_placingCountsInItsTermOnly(self) -> None:
         self.copies.placing[0, bytes(16)] = 4
