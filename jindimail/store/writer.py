@@ -222,9 +222,9 @@ class Writer:
     def _refusal(self, bodyOctets: int) -> Exception | None:
         if self._closing is not None or self._reason is not None:
             return Unavailable("the store is closed")
-        if len(self._records) + len(self._bodies) >= self._limits.jobsWaitingMax:
+        if self.waiting >= self._limits.jobsWaitingMax:
             return Unavailable("too many writes wait")
-        if bodyOctets and self.space.level < Level.PLENTY:
+        if bodyOctets and self.freeLevel < Level.PLENTY:
             return StorageFull("no room for bodies")
         if bodyOctets and self._bodyOctets + bodyOctets > self._limits.bodyOctetsWaitingMax:
             return Unavailable("too many octets wait")
