@@ -34,6 +34,7 @@ from jindimail.admin.listening import Listening
 from jindimail.admin.livenode import ALONE, REMOVED, SERVING, STARTING, STOPPING, WITNESS, LiveNode
 from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
+from jindimail.admin.politeness import interruptNobody
 from jindimail.admin.preload import preload
 from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack
@@ -65,6 +66,7 @@ def makeService(options: Options) -> NodeService:
     """The service of the configured node (`twisted.application.service.ServiceMaker`)."""
     from twisted.internet import reactor
 
+    interruptNobody()
     makeSteady(reactor)
     return NodeService(options["configuration"], reactor)
 

@@ -149,6 +149,12 @@ def test_storeHasOneNodeAtATime(serving: NodeProcess, tmp_path: Path) -> None:
     assert serving.isAlive
 
 
+def test_threadsOfANodeInterruptNobody(serving: NodeProcess) -> None:
+    threads = [int(each.name) for each in Path(f"/proc/{serving.pid}/task").iterdir()]
+    assert len(threads) > 1
+    assert {os.sched_getscheduler(each) for each in threads} == {os.SCHED_BATCH}
+
+
 # --- signals ---------------------------------------------------------------------------------------------
 
 
