@@ -19,9 +19,11 @@ from jindimail.edge.connection import IConnectionFactory
 from jindimail.edge.peers import Peer
 from jindimail.errors import (
     AuthenticationFailed,
+    Corrupt,
     JindimailError,
     MailboxGone,
     ProtocolError,
+    StorageFull,
     TooManySessions,
     Unavailable,
 )
@@ -116,6 +118,7 @@ class ImapSession(Connection):
 
     async def perform(self, command: Command) -> None:
         """Carry a command out and answer it."""
+        verb: Verb | None = None
         try:
             request, verb = self._resolve(command)
             if verb.isAboutMessages:
@@ -124,7 +127,7 @@ class ImapSession(Connection):
             answer = await verb.run(self, request)
             await self._tellAfter(verb)
         except JindimailError as error:
-            await self._refuse(command.tag, error)
+            await self._refuse(command.tag, error, verb)
             return
         finally:
             self._dropUpload()
@@ -147,9 +150,12 @@ class ImapSession(Connection):
             self.session.activity = name.decode("ascii")
         return Request(command.tag, arguments, verb.byUid), verb
 
-    async def _refuse(self, tag: bytes, error: JindimailError) -> None:
+    async def _refuse(self, tag: bytes, error: JindimailError, verb: Verb | None) -> None:
         if not isinstance(error, ProtocolError):
             self.countGood()
+        if verb is not None and verb.isOnceForAll and _isPassing(error):
+            self.bye(b"[UNAVAILABLE] temporarily unavailable, try again")
+            return
         self.refuse(tag, error)
         if isinstance(error, MailboxGone) and self.selection is not None:
             self.unselect()
@@ -182,7 +188,7 @@ class ImapSession(Connection):
         except JindimailError as error:
             self._dropUpload()
             self._reader.refuse()
-            await self._refuse(offer.tag, error)
+            await self._refuse(offer.tag, error, COMMANDS.get(offer.name))
 
     def goAhead(self, offer: Offer) -> None:
         """Ask for a literal that the client waits to send."""
@@ -294,6 +300,11 @@ class ImapSession(Connection):
         if self._onLogout is not None:
             logout, self._onLogout = self._onLogout, None
             logout()
+
+
+def _isPassing(error: JindimailError) -> bool:
+    """Whether it is nobody's fault, and over in a while."""
+    return isinstance(error, Unavailable) and not isinstance(error, (Corrupt, StorageFull))
 
 
 _WHEN_LOGGED_IN = (

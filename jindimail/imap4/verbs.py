@@ -46,6 +46,9 @@ class Verb:
     byUid: bool = False
     mayExpunge: bool = True  # EXPUNGE may be told before its tagged answer (§7.4.1)
     isAboutMessages: bool = False  # names messages, by numbers of the mailbox as it was selected
+    isOnceForAll: bool = (
+        False  # clients take NO for the message's own fault, and never ask again (docs/adr/0053)
+    )
 
 
 class UnknownCommand(ProtocolError):

@@ -40,12 +40,14 @@ class Imap(Line):
 
     @ivar view: the UID at each number of the selected mailbox, None where it was not told yet.
     @ivar wrong: what the server told and cannot be.
+    @ivar goodbye: its BYE.
     """
 
     def __init__(self, host: str, port: int, login: str, password: str, timeoutSeconds: float = 30.0) -> None:
         super().__init__(host, port, timeoutSeconds)
         self.view: list[int | None] = []
         self.wrong: list[str] = []
+        self.goodbye = b""
         self._tag = 0
         greeting = self.line()
         if not greeting.startswith(b"* OK"):
@@ -165,6 +167,8 @@ class Imap(Line):
                 break
             literals.append(self._octets(int(match[1])))
         response = Response(text=bytes(text), literals=tuple(literals))
+        if response.text.startswith(b"* BYE"):
+            self.goodbye = response.text
         self._follow(response.text)
         return response
 

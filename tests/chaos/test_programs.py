@@ -6,6 +6,8 @@ The tests of this file share an array and run in their order; it grows from thre
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from tests.support.node import HOST, NodeFailed
 
 NAMES = ("node1", "node2", "node3")
 TURNS = 12
+MANY, FEW = 400, 5
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +71,24 @@ class Mirror:
 
         @raise ProgramFailed: it complained.
         """
-        settings = write(
+        with self._scene.array.inside(name):
+            run("mbsync", "-q", "-c", self._settings(name), "c", home=self._place)
+
+    def begin(self, name: str) -> subprocess.Popen[bytes]:
+        """Once, at a node, under way."""
+        with self._scene.array.inside(name):
+            return subprocess.Popen(
+                ["mbsync", "-q", "-c", self._settings(name), "c"], cwd=self._place, stderr=subprocess.PIPE
+            )
+
+    def _settings(self, name: str) -> Path:
+        return write(
             self._place / "mbsyncrc",
             f"IMAPStore far\nHost {HOST}\nPort {self._scene.array.port(name, 'imap')}\nUser {self._account.login}\n"
-            f"Pass {self._account.password}\nSSLType None\nAuthMechs LOGIN\n\n"
+            f"Pass {self._account.password}\nSSLType None\nAuthMechs LOGIN\nPipelineDepth 1\n\n"
             f"MaildirStore near\nInbox {self._inbox}\nPath {self._place}/\n\n"
             "Channel c\nFar :far:\nNear :near:\nPatterns INBOX\nSync All\nSyncState *\n",
         )
-        with self._scene.array.inside(name):
-            run("mbsync", "-q", "-c", settings, "c", home=self._place)
 
     def both(self, name: str, number: int) -> None:
         """A message of this side's own, and once at a node."""
@@ -147,6 +159,31 @@ def test_mbsyncAtTwoNodesAndSwaksDoNotNoticeThatALeaderDies(scene: Scene, tmp_pa
     for mirror in mirrors:
         mirror.sync(victim)
         assert mirror.numbers() == expected
+
+
+def test_mbsyncAtANodeThatIsCutOffComplainsAndFetchesTheRestLater(scene: Scene, tmp_path: Path) -> None:
+    account = scene.accounts[0]
+    leader = scene.leaders()[account.address]
+    ingress, lonely = scene.others(leader)
+    assert isinstance(scene.array.network, Namespaces)
+    for _ in range(MANY):  # bodies stay at the leader and where they came in
+        scene.deliver(ingress, account)
+    mirror = Mirror(scene, account, tmp_path / "mirror")
+    with mirror.begin(lonely) as mbsync:
+        scene.until(lambda: mirror.numbers().total() >= FEW, "mbsync is at work")
+        mbsync.send_signal(signal.SIGSTOP)
+        scene.array.network.isolate(lonely)
+        mbsync.send_signal(signal.SIGCONT)
+        complaint = mbsync.communicate(timeout=120)[1]
+    # Of NO to one FETCH it would only warn, and never ask for that message again (docs/adr/0053).
+    assert mbsync.returncode == 1
+    assert b"BYE response: [UNAVAILABLE]" in complaint
+    assert mirror.numbers().total() < MANY
+    scene.heal()
+    scene.requireWhole()
+    expected = Counter(shown(scene, lonely, account))
+    mirror.sync(lonely)
+    assert mirror.numbers() == expected
 
 
 def test_aNodeJoinsWhileAnotherIsCutOff(scene: Scene) -> None:

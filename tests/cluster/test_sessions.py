@@ -130,15 +130,19 @@ def test_sessionsAtAllNodesSeeEachOthersChangesAtOnce(array: Array, reader: int)
     assert b"\\Answered" in writer.ask(b"NOOP")
 
 
-def test_whenNobodyAnswersCommandsAreRefusedAndTheConnectionStays(array: Array) -> None:
-    client = array.selected(4)
+def test_whenNobodyAnswersCommandsAreRefusedAndTheConnectionStaysUnlessClientsWouldNeverAskAgain(
+    array: Array,
+) -> None:
+    client, reader = array.selected(4), array.selected(4)
     pop = array.edges[4].pop3(ANNA)
     assert pop.answer == b"+OK 3 messages\r\n"
     assert pop.ask(b"DELE 1") == b"+OK\r\n"
     for node in NODES:
         array.world.fabric.cut(4, node)
     assert b" NO [UNAVAILABLE]" in client.ask(b"STORE 1 +FLAGS (\\Seen)")
-    assert b" NO [UNAVAILABLE]" in client.ask(b"FETCH 1 (ENVELOPE)")
+    reader.start(b"FETCH 1 (ENVELOPE)")
+    assert reader.hear(lambda said: said.endswith(b"\r\n")).startswith(b"* BYE [UNAVAILABLE]")
+    assert not reader.isConnected
     assert pop.ask(b"RETR 1").startswith(b"-ERR")
     assert pop.ask(b"RETR 2").startswith(b"-ERR [SYS/TEMP]")
     assert array.edges[4].pop3(ANNA).answer.startswith(b"-ERR [SYS/TEMP]")

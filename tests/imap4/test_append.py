@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
+from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
 from jindimail.imap4.limits import Limits
 from tests.imap4.node import LOGIN, SELECTED, Node
 from tests.support.world import now
@@ -168,6 +169,44 @@ def test_theAnswerComesWhenTheMessageIsFiled() -> None:
     waiting.callback(None)
     assert wire.value().startswith(b"a OK [APPENDUID ")
     assert wire.value().endswith(b"b OK completed\r\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unavailable(), b"* BYE [UNAVAILABLE] temporarily unavailable, try again\r\n"),
+        (OutcomeUnknown(), b"* BYE [UNAVAILABLE] temporarily unavailable, try again\r\n"),
+        (StorageFull(), b"a NO [OVERQUOTA] insufficient storage\r\n"),
+    ],
+)
+def test_whatCannotBeFiledNowEndsTheSessionUnlessItNeverCan(error: Exception, said: bytes) -> None:
+    node = Node()
+    protocol, wire = node.connect()
+    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
+
+    async def refuse(*_: object) -> object:
+        raise error
+
+    protocol.account.append = refuse
+    wire.clear()
+    protocol.dataReceived(b"a APPEND INBOX {3+}\r\nabc\r\n")
+    assert wire.value() == said
+    assert wire.disconnecting == said.startswith(b"*")
+
+
+def test_anAppendThatCannotBeJudgedNowEndsTheSession() -> None:
+    node = Node()
+    protocol, wire = node.connect()
+    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
+
+    async def away(*_: object) -> object:
+        raise Unavailable
+
+    protocol.account.status = away
+    wire.clear()
+    protocol.dataReceived(b"a APPEND INBOX {3}\r\n")
+    assert wire.value() == b"* BYE [UNAVAILABLE] temporarily unavailable, try again\r\n"
+    assert wire.disconnecting
 
 
 def test_theSelectedMailboxHearsOfIt() -> None:

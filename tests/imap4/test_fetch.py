@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jindimail.errors import Corrupt
+from jindimail.errors import Corrupt, Unavailable
 from jindimail.imap4.fetching import SMALL_OCTETS
 from tests.imap4.node import ADDRESS, Node
 
@@ -167,6 +167,32 @@ def test_aDamagedMessageHarmsNoOther() -> None:
     protocol.dataReceived(b"c FETCH 1:3 (UID ENVELOPE)\r\nd SEARCH TEXT x\r\n")
     assert wire.value().count(b"* ") == 2
     assert b"\r\nc NO [CORRUPTION]" in wire.value()
+
+
+@pytest.mark.parametrize("what", ["BODY.PEEK[]", "ENVELOPE"])
+@pytest.mark.parametrize("verb", ["FETCH", "UID FETCH"])
+def test_whatCannotBeHadNowEndsTheSession(verb: str, what: str) -> None:
+    """Clients take NO for the message's own fault, and never ask for it again (docs/adr/0053)."""
+    node = Node()
+    for number in range(3):
+        node.append(b"Subject: %d\r\n\r\nx\r\n" % number)
+    protocol, wire = node.connect()
+    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\na SELECT INBOX\r\n')
+    mailbox = protocol.selection.mailbox
+    summaryOf = mailbox.summaryOf
+
+    async def away(row: object) -> object:
+        if row.uid == 2:  # type: ignore[attr-defined]
+            raise Unavailable
+        return await summaryOf(row)
+
+    mailbox.summaryOf = away
+    wire.clear()
+    protocol.dataReceived(f"b {verb} 1:3 {what}\r\nc NOOP\r\n".encode())
+    said = wire.value()
+    assert said.endswith(b"* BYE [UNAVAILABLE] temporarily unavailable, try again\r\n")
+    assert b"\r\nb " not in said and b"\r\nc " not in said
+    assert wire.disconnecting
 
 
 def test_aLiteralThatCannotBeFinishedEndsTheConnection() -> None:
