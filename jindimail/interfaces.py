@@ -78,6 +78,8 @@ class IStore(Interface):
     def read() -> Any:
         """
         A context manager of `IReadRows`: what is committed, and what jobs with `ran` have changed since. Close it within the reactor turn.
+
+        @raise Unavailable: on entering it, when the store is closed.
         """
 
     def readDurable() -> Any:

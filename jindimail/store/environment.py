@@ -20,7 +20,7 @@ from typing import Any
 import lmdb
 import msgspec
 
-from jindimail.errors import ConfigError, Corrupt
+from jindimail.errors import ConfigError, Corrupt, Unavailable
 from jindimail.store.keys import META, REJOINING_KEY, TABLES
 from jindimail.store.overlay import Ahead, Changes
 from jindimail.store.records import LIFE_OCTETS, LIVES_OCTETS, MetaRecord, decode, encode
@@ -311,6 +311,11 @@ class Environment:
         self._lmdb.close()
         self._unlock()
 
+    @property
+    def isClosed(self) -> bool:
+        """Whether it was closed for good: what still reads then has outlived its node."""
+        return self._owner is None
+
     def _open(self) -> None:
         try:
             self._lmdb = openLmdb(self.path)
@@ -366,7 +371,12 @@ class Reading:
     def __enter__(self) -> Any:
         environment = self._environment
         self._turn = environment.turn
-        self._transaction = environment._lmdb.begin()
+        try:
+            self._transaction = environment._lmdb.begin()
+        except lmdb.Error as problem:
+            if environment.isClosed:
+                raise Unavailable("the store is closed") from problem
+            raise
         self._rows = CommittedRows(self._transaction, environment._tables)
         ahead = self._ahead
         return ahead.above(self._rows) if ahead and not ahead.isBelow(self._transaction.id()) else self._rows

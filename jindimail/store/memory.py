@@ -180,6 +180,8 @@ class MemoryStore:
     @contextmanager
     def read(self) -> Iterator[MemoryRows]:
         """The committed rows."""
+        if self._closed:
+            raise Unavailable("the store is closed")
         yield self.rows
 
     readDurable = read

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from jindimail.admin.stack import HASHING_THREADS_MAX, PAUSE_SECONDS, Unhurried, hashingThreads
+from jindimail.errors import Unavailable
 from jindimail.mailbox.queries import ListDomains
 from jindimail.mailbox.upkeep import Upkeep
 from jindimail.model import BUCKET_COUNT
@@ -37,6 +38,19 @@ def test_upkeepAsksOneBucketATimeWithAPauseBeforeEach() -> None:
         clock.advance(PAUSE_SECONDS)
         assert asked == led[:count]
     assert done == [None]
+
+
+def test_upkeepThatANodesEndOvertakesSaysThatItIsUnavailable() -> None:
+    world, clock = World(), Clock()
+    upkeep = Upkeep(
+        buckets=Unhurried(world.buckets, clock), leads=lambda _: True, seconds=world.clock.seconds
+    )
+    ended: list[Any] = []
+    Deferred.fromCoroutine(upkeep.finish()).addErrback(ended.append)
+    clock.advance(PAUSE_SECONDS)
+    world.store.close()
+    clock.advance(PAUSE_SECONDS)
+    assert ended[0].check(Unavailable)
 
 
 def test_unhurriedQueryHasTheSameAnswer() -> None:

@@ -216,6 +216,12 @@ class StoreContract:
         self.assertEqual([await each for each in waiting], list(range(10)))
         await closed
 
+    async def test_aClosedStoreIsUnavailableToWhoeverStillReads(self: TestCase) -> None:
+        await self.store.close()
+        for read in (self.store.read, self.store.readDurable):
+            with self.assertRaises(Unavailable), read():
+                pass
+
     async def test_soundStoreHasNotFailed(self: TestCase) -> None:
         await self.store.write(lambda rows: None)
         self.assertNoResult(self.store.failed())
