@@ -35,10 +35,11 @@ from jindimail.cluster.acquaintance import Acquaintance, Met, readMet, writeMet
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
+from jindimail.cluster.disowned import Disowned
 from jindimail.cluster.ground import layGround
 from jindimail.cluster.headcounts import Headcounts
 from jindimail.cluster.hearsay import Hearsay
-from jindimail.cluster.hello import LEVELS, Hello, Reason
+from jindimail.cluster.hello import LEVELS, Hello
 from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
@@ -72,7 +73,6 @@ LOOK_SECONDS = 0.1  # between looks at a group that does not answer yet
 PATIENCE_SECONDS = 15.0  # for groups without a leader; then the node serves what it can
 INTRODUCE_SECONDS = 5.0  # between attempts
 CONNECT_SECONDS = 5.0
-UNKNOWN_SECONDS = 10.0  # to all other nodes; then this node has been removed
 HASHING_THREADS_MAX = 4  # each keeps the memory of one hash, 19 MiB, for good
 _ACCOUNT_ID_BITS = 63
 
@@ -140,7 +140,7 @@ class Stack:
         self._seconds = seconds
         self._levels = levels
         self._isOpen = True
-        self._unknownSince: float | None = None
+        self._disowned = Disowned()
         self._hashing = hashingThreads()
         self.store = openOrReplaceStore(self._directory, reactor=reactor, life=chance.randbytes(LIFE_OCTETS))
         self.meta = self.store.environment.meta
@@ -412,16 +412,12 @@ class Stack:
 
     @property
     def isRemoved(self) -> bool:
-        """Whether this node is in the array no more: so say its rows, or all others, which then do not know it."""
+        """Whether this node is in the array no more: so say its rows, or the others, which then do not know it."""
         record = self.share.userMap.nodes.get(self.meta.node)
         if record is not None and record.state == GONE:
             return True
-        peers = self.links.peers()
-        if not peers or any(set(peer.trouble.values()) != {Reason.UNKNOWN_NODE.name} for peer in peers):
-            self._unknownSince = None
-            return False
-        self._unknownSince = self._unknownSince or self._reactor.seconds()
-        return bool(self._reactor.seconds() - self._unknownSince >= UNKNOWN_SECONDS)
+        troubles = [peer.trouble.values() for peer in self.links.peers()]
+        return self._disowned.look(troubles, self._reactor.seconds())
 
     # --- while it runs
 

@@ -981,6 +981,14 @@ BUGS = (
         "if self._begunAt is None:",
         checks=("tests/cluster/test_liveness.py::test_aLeaderThatWasPausedSaysNothingAboutOthers",),
     ),
+    Bug(
+        "theDeadKeepTheRemovedServing",
+        "docs/adr/0020: a removed node takes no clients, though one that is dead does not say that it is unknown",
+        "cluster/disowned.py",
+        "2 * refusals <= len(troubles)",
+        "refusals < len(troubles)",
+        checks=("tests/cluster/test_disowned.py::test_aRemovedNodeFindsOutThoughAnotherCannotBeReached",),
+    ),
     # --- elections (figure 2: RequestVote)
     Bug(
         "voteTwice",
