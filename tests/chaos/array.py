@@ -104,12 +104,14 @@ class RealArray:
         asked = next(each for each in self.alive if each != name)
         self.ctl(asked, "cluster", "drain", name, "--json")
         began = nearedAt = time.monotonic()
-        least = 1 << 62
+        least, most = 1 << 62, -1
         while self.stateOf(asked, name) != "gone":
             now = time.monotonic()
-            replicas, copies = self._held(asked, name)
-            if replicas + copies < least:
-                least, nearedAt = replicas + copies, now
+            replicas, copies, moved = self._held(asked, name)
+            if (
+                replicas + copies < least or moved > most
+            ):  # what is owed is counted bucket by bucket, so that it rises, too
+                least, most, nearedAt = min(least, replicas + copies), max(most, moved), now
             if now > min(nearedAt + seconds, began + PLAN_SECONDS):
                 raise NodeFailed(
                     f"{name} is not drained after {now - began:.0f} s: it has {replicas} replicas, {copies} copies are "
@@ -118,8 +120,8 @@ class RealArray:
             time.sleep(0.5)
         self.forget(name)
 
-    def _held(self, asked: str, name: str) -> tuple[int, int]:
-        """How many replicas of buckets a node has, as their leaders say, and how many copies of bodies the array owes."""
+    def _held(self, asked: str, name: str) -> tuple[int, int, int]:
+        """How many replicas of buckets a node has, as their leaders say, how many copies of bodies the array owes, and has moved."""
         nodes = {row["name"]: row["node"] for row in self.ask(asked, "cluster nodes")["rows"]}
         held = sum(
             any(member[1] == nodes[name] for member in row["members"])
@@ -127,7 +129,8 @@ class RealArray:
             for group, row in self.groups(each).items()
             if group and row["role"] == "leader"
         )
-        return held, self.ask(asked, "cluster status")["copies"]["owed"]
+        copies = self.ask(asked, "cluster status")["copies"]
+        return held, copies["owed"], copies["moved"]
 
     def events(self, asked: str, limit: int = 40) -> str:
         """What happened to the array lately, for people."""
