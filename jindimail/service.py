@@ -38,6 +38,7 @@ from jindimail.admin.politeness import interruptNobody
 from jindimail.admin.preload import preload
 from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack
+from jindimail.admin.startcheck import checkedConfiguration
 from jindimail.admin.steadyclock import makeSteady
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
@@ -48,7 +49,6 @@ from jindimail.edges import IMPLICIT_TLS, MAIL_SERVICES, countedDeliveries, edge
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.mailbox.sessions import Sessions
 from jindimail.options import Options as Options
-from jindimail.options import checkedConfiguration
 
 FAILED = 1  # exit status
 WATCH_SECONDS = 1.0

@@ -256,20 +256,20 @@ def _told(report: Report) -> Told:
 
 @verb(
     "cluster map",
-    Argument(name="bucket", doc="only this bucket", kind=NUMBER, option=True, default=-1),
+    Argument(name="bucket", doc="only this bucket", kind=NUMBER, option=True),
     columns=("bucket", "leader", "voters", "learners", "wished"),
     examples=("jindictl cluster map", "jindictl cluster map --bucket 17"),
 )
-async def clusterMap(node: LiveNode, report: Report, *, bucket: int) -> dict[str, Any]:
+async def clusterMap(node: LiveNode, report: Report, *, bucket: int | None) -> dict[str, Any]:
     """The user map: which nodes have which bucket's replicas, who leads it, and what is wished for."""
-    if bucket >= BUCKET_COUNT:
+    if bucket is not None and bucket >= BUCKET_COUNT:
         raise VerbRefused(f"bucket: 0 to {BUCKET_COUNT - 1}", "usage")
     await node.share.catchUp()
     leading = leaders(await node.sight.array())
     with node.store.read() as rows:
         names = {number: record.name for number, record in readNodes(rows) if record.state != GONE}
         wishes = dict(readWishes(rows))
-    buckets = range(BUCKET_COUNT) if bucket < 0 else (bucket,)
+    buckets = range(BUCKET_COUNT) if bucket is None else (bucket,)
     found = []
     for each in buckets:
         known, wish = leading.get(bucketGroup(each)), wishes.get(bucketGroup(each))

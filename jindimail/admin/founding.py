@@ -154,7 +154,6 @@ async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -
             await stack.directory.addDomain(first.domain)
         if first.user:
             await stack.directory.addUser(first.user, first.password, mayAdminister=True)
-            await stack.directory.setPostmaster(first.user)
     finally:
         await stack.close()
 

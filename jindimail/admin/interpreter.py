@@ -24,9 +24,12 @@ class AwaitingInterpreter(ManholeInterpreter):
         self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
     def runcode(self, code: CodeType) -> None:
-        """Run what was typed; what awaits is finished later, and its output appears then."""
+        """Run what was typed; what awaits is finished later, and its output appears then. `exit()` ends the shell, not the node."""
         if not code.co_flags & CO_COROUTINE:
-            ManholeInterpreter.runcode(self, code)
+            try:
+                ManholeInterpreter.runcode(self, code)
+            except SystemExit:
+                self.handler.handle_QUIT()
             return
         coroutine = eval(code, self.locals)  # noqa: S307  a shell is for that
         waiting = ensureDeferred(_Stepping(coroutine, self.monkeyPatcher).run())
@@ -49,6 +52,9 @@ class AwaitingInterpreter(ManholeInterpreter):
         return value
 
     def _failed(self, failure: Failure) -> None:
+        if failure.check(SystemExit):
+            self.handler.handle_QUIT()
+            return
         self._show(f"{type(failure.value).__name__}: {failure.getErrorMessage()}", True)
 
     def _show(self, text: str, isLater: bool) -> None:

@@ -97,10 +97,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace, output: O
 
 
 def _checkConfig(options: argparse.Namespace, output: Output) -> int:
-    from jindimail.admin.endpoints import checkEndpoints
+    from jindimail.admin.startcheck import checkedConfiguration
 
     path = options.file or configPath(options)
-    checkEndpoints(load(path))
+    checkedConfiguration(path, isFounded=False)
     output.result({"file": path, "problems": []})
     return EXIT_OK
 

@@ -98,8 +98,11 @@ def readPassword(fromInput: bool, source: TextIO) -> str:
     if fromInput or not source.isatty():
         password = source.readline(PASSWORD_OCTETS_MAX + 2).rstrip("\r\n")
     else:
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Again: ") != password:
+        try:
+            password, again = getpass.getpass("Password: "), getpass.getpass("Again: ")
+        except EOFError:  # ^D
+            raise ValueError("no password was given") from None
+        if again != password:
             raise ValueError("the two passwords differ")
     if not password:
         raise ValueError("the password is empty")

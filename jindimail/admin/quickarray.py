@@ -24,6 +24,7 @@ from jindimail.admin.certificates import replacePrivately
 from jindimail.admin.client import ControlClient, NotReachable, Refused
 from jindimail.admin.livenode import STARTING
 from jindimail.admin.quickstart import DOMAIN, HOST, USER, bindable, logEnd, portsOf, statusOf
+from jindimail.cluster.arrayrecords import GONE
 from jindimail.config import Configuration, load
 from jindimail.errors import ConfigError
 from jindimail.store.environment import storePath
@@ -51,7 +52,8 @@ LOOK_SECONDS = 0.2
 def main(arguments: Sequence[str]) -> int:
     """Run an array: `quickarray DIRECTORY NODES`; the exit status."""
     directory = Path(arguments[0] if arguments else "run").resolve()
-    count = int(arguments[1]) if len(arguments) > 1 else 3
+    given = arguments[1] if len(arguments) > 1 else "3"
+    count = int(given) if given.isdecimal() else 0
     if not 1 <= count <= NODES_MAX:
         sys.stdout.write(f"NODES: 1 to {NODES_MAX}\n")
         return 2
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
             return array.run()
         finally:
             array.stop()
-    except (ConfigError, Failed) as problem:
+    except (ConfigError, Failed, NotReachable, Refused) as problem:
         sys.stdout.write(f"{problem}\n")
         return 1
 
@@ -162,11 +164,15 @@ class Array:
         for site in self._sites:
             if site.isFounded and site.status() is None:
                 site.start()
-        first = self._sites[0]
-        if not first.isFounded:
+        if not any(site.isFounded for site in self._sites):
+            first = self._sites[0]
             self._say("Founding the array\n")
             jindictl(first, "init")
             first.start()
+        for site in self._sites:
+            if site.isFounded:
+                self._await(site)
+        self._leaveOutGone()
         for site in self._sites:
             if not site.isFounded:
                 self._join(site)
@@ -193,13 +199,25 @@ class Array:
                 )
             time.sleep(LOOK_SECONDS)
 
+    def _leaveOutGone(self) -> None:
+        """Stop the nodes that the array has given up: they never come back, and it is whole without them."""
+        told = [row for site in self._sites if site.isFounded for row in site.ask("cluster nodes")["rows"]]
+        gone = {row["name"] for row in told if row["state"] == GONE}
+        for site in [each for each in self._sites if each.name in gone]:
+            self._say(f"{site.name} was removed from the array, and stays off\n")
+            if site.process is not None:
+                site.process.terminate()
+                site.process.wait()
+            self._sites.remove(site)
+
     def _awaitWhole(self) -> None:
         """Wait until every bucket has its replicas."""
         until = time.monotonic() + WHOLE_SECONDS
         shown = ""
         while not (status := self._arrayStatus())["isWhole"] or len(status["nodes"]) < len(self._sites):
             groups = status["groups"]
-            line = f"Placing replicas: {groups['replicasMissing']} to come, {groups['withoutLeader']} groups without a leader"
+            toCome = groups["replicasMissing"] + groups["movesToCome"]
+            line = f"Placing replicas: {toCome} to come, {groups['withoutLeader']} groups without a leader"
             if line != shown and self._out.isatty():
                 self._say("\r" + line.ljust(len(shown)))
                 shown = line
@@ -347,9 +365,9 @@ def walkThrough(told: dict[str, Any], path: Path) -> str:
             deliver,
             f"  {command} cluster status",
             "",
-            "Start it again, or add a fourth node (in another terminal):",
+            "Start it again, or with one node more (in another terminal):",
             "  make array",
-            f"  make array NODES={len(nodes) + 1}",
+            f"  make array NODES={min(len(nodes) + 1, NODES_MAX)}",
             "",
             f"The array at a glance, in a browser: http://{HOST}:{one['ports']['web']}/ (log in as {user})",
             "",

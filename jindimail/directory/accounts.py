@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
+from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf, untagged
 from jindimail.directory.everybucket import everyBucket
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import POSTMASTER_SETTING, Resolver
@@ -160,8 +160,10 @@ class Directory:
         await self._propose(None, RemoveDomain(seconds=self._now(), name=domain.name), domain.name)
 
     async def setPostmaster(self, address: str) -> None:
-        """Who reads postmaster@ of all domains that have none of their own."""
+        """Who reads postmaster@ of all domains that have none of their own: a user or an alias, no address that a catch-all takes."""
         address = await self._own(address)
+        if await self._resolver.find(untagged(address), fresh=True) is None:
+            raise NoSuchUser(address)
         try:
             await self._resolver.resolve(address)
         except Refusal as refusal:
@@ -185,7 +187,10 @@ class Directory:
         quotaMessages: int = 0,
         mayAdminister: bool = False,
     ) -> User:
-        """A new account with the default mailboxes; without a password nobody can log in to it."""
+        """
+        A new account with the default mailboxes; without a password nobody can log in to it. The first one of an array is its postmaster,
+        until somebody else is (RFC 5321 §4.5.1).
+        """
         address = await self._own(address)
         credential = "" if password is None else await self._hash(password)
         bucket, accountId = bucketOf(address), self._newId()
@@ -201,6 +206,8 @@ class Directory:
             mayAdminister=mayAdminister,
         )
         await self._propose(bucket, entry, address)
+        if not await self._hasPostmaster():
+            await self.setPostmaster(address)
         return await self.user(address)
 
     async def user(self, address: str) -> User:
@@ -284,7 +291,10 @@ class Directory:
             await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
 
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
-        """Somebody must read postmaster@ (RFC 5321 §4.5.1): the last one who does can neither go nor be disabled."""
+        """
+        Somebody must read postmaster@ (RFC 5321 §4.5.1): the last one who does can neither go nor be disabled, as long as there are others
+        to name.
+        """
         postmaster = await self.postmaster()
         if not postmaster:
             return
@@ -292,8 +302,16 @@ class Directory:
             readers = (await self._resolver.resolve(postmaster)).targets
         except Refusal:
             return
-        if all((reader.bucket, reader.accountId) == (bucket, account.accountId) for reader in readers):
-            raise NotAllowed(f"postmaster@ leads to {postmaster}: name another first (jindictl postmaster)")
+        isLast = all((reader.bucket, reader.accountId) == (bucket, account.accountId) for reader in readers)
+        if isLast and len(await self.users()) > 1:
+            raise _leadsTo(postmaster)
+
+    async def _hasPostmaster(self) -> bool:
+        postmaster = await self.postmaster()
+        return bool(postmaster) and await self._resolver.find(untagged(postmaster), fresh=True) is not None
+
+    async def _isPostmaster(self, address: str) -> bool:
+        return untagged(await self.postmaster()) == address
 
     # --- aliases ---
 
@@ -321,7 +339,10 @@ class Directory:
 
     async def setAlias(self, address: str, targets: Sequence[str]) -> Alias:
         """Replace an alias's targets."""
-        return await self._putAlias((await self.alias(address)).address, targets, onlyNew=False)
+        known = await self.alias(address)
+        if await self._isPostmaster(known.address) and len(await self._unheard(targets)) == len(targets):
+            raise NotAllowed(f"postmaster@ leads to {known.address}, and these take no mail")
+        return await self._putAlias(known.address, targets, onlyNew=False)
 
     async def _putAlias(self, address: str, targets: Sequence[str], *, onlyNew: bool) -> Alias:
         own = tuple(dict.fromkeys([await self._own(target) for target in targets]))
@@ -344,6 +365,8 @@ class Directory:
     async def removeAlias(self, address: str) -> None:
         """Drop an alias."""
         alias = await self.alias(address)
+        if await self._isPostmaster(alias.address):
+            raise _leadsTo(alias.address)
         await self._propose(
             bucketOf(alias.address), SetAddress(seconds=self._now(), address=alias.address), address
         )
@@ -399,6 +422,10 @@ class Directory:
 
     def _now(self) -> int:
         return int(self._seconds())
+
+
+def _leadsTo(postmaster: str) -> NotAllowed:
+    return NotAllowed(f"postmaster@ leads to {postmaster}: name another first (jindictl postmaster)")
 
 
 def _domain(name: str, record: DomainRecord) -> Domain:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from jindimail.admin import quickarray
 from jindimail.admin.client import ControlClient
 from jindimail.admin.quickarray import configurationText, freePorts, walkThrough
 from jindimail.config import read
@@ -184,6 +185,29 @@ def test_aSecondRunKeepsEverything(make: Callable[..., MakeArray]) -> None:
     assert subjectsByImap(again, 1) == {1: "one"}
     mode = stat.S_IMODE((array.directory / "run" / "array.json").stat().st_mode)
     assert mode == 0o600
+
+
+def test_aNodeThatWasDrainedIsLeftOut(make: Callable[..., MakeArray]) -> None:
+    array = make(3)
+    told = array.awaitServing()
+    deliver(told, 0, "one")
+    ask(told, 1, "cluster drain", name="node1")
+    array.until(lambda: ask(told, 1, "cluster nodes")["rows"][0]["state"] == "gone")
+    assert array.stop() == 0
+    again = make(2)
+    left = again.awaitServing()
+    assert [node["name"] for node in left["nodes"]] == ["node2", "node3"]
+    assert "node1 was removed" in again.log.read_text()
+    assert subjectsByImap(left, 0) == {1: "one"}
+
+
+@pytest.mark.parametrize("nodes", ["0", "10", "-1", "many", ""])
+def test_aNumberOfNodesThatIsNoneIsRefused(
+    nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quickarray.main([str(tmp_path), nodes]) == 2
+    assert capsys.readouterr().out == "NODES: 1 to 9\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_theConfigurationOfANodeListensOnLoopbackOnly() -> None:

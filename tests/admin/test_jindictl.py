@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import io
 import json
 import subprocess
@@ -169,10 +170,24 @@ def test_checkOfAConfigurationListsAllProblems(tmp_path: Path, capsys: pytest.Ca
     path.write_text("[node]\nname = ?\n[listen]\nsmtp = tcp:x\nimap = systemd:nothing:here\n")
     assert jindictl.main(["config", "check", str(path)]) == EXIT_USAGE
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1] for line in lines] == ["node.name", "node.data-directory", "listen.smtp"]
+    keys = ["node.name", "node.data-directory", "listen.smtp", "listen.imap"]
+    assert [line.split(": ")[1] for line in lines] == keys
     path.write_text("[node]\nname = one\ndata-directory = /d\n[listen]\nsmtp = tcp:25:nonsense=1\n")
     assert jindictl.main(["config", "check", str(path)]) == EXIT_USAGE
     assert "listen.smtp: tcp:25:nonsense=1" in capsys.readouterr().err
+
+
+def test_checkOfAConfigurationFindsWhatANodeWouldNotStartWithButForItsStore(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "node.ini"
+    node = f"[node]\nname = one\ndata-directory = {tmp_path}/none\n"
+    path.write_text(f"{node}user = nobody-of-this-name\n[tls]\ncertificate = no.pem\nkey = no.key\n")
+    assert jindictl.main(["config", "check", str(path)]) == EXIT_USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["node.user", "tls.certificate", "tls.key"]
+    path.write_text(node)
+    assert jindictl.main(["config", "check", str(path)]) == EXIT_OK
 
 
 # --- the parser ----------------------------------------------------------------------------------------
@@ -272,6 +287,17 @@ def test_passwordsThatAreNoneAreRefused() -> None:
     for text, match in (("", "empty"), ("\n", "empty"), ("x" * 1001 + "\n", "longer")):
         with pytest.raises(ValueError, match=match):
             readPassword(True, io.StringIO(text))
+
+
+def test_endOfInputAtTheQuestionForAPasswordIsNoPassword(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", ask)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    with pytest.raises(ValueError, match="no password was given"):
+        readPassword(False, terminal)
 
 
 def test_nobodyToAskMeansNo() -> None:

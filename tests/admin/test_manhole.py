@@ -67,6 +67,10 @@ class ShellChannel(SSHChannel):
 
     name = b"session"
     output = b""
+    isClosed = False
+
+    def closed(self) -> None:
+        self.isClosed = True
 
     def channelOpen(self, data: bytes) -> None:
         self.conn.sendRequest(self, b"shell", b"", wantReply=1)
@@ -204,6 +208,14 @@ def test_errorsAreShownAndTheShellGoesOn(node: LiveNode, key: Key) -> None:
     assert "ZeroDivisionError" in session.type("1 / 0")
     assert "NameError" in session.type("x = await nothing()")
     assert "2" in session.type("1 + 1")
+
+
+@pytest.mark.parametrize("line", ["exit()", "raise SystemExit", "await status(); exit()"])
+def test_exitEndsTheShellAndNothingElse(node: LiveNode, key: Key, line: str) -> None:
+    session = Session(node, key)
+    session.type(line)
+    assert session.client.connection.shell.isClosed  # type: ignore[union-attr]
+    assert Session(node, key).isIn
 
 
 def test_everyLineIsLoggedWithItsOperator(node: LiveNode, key: Key) -> None:

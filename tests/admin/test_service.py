@@ -23,9 +23,10 @@ from jindimail.admin.founding import (
     requireSound,
     requireUnfounded,
 )
+from jindimail.admin.startcheck import checkedConfiguration
 from jindimail.config import Configuration, load, read
 from jindimail.errors import ConfigError
-from jindimail.options import Options, checkedConfiguration
+from jindimail.options import Options
 from jindimail.service import NodeService
 
 

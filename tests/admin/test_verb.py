@@ -79,6 +79,13 @@ def test_optionThatIsNotGivenHasItsDefault() -> None:
     assert doThing.settle({"what": "it"}) == {"what": "it", "often": 1}
 
 
+@pytest.mark.parametrize("words", VERBS)
+def test_whatJindictlSendsWhereAnOptionIsNotGivenIsAccepted(words: str) -> None:
+    for argument in VERBS[words].arguments:
+        if argument.option and argument.default is not None:
+            assert argument.read(argument.default) == argument.default, argument.name
+
+
 def test_missingAndUnknownArgumentsAreRefused() -> None:
     with pytest.raises(VerbRefused):
         doThing.settle({})

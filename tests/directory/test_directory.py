@@ -188,8 +188,50 @@ def test_theLastReaderOfPostmasterCanNeitherGoNorBeDisabled(world: World) -> Non
     now(world.directory.setAlias("admins@example.org", ["root@example.org", "next@example.org"]))
     now(world.directory.removeUser("root@example.org"))
     assert targets(world, "postmaster@example.org") == ["next@example.org"]
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NoSuchUser):
         now(world.directory.setPostmaster("nobody@example.org"))
+
+
+def test_theFirstUserIsPostmasterUntilAnotherIs(world: World) -> None:
+    world.addUser("first@example.org")
+    world.addUser("second@example.org")
+    assert targets(world, "postmaster@example.org") == targets(world, "postmaster") == ["first@example.org"]
+    with pytest.raises(NotAllowed):
+        now(world.directory.removeUser("first@example.org"))
+    now(world.directory.setPostmaster("second@example.org"))
+    now(world.directory.removeUser("first@example.org"))
+    assert targets(world, "postmaster@example.org") == ["second@example.org"]
+
+
+def test_whereThePostmasterWasTheOnlyUserTheNextOneIs(world: World) -> None:
+    world.addUser("only@example.org")
+    now(world.directory.setUser("only@example.org", enabled=False))
+    now(world.directory.removeUser("only@example.org"))
+    world.addUser("next@example.org")
+    assert targets(world, "postmaster@example.org") == ["next@example.org"]
+
+
+def test_thePostmasterIsNobodyWhomOnlyACatchAllTakes(world: World) -> None:
+    world.addUser("root@example.org")
+    now(world.directory.setDomain("example.org", catchAll="root@example.org"))
+    with pytest.raises(NoSuchUser):
+        now(world.directory.setPostmaster("anybody@example.org"))
+    now(world.directory.setPostmaster("root+mail@example.org"))
+    assert targets(world, "postmaster@example.org") == ["root+mail@example.org"]
+
+
+def test_theAliasThatIsPostmasterStaysAndLeadsToSomebody(world: World) -> None:
+    world.addUser("root@example.org")
+    now(world.directory.addAlias("admins@example.org", ["root@example.org"]))
+    now(world.directory.setPostmaster("admins+x@example.org"))
+    with pytest.raises(NotAllowed):
+        now(world.directory.removeAlias("admins@example.org"))
+    with pytest.raises(NotAllowed):
+        now(world.directory.setAlias("admins@example.org", ["ghost@example.org"]))
+    now(world.directory.setAlias("admins@example.org", ["ghost@example.org", "root@example.org"]))
+    now(world.directory.setPostmaster("root@example.org"))
+    now(world.directory.removeAlias("admins@example.org"))
+    assert targets(world, "postmaster@example.org") == ["root@example.org"]
 
 
 def test_aliasesToldOfTargetsThatTakeNoMail(world: World) -> None:
