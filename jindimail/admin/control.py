@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 
 from jindimail.admin.verb import Verb, VerbRefused
 from jindimail.errors import JindimailError
+from jindimail.replication.raft import NotLeader
 
 REQUEST_OCTETS_MAX = 65_536
 CONNECTIONS_MAX = 32
@@ -162,6 +163,8 @@ class ControlProtocol(LineOnlyReceiver):
 
 def _textOf(error: JindimailError) -> str:
     """An error for the operator: what the directory says it is about comes after what it is."""
+    if isinstance(error, NotLeader):
+        return f"{error.smtpText}: too few nodes answer to lead a group (`jindictl cluster status`)"
     about = "; ".join(str(each) for each in error.args)
     return f"{error.smtpText}: {about}" if about else error.smtpText
 

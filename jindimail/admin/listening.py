@@ -11,6 +11,7 @@ import socket
 from collections.abc import Collection
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -101,13 +102,16 @@ class Listening:
         }
 
     async def stop(self) -> None:
-        """Accept nothing more, and give the ports back."""
+        """
+        Accept nothing more, and give the ports back. A UNIX socket whose file is gone, or belongs to another user, does not: it
+        ends with the process, and keeps nothing else from its end.
+        """
         ports: list[IListeningPort] = [port for ports in self._ports.values() for port in ports]
         self._ports.clear()
-        for port in ports:
-            stopped = port.stopListening()
-            if stopped is not None:
-                await stopped
+        stopping: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
+        for isStopped, result in await DeferredList(stopping, consumeErrors=True):
+            if not isStopped:
+                self._log.warn("a port cannot be given back: {problem}", problem=result.getErrorMessage())
 
 
 def _isInternet(port: Any) -> bool:

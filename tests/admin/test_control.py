@@ -21,6 +21,7 @@ from jindimail.admin.control import (
 )
 from jindimail.admin.verb import Argument, Verb, VerbRefused, verb
 from jindimail.errors import NoSuchUser, Unavailable
+from jindimail.replication.raft import NotLeader
 
 
 @verb("echo", Argument(name="text", doc="text"))
@@ -44,6 +45,7 @@ async def fail(node: Any, report: Any, *, how: str) -> Any:
         "refused": VerbRefused("not today", "closed"),
         "noUser": NoSuchUser("ada@example.org"),
         "away": Unavailable(),
+        "leaderless": NotLeader(),
         "bug": RuntimeError("secret"),
     }[how]
 
@@ -120,6 +122,7 @@ def test_refusalsAreAnsweredWithCodeAndText() -> None:
         "text": "no such user here: ada@example.org",
     }
     assert operator.ask("fail", how="away")[0]["error"]["code"] == "unavailable"
+    assert "cluster status" in operator.ask("fail", how="leaderless")[0]["error"]["text"]
 
 
 def test_textOfAnUnexpectedErrorStaysHere() -> None:

@@ -89,3 +89,14 @@ class ListeningTests(TestCase):
             assert await call(f"unix:{path}") == "hung up on"
             listening.accept("mail", Factory.forProtocol(Greeting))
             assert await call(f"unix:{path}") == "hello"
+
+    async def test_aSocketFileThatIsGoneKeepsNoOtherPortFromItsEnd(self) -> None:
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        (port,) = freePorts(1)
+        listening = await self.bound(f"unix:{directory}/socket")
+        server = f"tcp:{port}:interface={HOST}"
+        await listening.bind("web", serverFromString(reactor, server), server)
+        (directory / "socket").unlink()
+        await listening.stop()
+        assert await call(f"tcp:{HOST}:{port}") == "refused"
