@@ -6,7 +6,7 @@ What the leader of the array's own group does: it says who is up, and wishes for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import DeferredList
@@ -126,8 +126,9 @@ class Governing:
         """Say who is up and who is down."""
         nodes = self._userMap.nodes
         states = {node: record.state for node, record in nodes.items() if record.state != GONE}
-        silences = {node: self._silence(node) for node in states}
-        verdicts = self._liveness.look(self._clock.seconds(), states, silences, self._current())
+        silences = self._ofOthers(states, self._groups.silenceSeconds)
+        unheard = self._ofOthers(states, self._groups.unheardSeconds)
+        verdicts = self._liveness.look(self._clock.seconds(), states, silences, unheard, self._current())
         now = int(self._seconds())
         await self._propose(
             [
@@ -136,8 +137,8 @@ class Governing:
             ]
         )
 
-    def _silence(self, node: int) -> float:
-        return 0.0 if node == self._userMap.node else self._groups.silenceSeconds(node)
+    def _ofOthers(self, nodes: Iterable[int], seconds: Callable[[int], float]) -> dict[int, float]:
+        return {node: 0.0 if node == self._userMap.node else seconds(node) for node in nodes}
 
     def _current(self) -> set[int]:
         """The nodes that have about all of group 0's log."""

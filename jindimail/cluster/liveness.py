@@ -43,12 +43,18 @@ class Liveness:
         self._begunAt = None
 
     def look(
-        self, now: float, states: Mapping[int, str], silences: Mapping[int, float], current: Collection[int]
+        self,
+        now: float,
+        states: Mapping[int, str],
+        silences: Mapping[int, float],
+        unheard: Mapping[int, float],
+        current: Collection[int],
     ) -> dict[int, str]:
         """
         The states that are to change, by node.
 
-        @param silences: for how long each node has not been heard.
+        @param silences: for how long each node has not been heard, less what lag explains.
+        @param unheard: the same, whatever explains it: lag excuses a silence, but nobody is up who was not heard.
         @param current: the nodes that have about all of group 0's log.
         """
         if self._begunAt is None or now - self._lookedAt > PAUSE_SECONDS or now < self._lookedAt:
@@ -58,12 +64,14 @@ class Liveness:
         self._lookedAt = now
         verdicts: dict[int, str] = {}
         for node, state in states.items():
-            verdict = self._judge(now, node, state, silences[node], node in current)
+            verdict = self._judge(now, node, state, silences[node], unheard[node], node in current)
             if verdict is not None:
                 verdicts[node] = verdict
         return verdicts
 
-    def _judge(self, now: float, node: int, state: str, silence: float, isCurrent: bool) -> str | None:
+    def _judge(
+        self, now: float, node: int, state: str, silence: float, unheard: float, isCurrent: bool
+    ) -> str | None:
         assert self._begunAt is not None
         known = self._known.setdefault(node, _Known(now))
         if silence > GAP_SECONDS:
@@ -75,6 +83,7 @@ class Liveness:
             known.fallenAt = now
             return DOWN
         wait = min(UP_SECONDS_MAX, UP_SECONDS * 2.0 ** max(0, known.falls - 1))
-        if state in (DOWN, JOINING) and isCurrent and now - known.heardSince >= wait:
+        heardFor = now - known.heardSince
+        if state in (DOWN, JOINING) and isCurrent and heardFor >= wait and unheard < heardFor:
             return UP
         return None

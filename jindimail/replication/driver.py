@@ -136,10 +136,7 @@ class Groups(Roster):
     # --- life
 
     def start(self) -> Deferred[None]:
-        """
-        Load all replicas. Those that vote alone begin a term and apply what was committed, all in one transaction;
-        the Deferred fires when that is durable.
-        """
+        """Load all replicas. Those that vote alone begin a term and apply what was committed, all in one transaction; the Deferred fires when that is durable."""
         unfinished = self._loading.all()
         self._running = True
         for group, record in unfinished:
@@ -321,8 +318,12 @@ class Groups(Roster):
     # --- other nodes
 
     def silenceSeconds(self, node: int) -> float:
-        """For how long nothing has been heard of a node; infinite if it never was."""
+        """For how long nothing has been heard of a node, less what its lag or this node's explains; infinite if it never was."""
         return self._neighbours.silenceSeconds(node, self._clock.seconds())
+
+    def unheardSeconds(self, node: int) -> float:
+        """For how long nothing has been heard of a node, whatever explains it; infinite if it never was."""
+        return self._neighbours.unheardSeconds(node, self._clock.seconds())
 
     def received(self, node: int, frames: list[bytes]) -> None:
         """Frames that another node's `INodeLink.send` was given came in, in order."""

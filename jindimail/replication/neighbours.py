@@ -191,10 +191,12 @@ class Neighbours:
 
     def silenceSeconds(self, node: int, now: float) -> float:
         """For how long nothing has been heard of a node, less what is explained by how late it and this node are."""
+        return max(0.0, self.unheardSeconds(node, now) - patienceSeconds(self.lagOf(node)))
+
+    def unheardSeconds(self, node: int, now: float) -> float:
+        """For how long nothing has been heard of a node, whatever explains it."""
         neighbour = self._neighbours.get(node)
-        if neighbour is None:
-            return inf
-        return max(0.0, now - neighbour.heardAt - patienceSeconds(self.lagOf(node)))
+        return inf if neighbour is None else now - neighbour.heardAt
 
     def lagOf(self, *nodes: int) -> float:
         """How late the latest of these nodes is, or this one."""

@@ -16,12 +16,14 @@ class Leader:
         self.now = 100.0
         self.states = {1: UP, 2: UP, 3: UP}
         self.silentSince: dict[int, float] = {}
+        self.patience = 0.0
         self.current = {1, 2, 3}
         self.changes: list[tuple[float, int, str]] = []
 
     def look(self) -> None:
-        silences = {node: self.now - self.silentSince.get(node, self.now) for node in self.states}
-        for node, state in self.liveness.look(self.now, self.states, silences, self.current).items():
+        unheard = {node: self.now - self.silentSince.get(node, self.now) for node in self.states}
+        silences = {node: max(0.0, each - self.patience) for node, each in unheard.items()}
+        for node, state in self.liveness.look(self.now, self.states, silences, unheard, self.current).items():
             self.states[node] = state
             self.changes.append((self.now, node, state))
 
@@ -54,6 +56,19 @@ def test_aSilentNodeIsDownAfterTwoSecondsAndUpOneSecondAfterItIsHeard() -> None:
     assert leader.states[2] == DOWN
     leader.run(0.5)
     assert leader.states[2] == UP and len(leader.changes) == 2
+
+
+def test_aDeadNodeIsNotUpBecauseItsSilenceIsExplainedByLag() -> None:
+    leader = Leader()
+    leader.run(5)
+    leader.silence(2)
+    leader.run(2.5)
+    leader.patience = 4.6
+    leader.run(4)
+    assert [change[1:] for change in leader.changes] == [(2, DOWN)]
+    leader.hear(2)
+    leader.run(1.5)
+    assert leader.states[2] == UP, "though the leader is late"
 
 
 def test_aNodeIsNotUpBeforeItHasTheArraysLog() -> None:

@@ -989,6 +989,14 @@ BUGS = (
         "refusals < len(troubles)",
         checks=("tests/cluster/test_disowned.py::test_aRemovedNodeFindsOutThoughAnotherCannotBeReached",),
     ),
+    Bug(
+        "lagRaisesTheDead",
+        "docs/adr/0047: lag excuses a silence, and is no sign of life",
+        "cluster/liveness.py",
+        "heardFor >= wait and unheard < heardFor:",
+        "heardFor >= wait:",
+        checks=("tests/cluster/test_liveness.py::test_aDeadNodeIsNotUpBecauseItsSilenceIsExplainedByLag",),
+    ),
     # --- elections (figure 2: RequestVote)
     Bug(
         "voteTwice",

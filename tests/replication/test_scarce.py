@@ -225,6 +225,7 @@ class Late(SynchronousTestCase):
         self.assertAlmostEqual(groups.silenceSeconds(2), 2.5)
         neighbour.lagSeconds = 0.4
         self.assertAlmostEqual(groups.silenceSeconds(2), 0.9)
+        self.assertAlmostEqual(groups.unheardSeconds(2), 2.5)
 
 
 class LateLeaders(SynchronousTestCase):
