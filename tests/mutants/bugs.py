@@ -523,8 +523,8 @@ BUGS = (
         "lateNodeIsDown",
         "docs/adr/0047: a node that is late is not called down for it",
         "replication/neighbours.py",
-        "now - neighbour.heardAt - patienceSeconds(self.lagOf(node))",
-        "now - neighbour.heardAt",
+        "self.unheardSeconds(node, now) - patienceSeconds(self.lagOf(node))",
+        "self.unheardSeconds(node, now)",
         checks=(SCARCE_TESTS + "Late::test_nodeThatIsLateIsNotCalledDownForIt",),
     ),
     Bug(
