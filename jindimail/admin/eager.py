@@ -9,7 +9,7 @@ take, and every error, goes Twisted's own way. TLS (eagertls.py) stands on the s
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
@@ -21,6 +21,8 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+_ACCEPTS_MAX: Final = 32  # connections in one turn
 
 _log = Logger()
 _DONE = Failure(ConnectionDone())
@@ -184,7 +186,7 @@ def _eager(protocol: Any) -> Any:
 
 class EagerPort(tcp.Port):
     """
-    A listening port that accepts one connection a turn: where another waits, epoll says so, and where none does, it need not be tried.
+    A listening port that accepts one connection a turn where they come one by one, and more where more were waiting the last time.
 
     A TCP port until `makeEager` made it so. What is wrong with accepting, Twisted's own way knows.
     """
@@ -193,22 +195,32 @@ class EagerPort(tcp.Port):
     factory: Any
     receivedOctets: int
     sentOctets: int
+    accepts: int  # of the next turn
 
     def doRead(self) -> None:
-        """See `IReadDescriptor.doRead`."""
+        """See `IReadDescriptor.doRead`. A turn may be long; clients who wait for it one by one would be too many for the kernel's queue."""
+        for _ in range(self.accepts):
+            if not self._accept():
+                self.accepts = 1
+                return
+        self.accepts = min(2 * self.accepts, _ACCEPTS_MAX)
+
+    def _accept(self) -> bool:
+        """Take a connection that waits; whether there may be another."""
         try:
             descriptor, address = self.socket._accept()  # type: ignore[union-attr]
         except BlockingIOError:
-            return
+            return False
         except OSError:
             tcp.Port.doRead(self)
-            return
+            return False
         try:
             # `socket.accept` asks for family, kind and default timeout anew, through enumerations made for each.
             accepted = socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, descriptor)
             self._take(accepted, address)
         except Exception:  # the port goes on
             _log.failure("a connection could not be taken")
+        return bool(self.connected)
 
     def _take(self, accepted: socket.socket, address: Any) -> None:
         if len(address) == 4 and address[3]:  # a link-local address is told with its link
@@ -230,3 +242,4 @@ def makeEager(port: Any) -> None:
         eager.__class__ = EagerPort
         eager.transport = EagerServer  # what Twisted's own way makes
         eager.receivedOctets = eager.sentOctets = 0
+        eager.accepts = 1

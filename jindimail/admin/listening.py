@@ -19,7 +19,9 @@ from twisted.logger import Logger
 from jindimail.admin.eager import makeEager
 from jindimail.admin.endpoints import removeStaleSocket
 
-BACKLOG: Final = 50  # as Twisted's own
+# Clients that the kernel keeps waiting, if net.core.somaxconn lets it. One too many believes that it is connected, and waits for a greeting from
+# nobody. Twisted's own 50 are spent by a burst, and by a node that starts while all the world has mail for it.
+BACKLOG: Final = 1024
 
 
 class Gate(Factory):
@@ -55,6 +57,7 @@ class Listening:
         gate = self._gates.setdefault(service, Gate())
         port: Any = await endpoint.listen(gate)
         port.stopReading()
+        _listen(port)
         makeEager(port)
         self._ports.setdefault(service, []).append(port)
 
@@ -67,7 +70,7 @@ class Listening:
         factory.doStart()
         for port in self._ports[service]:
             if service in self._closed and _isInternet(port):
-                port.socket.listen(BACKLOG)
+                _listen(port)
             port.startReading()
         self._closed.discard(service)
 
@@ -112,6 +115,11 @@ class Listening:
         for isStopped, result in await DeferredList(stopping, consumeErrors=True):
             if not isStopped:
                 self._log.warn("a port cannot be given back: {problem}", problem=result.getErrorMessage())
+
+
+def _listen(port: Any) -> None:
+    """Have clients wait in a queue that is long enough, or as long as the endpoint's `backlog` says."""
+    port.socket.listen(max(BACKLOG, port.backlog))
 
 
 def _isInternet(port: Any) -> bool:

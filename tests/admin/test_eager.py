@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -212,3 +214,29 @@ class EagerTests(TestCase):
         listeners[1].transport.abortConnection()
         assert not answers
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+
+    async def test_aCrowdIsTakenInAFewTurnsAndASingleClientInOne(self) -> None:
+        speakers: list[Speaker] = []
+
+        def made() -> Speaker:
+            speakers.append(Speaker(lambda transport: None))
+            return speakers[-1]
+
+        port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(
+            Factory.forProtocol(made)
+        )
+        self.addCleanup(port.stopListening)
+        makeEager(port)
+        port.stopReading()
+        counts = []
+        for crowd in (45, 1, 1):
+            clients = [socket.create_connection(("127.0.0.1", port.getHost().port), 5) for _ in range(crowd)]
+            before = len(speakers)
+            while len(speakers) < before + crowd:
+                port.doRead()
+                counts.append(len(speakers) - before)
+            for client in clients:
+                client.close()
+        assert counts == [1, 3, 7, 15, 31, 45, 1, 1]
+        for speaker in speakers:
+            speaker.transport.abortConnection()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import socket
+import sys
 import tempfile
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol, serverFromString
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from bench.target import freePorts
 from jindimail.admin.listening import Listening
 from tests.support.node import HOST
+
+CROWD = 120  # more than Twisted's backlog, fewer than any kernel's least
 
 
 class Greeting(Protocol):
@@ -56,6 +63,19 @@ async def call(client: str) -> str:
     return caller.heard.decode() or "hung up on"
 
 
+def connected(port: int, count: int) -> int:
+    """How many of so many clients at once get a connection, and are in the server's queue: what they send is acknowledged."""
+    clients = [socket.create_connection((HOST, port), 5) for _ in range(count)]
+    for client in clients:
+        client.sendall(b"x")
+    unsent = [
+        int.from_bytes(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)), sys.byteorder) for client in clients
+    ]
+    for client in clients:
+        client.close()
+    return unsent.count(0)
+
+
 class ListeningTests(TestCase):
     """A service that opens, closes, and opens again."""
 
@@ -78,6 +98,16 @@ class ListeningTests(TestCase):
             listening.accept("mail", Factory.forProtocol(Greeting))
             assert listening.addresses() == {"mail": (f"{HOST}:{port}",)}
             assert await call(client) == "hello"
+
+    async def test_manyClientsWaitForANodeThatIsNotReady(self) -> None:
+        """One that the kernel has no room for would believe that it is connected, and hear nothing."""
+        (port,) = freePorts(1)
+        listening = await self.bound(f"tcp:{port}:interface={HOST}")
+        assert await deferToThread(connected, port, CROWD) == CROWD
+        listening.close(["mail"])
+        listening.accept("mail", Factory.forProtocol(Greeting))
+        listening._ports["mail"][0].stopReading()
+        assert await deferToThread(connected, port, CROWD) == CROWD
 
     async def test_aClosedUnixSocketHangsUp(self) -> None:
         place = tempfile.mkdtemp()
