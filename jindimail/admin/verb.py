@@ -60,7 +60,8 @@ class Argument:
             return self.default
         accepted = _ACCEPTED[self.kind](value)
         if accepted is None:
-            raise VerbRefused(f"{self.name}: {self.kind} expected ({self.doc})", "usage")
+            expected = "number, 0 or more," if self.kind == NUMBER else self.kind
+            raise VerbRefused(f"{self.name}: {expected} expected ({self.doc})", "usage")
         return accepted
 
 
