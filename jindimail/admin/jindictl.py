@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output.error("config", problem)
         return EXIT_USAGE
     except NotReachable as problem:
-        output.error(
-            "notReachable",
-            f"{problem} (is the node running? twistd jindimail --config {configPath(options)})",
-        )
+        isForbidden = isinstance(problem.__cause__, PermissionError)
+        start = f"is the node running? twistd jindimail --config {configPath(options)}"
+        hint = "only root and the node's own user may ask it" if isForbidden else start
+        output.error("notReachable", f"{problem} ({hint})")
         return EXIT_NOT_REACHABLE
     except Refused as refused:
         output.error(refused.code, refused.text)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from jindimail.admin import jindictl, manual
-from jindimail.admin.client import Refused
+from jindimail.admin.client import NotReachable, Refused
 from jindimail.admin.commands import (
     EXIT_CODES,
     EXIT_DAMAGED,
@@ -150,6 +150,16 @@ def test_absentNodeHasAnExitStatusOfItsOwn(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "node.ini").write_text("[node]\nname = one\ndata-directory = data\n")
     assert jindictl.main(["--config", str(tmp_path / "node.ini"), "status"]) == EXIT_NOT_REACHABLE
     assert "is the node running?" in capsys.readouterr().err
+
+
+def test_whoMayNotAskANodeIsTold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(path: str) -> None:
+        raise NotReachable(f"{path}: Permission denied") from PermissionError()
+
+    monkeypatch.setattr(jindictl, "ControlClient", refuse)
+    assert jindictl.main(["--socket", "/s", "status"]) == EXIT_NOT_REACHABLE
+    said = capsys.readouterr().err
+    assert "only root and the node's own user" in said and "running?" not in said
 
 
 def test_jsonErrorsAreJson(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
