@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -201,7 +202,10 @@ class Array:
 
     def _leaveOutGone(self) -> None:
         """Stop the nodes that the array has given up: they never come back, and it is whole without them."""
-        told = [row for site in self._sites if site.isFounded for row in site.ask("cluster nodes")["rows"]]
+        told: list[dict[str, Any]] = []
+        for site in self._sites:
+            with suppress(Refused, NotReachable):  # one that is gone can confirm nothing
+                told += site.ask("cluster nodes")["rows"] if site.isFounded else []
         gone = {row["name"] for row in told if row["state"] == GONE}
         for site in [each for each in self._sites if each.name in gone]:
             self._say(f"{site.name} was removed from the array, and stays off\n")

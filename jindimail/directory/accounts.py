@@ -14,7 +14,7 @@ from typing import Any
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf, untagged
 from jindimail.directory.everybucket import everyBucket
 from jindimail.directory.passwords import Passwords
-from jindimail.directory.resolver import POSTMASTER_SETTING, Resolver
+from jindimail.directory.resolver import DEFAULT_POSTMASTER_SETTING, POSTMASTER_SETTING, Resolver
 from jindimail.errors import (
     AddressTaken,
     BadAddress,
@@ -168,8 +168,12 @@ class Directory:
             await self._resolver.resolve(address)
         except Refusal as refusal:
             raise NotAllowed(f"{address}: {refusal.smtpText}") from None
-        entry = SetSetting(seconds=self._now(), name=POSTMASTER_SETTING, value=address)
-        await self._propose(None, entry, address)
+        await self._namePostmaster(address, isDefault=False)
+
+    async def _namePostmaster(self, address: str, *, isDefault: bool) -> None:
+        settings = {DEFAULT_POSTMASTER_SETTING: address if isDefault else "", POSTMASTER_SETTING: address}
+        for name, value in settings.items():
+            await self._propose(None, SetSetting(seconds=self._now(), name=name, value=value), address)
 
     async def postmaster(self) -> str:
         """The array's postmaster, or ""."""
@@ -207,7 +211,7 @@ class Directory:
         )
         await self._propose(bucket, entry, address)
         if not await self._hasPostmaster():
-            await self.setPostmaster(address)
+            await self._namePostmaster(address, isDefault=True)
         return await self.user(address)
 
     async def user(self, address: str) -> User:
@@ -293,7 +297,7 @@ class Directory:
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
         """
         Somebody must read postmaster@ (RFC 5321 §4.5.1): the last one who does can neither go nor be disabled, as long as there are others
-        to name.
+        to name. Whom nobody named has a successor whom nobody names.
         """
         postmaster = await self.postmaster()
         if not postmaster:
@@ -302,9 +306,16 @@ class Directory:
             readers = (await self._resolver.resolve(postmaster)).targets
         except Refusal:
             return
-        isLast = all((reader.bucket, reader.accountId) == (bucket, account.accountId) for reader in readers)
-        if isLast and len(await self.users()) > 1:
+        if any((reader.bucket, reader.accountId) != (bucket, account.accountId) for reader in readers):
+            return
+        others = [user for user in await self.users() if user.address != account.record.addresses[0]]
+        if not others:
+            return
+        able = sorted((user for user in others if user.enabled), key=lambda user: not user.mayAdminister)
+        named: str = await self._buckets.query(None, ReadSetting(name=DEFAULT_POSTMASTER_SETTING), fresh=True)
+        if named != postmaster or not able:
             raise _leadsTo(postmaster)
+        await self._namePostmaster(able[0].address, isDefault=True)
 
     async def _hasPostmaster(self) -> bool:
         postmaster = await self.postmaster()

@@ -22,6 +22,7 @@ ALIAS_DEPTH_MAX = 10
 TARGETS_MAX = 1_000
 POSTMASTER = "postmaster"
 POSTMASTER_SETTING = "postmaster"
+DEFAULT_POSTMASTER_SETTING = "postmaster by default"  # the same address, if no administrator has named it
 
 
 class Resolver:

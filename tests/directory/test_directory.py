@@ -196,11 +196,29 @@ def test_theFirstUserIsPostmasterUntilAnotherIs(world: World) -> None:
     world.addUser("first@example.org")
     world.addUser("second@example.org")
     assert targets(world, "postmaster@example.org") == targets(world, "postmaster") == ["first@example.org"]
-    with pytest.raises(NotAllowed):
-        now(world.directory.removeUser("first@example.org"))
     now(world.directory.setPostmaster("second@example.org"))
     now(world.directory.removeUser("first@example.org"))
     assert targets(world, "postmaster@example.org") == ["second@example.org"]
+
+
+def test_whoIsPostmasterByDefaultHasASuccessorAndWhoWasNamedIsReplacedByNaming(world: World) -> None:
+    for name in ("first", "away", "next", "root"):
+        world.addUser(f"{name}@example.org")
+    now(world.directory.setUser("away@example.org", enabled=False))
+    now(world.directory.setUser("root@example.org", mayAdminister=True))
+    now(world.directory.setUser("first@example.org", enabled=False))
+    assert targets(world, "postmaster@example.org") == ["root@example.org"]
+    now(world.directory.removeUser("root@example.org"))
+    assert targets(world, "postmaster@example.org") == ["next@example.org"]
+    with pytest.raises(NotAllowed):  # all others are disabled
+        now(world.directory.removeUser("next@example.org"))
+    now(world.directory.setUser("first@example.org", enabled=True))
+    now(world.directory.setPostmaster("next@example.org"))
+    with pytest.raises(NotAllowed):
+        now(world.directory.removeUser("next@example.org"))
+    now(world.directory.setPostmaster("first@example.org"))
+    now(world.directory.removeUser("next@example.org"))
+    assert targets(world, "postmaster@example.org") == ["first@example.org"]
 
 
 def test_whereThePostmasterWasTheOnlyUserTheNextOneIs(world: World) -> None:
