@@ -121,8 +121,13 @@ class NodeService(Service):
         signal.signal(signal.SIGHUP, self._hungUp)
         self._reactor.callWhenRunning(self._begin)
 
+    @property
+    def _isOver(self) -> bool:
+        """Whether the node was stopped, or has failed: what was waited for has come too late."""
+        return not self.running or self._hasFailed
+
     def _begin(self) -> None:
-        if self.running and not self._hasFailed:
+        if not self._isOver:
             ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
@@ -135,6 +140,8 @@ class NodeService(Service):
         self._node = node = self._liveNode(stack)
         serveVerbs(node, VERBS)
         await stack.start()
+        if self._isOver:
+            return
         node.sight.start()
         await self._bind(lambda service: service == "control")
         self._serveOperators(node)
@@ -142,12 +149,12 @@ class NodeService(Service):
         if stack.isAlone:
             self._serveNobody(ALONE, (*MAIL_SERVICES, "cluster"))
             await stack.founded()
-            if not self.running or self._hasFailed:
+            if self._isOver:
                 return
             node.state = STARTING
         self._listening.accept("cluster", stack.links.factory)
         await stack.ready()
-        if not self.running or self._hasFailed or node.state == REMOVED:
+        if self._isOver or node.state == REMOVED:
             return
         self._upkeep.start(UPKEEP_SECONDS)
         _settleMemory()
