@@ -8,6 +8,7 @@ confirmed by a majority: what one administrator was told is done, the next one s
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from jindimail.errors import (
     NoSuchUser,
     NotAllowed,
     Refusal,
+    Unavailable,
 )
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.entries import (
@@ -210,8 +212,11 @@ class Directory:
             mayAdminister=mayAdminister,
         )
         await self._propose(bucket, entry, address)
-        if not await self._hasPostmaster():
-            await self._namePostmaster(address, isDefault=True)
+        with suppress(
+            Unavailable
+        ):  # the user is there all the same; the next one that is made is tried again
+            if not await self._hasPostmaster():
+                await self._namePostmaster(address, isDefault=True)
         return await self.user(address)
 
     async def user(self, address: str) -> User:

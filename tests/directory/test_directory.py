@@ -221,6 +221,17 @@ def test_whoIsPostmasterByDefaultHasASuccessorAndWhoWasNamedIsReplacedByNaming(w
     assert targets(world, "postmaster@example.org") == ["first@example.org"]
 
 
+def test_aUserIsMadeThoughNoPostmasterCanBeNamedNow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.directory, "_namePostmaster", away)
+        assert world.addUser("first@example.org").address == "first@example.org"
+    world.addUser("next@example.org")
+    assert targets(world, "postmaster@example.org") == ["next@example.org"]
+
+
 def test_whereThePostmasterWasTheOnlyUserTheNextOneIs(world: World) -> None:
     world.addUser("only@example.org")
     now(world.directory.setUser("only@example.org", enabled=False))

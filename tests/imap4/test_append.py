@@ -180,30 +180,24 @@ def test_theAnswerComesWhenTheMessageIsFiled() -> None:
     ],
 )
 def test_whatCannotBeFiledNowEndsTheSessionUnlessItNeverCan(error: Exception, said: bytes) -> None:
-    node = Node()
-    protocol, wire = node.connect()
-    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
+    protocol, wire = Node().login()
 
     async def refuse(*_: object) -> object:
         raise error
 
     protocol.account.append = refuse
-    wire.clear()
     protocol.dataReceived(b"a APPEND INBOX {3+}\r\nabc\r\n")
     assert wire.value() == said
     assert wire.disconnecting == said.startswith(b"*")
 
 
 def test_anAppendThatCannotBeJudgedNowEndsTheSession() -> None:
-    node = Node()
-    protocol, wire = node.connect()
-    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\n')
+    protocol, wire = Node().login()
 
     async def away(*_: object) -> object:
         raise Unavailable
 
     protocol.account.status = away
-    wire.clear()
     protocol.dataReceived(b"a APPEND INBOX {3}\r\n")
     assert wire.value() == b"* BYE [UNAVAILABLE] temporarily unavailable, try again\r\n"
     assert wire.disconnecting

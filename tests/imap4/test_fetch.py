@@ -176,8 +176,8 @@ def test_whatCannotBeHadNowEndsTheSession(verb: str, what: str) -> None:
     node = Node()
     for number in range(3):
         node.append(b"Subject: %d\r\n\r\nx\r\n" % number)
-    protocol, wire = node.connect()
-    protocol.dataReceived(b'a0 LOGIN anna@example.org "se\\"cret\\\\"\r\na SELECT INBOX\r\n')
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
     mailbox = protocol.selection.mailbox
     summaryOf = mailbox.summaryOf
 
