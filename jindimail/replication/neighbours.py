@@ -63,6 +63,7 @@ class Neighbour:
     @ivar vouched: quiet groups that the neighbour leads and vouches for.
     @ivar disputes: beats in a row whose digest was another.
     @ivar hasTraffic: something waits to leave.
+    @ivar lastHeardAt: when it was heard last before it fell silent.
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class Neighbour:
         "incarnation",
         "isSilent",
         "lagSeconds",
+        "lastHeardAt",
         "led",
         "link",
         "node",
@@ -94,7 +96,7 @@ class Neighbour:
         self.led = QuietGroups()
         self.vouched = QuietGroups()
         self.unpacker, self.bulkUnpacker = Unpacker(), Unpacker()
-        self.heardAt = now
+        self.heardAt = self.lastHeardAt = now
         self.sentAt = self.beatAt = now - DIGEST_SECONDS
         self.silenceSeconds = SILENCE_MILLISECONDS[1] / 1000
         self.incarnation = 0
@@ -246,16 +248,19 @@ class Neighbours:
             )
 
     def changes(self, now: float) -> tuple[list[Neighbour], list[Neighbour]]:
-        """(nodes that fell silent, nodes that live again) since the last call."""
+        """(nodes that fell silent, nodes that live again) since the last call. Lag keeps nodes from falling; it raises none."""
         fell, rose = [], []
         for neighbour in self._neighbours.values():
             isSilent = neighbour.mayBeSilent(now, self.lag.worst)
-            if isSilent and not neighbour.isSilent:
+            if neighbour.isSilent:
+                if not isSilent and neighbour.heardAt > neighbour.lastHeardAt:
+                    neighbour.isSilent = False
+                    rose.append(neighbour)
+                    self._drawSilence(neighbour)
+            elif isSilent:
+                neighbour.isSilent = True
+                neighbour.lastHeardAt = neighbour.heardAt
                 fell.append(neighbour)
-            elif neighbour.isSilent and not isSilent:
-                rose.append(neighbour)
-                self._drawSilence(neighbour)
-            neighbour.isSilent = isSilent
         return fell, rose
 
     def untilSilence(self, now: float) -> float:
@@ -287,6 +292,7 @@ class Neighbours:
         """The clock was set back: nothing was heard or sent later than now."""
         for neighbour in self._neighbours.values():
             neighbour.heardAt = min(neighbour.heardAt, now)
+            neighbour.lastHeardAt = min(neighbour.lastHeardAt, now)
             neighbour.sentAt = min(neighbour.sentAt, now)
             neighbour.beatAt = min(neighbour.beatAt, now)
 

@@ -464,6 +464,22 @@ BUGS = (
         checks=(SILENCE_TESTS + "OneNeighbour::test_whoWasLateThisOnceHasNotHeardTheOthersEither",),
     ),
     Bug(
+        "lagRaisesTheSilent",
+        "design §5: a silent node lives again when something is heard of it",
+        "replication/neighbours.py",
+        "if not isSilent and neighbour.heardAt > neighbour.lastHeardAt:",
+        "if not isSilent:",
+        checks=(SILENCE_TESTS + "OneNeighbour::test_whoIsSilentDoesNotLiveAgainBecauseThisNodeIsLate",),
+    ),
+    Bug(
+        "aClockSetBackRaisesTheSilent",
+        "design §5: a silent node lives again when something is heard of it",
+        "replication/neighbours.py",
+        "            neighbour.lastHeardAt = min(neighbour.lastHeardAt, now)\n",
+        "",
+        checks=(SILENCE_TESTS + "OneNeighbour::test_whoIsSilentDoesNotLiveAgainBecauseTheClockIsSetBack",),
+    ),
+    Bug(
         "lagWithoutBound",
         "docs/adr/0047: the dead are missed within bounds",
         "replication/lag.py",

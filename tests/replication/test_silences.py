@@ -52,6 +52,25 @@ class OneNeighbour(SynchronousTestCase):
         self.neighbours.lag.late(0.0, 0.6)
         self.assertEqual(self.neighbours.changes(0.6), ([self.neighbour], []))
 
+    def test_whoIsSilentDoesNotLiveAgainBecauseThisNodeIsLate(self) -> None:
+        self.assertEqual(self.neighbours.changes(0.5), ([self.neighbour], []))
+        self.neighbours.lag.late(0.2, 0.6)
+        self.assertEqual(self.neighbours.changes(0.6), ([], []))
+        self.neighbours.heard(self.neighbour, [], 0.7, bulk=False)
+        self.assertEqual(self.neighbours.changes(0.7), ([], [self.neighbour]))
+
+    def test_whoIsSilentDoesNotLiveAgainBecauseTheClockIsSetBack(self) -> None:
+        self.assertEqual(self.neighbours.changes(100.0), ([self.neighbour], []))
+        self.neighbours.rewind(-5.0)
+        self.assertEqual(self.neighbours.changes(-5.0), ([], []))
+        self.neighbours.heard(self.neighbour, [], -4.9, bulk=False)
+        self.assertEqual(self.neighbours.changes(-4.9), ([], [self.neighbour]))
+
+    def test_whoSleptItselfTakesTheOthersForAliveAtFirst(self) -> None:
+        self.assertEqual(self.neighbours.changes(0.5), ([self.neighbour], []))
+        self.neighbours.forgive(5.0)
+        self.assertEqual(self.neighbours.changes(5.0), ([], [self.neighbour]))
+
     def test_whoSaysThatItIsLateIsWaitedFor(self) -> None:
         self.neighbours.heardBeat(self.neighbour, NodeBeat(1, 1, 0, 0, 0, bytes(8), 200), 0.0)
         self.assertFalse(self.neighbour.mayBeSilent(0.9, 0.0))
