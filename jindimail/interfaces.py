@@ -224,7 +224,7 @@ class IAccount(Interface):
     bucket = Attribute("int")
 
     def mailboxes() -> Any:
-        """`queries.Mailboxes`: all mailboxes by name with counts, and the subscribed names."""
+        """`queries.Mailboxes`, fresh: all mailboxes by name with counts, and the subscribed names."""
 
     def status(name: str) -> Any:
         """`model.MailboxSummary`, fresh. INBOX in any case."""

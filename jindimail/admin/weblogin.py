@@ -158,7 +158,7 @@ class Logins:
         if not username or not password or max(len(username), len(password)) > FIELD_CHARACTERS_MAX:
             raise LoginRefused(403, WRONG)
         administrator = await self._verified(
-            PeerPassword(username.encode(), password.encode(), asked.peer.address)
+            PeerPassword(username.encode(), password.encode(), asked.peer.address, mayLag=True)
         )
         self._log.info(
             "console: {user} is in, from {peer}", user=administrator.address, peer=asked.peer.address

@@ -21,6 +21,7 @@ from jindimail.errors import (
     BadAddress,
     JindimailError,
     TooManyAttempts,
+    Unavailable,
     UserDisabled,
 )
 from jindimail.mailbox.queries import Account
@@ -32,7 +33,8 @@ class PasswordChecker:
     """
     Checks a `PeerPassword`; the avatar id is `(bucket, account id, addresses)`.
 
-    An unknown user and a wrong password take the same time and give the same answer.
+    An unknown user and a wrong password take the same time and give the same answer. What an administrator was told is done (another
+    password, an account disabled or removed) holds at all nodes: a majority is asked at each login (docs/adr/0054).
 
     @ivar outcomes: logins by what became of them: `ok`, or the name of the error they were refused with.
     """
@@ -76,37 +78,35 @@ class PasswordChecker:
         found = None
         try:
             user = canonicalAddress(credentials.username.decode("utf-8"))
-            found = await self._resolver.account(user)
-            found = found or await self._resolver.account(user, fresh=True)
+            found = await self._account(user, mayLag=credentials.mayLag)
         except (BadAddress, UnicodeDecodeError):
             user = ""
         credential = found[1].record.credential if found is not None else ""
         if not credential or not self._passwords.isKnown(credential, credentials.password):
-            found = await self._verify(user, credential, credentials) or found
+            await self._verify(user, credential, credentials)
         assert found is not None
         bucket, account = found
         if not account.record.enabled:
             raise UserDisabled
         return bucket, account.accountId, account.record.addresses
 
-    async def _verify(
-        self, user: str, credential: str, credentials: PeerPassword
-    ) -> tuple[int, Account] | None:
-        """Verify a password; the account, if another password than `credential` stands there by now."""
+    async def _account(self, user: str, *, mayLag: bool) -> tuple[int, Account] | None:
+        try:
+            return await self._resolver.account(user, fresh=True)
+        except Unavailable:
+            if not mayLag:
+                raise
+        return await self._resolver.account(user)
+
+    async def _verify(self, user: str, credential: str, credentials: PeerPassword) -> None:
+        """Verify a password that is not remembered."""
         if not self._attempts.mayTry(credentials.peer, user, self._seconds()):
             raise TooManyAttempts
         if not await self._passwords.verify(credential, credentials.password):
-            newer = await self._resolver.account(user, fresh=True) if credential else None
-            present = newer[1].record.credential if newer is not None else ""
-            if present not in ("", credential) and await self._passwords.verify(
-                present, credentials.password
-            ):
-                return newer
             self._attempts.failed(credentials.peer, user, self._seconds())
             self._tell((network(credentials.peer), user))
             self.log.info("Login of {user} from {peer} failed", user=user, peer=credentials.peer)
             raise AuthenticationFailed
-        return None
 
     def heard(self, failure: tuple[str, ...]) -> None:
         """A login failed at another node."""

@@ -12,6 +12,7 @@ class IPeerPassword(ICredentials):
     username = Attribute("bytes, UTF-8")
     password = Attribute("bytes")
     peer = Attribute("The peer's address (str), for the rate limit.")
+    mayLag = Attribute("Whether it suffices what this node knows of the account, where no majority answers.")
 
 
 @implementer(IPeerPassword)
@@ -23,12 +24,13 @@ class PeerPassword:
     `errors.AuthenticationFailed`, `TooManyAttempts`, `UserDisabled` or `Unavailable`.
     """
 
-    __slots__ = ("password", "peer", "username")
+    __slots__ = ("mayLag", "password", "peer", "username")
 
-    def __init__(self, username: bytes, password: bytes, peer: str) -> None:
+    def __init__(self, username: bytes, password: bytes, peer: str, *, mayLag: bool = False) -> None:
         self.username = username
         self.password = password
         self.peer = peer
+        self.mayLag = mayLag
 
     def __repr__(self) -> str:
         return f"<PeerPassword of {self.username!r} from {self.peer}>"

@@ -70,8 +70,11 @@ class Resolver:
         record = await self.find(address, fresh)
         if record is None or not record.accountId:
             return None
+        mayBeOld = fresh and record.bucket != bucketOf(
+            address
+        )  # what is read after a fresh answer is no older
         found: Account | None = await self._buckets.query(
-            record.bucket, FindAccount(accountId=record.accountId), fresh, mayLag=True
+            record.bucket, FindAccount(accountId=record.accountId), mayBeOld, mayLag=True
         )
         return None if found is None else (record.bucket, found)
 

@@ -76,6 +76,10 @@ class Selection:
             self._changeSeen()
         return waiting
 
+    def changedHere(self) -> None:
+        """This session has changed the mailbox: the next `refresh` takes that in, also where this node was not told of it yet."""
+        self._isStale = True
+
     async def refresh(self, isFresh: bool = False) -> None:
         """
         Take in what happened; with `isFresh`, everything acknowledged anywhere before the call.

@@ -63,7 +63,7 @@ class Account:
 
     async def mailboxes(self) -> Mailboxes:
         """See `IAccount`."""
-        found: Mailboxes = await self._query(ListMailboxes(accountId=self.accountId))
+        found: Mailboxes = await self._query(ListMailboxes(accountId=self.accountId), fresh=True)
         return found
 
     async def status(self, name: str) -> MailboxSummary:

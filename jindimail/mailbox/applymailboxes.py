@@ -167,15 +167,15 @@ def renameMailbox(step: Step, entry: RenameMailbox) -> Outcome:
         return Refused("exists")
     if newName.count(HIERARCHY_DELIMITER) >= DEPTH_MAX:
         return Refused("limit")
-    parent = newName.rpartition(HIERARCHY_DELIMITER)[0]
-    if parent and not idOf(step, entry.accountId, parent):
-        makePath(step, entry.accountId, account, parent, "", entry.uidValidity)
     moved = [(oldName, mailboxId), *_inferiors(step, entry.accountId, oldName)]
     if any(
         len(newName.encode()) + len(name.encode()) - len(oldName.encode()) > NAME_OCTETS_MAX
         for name, _ in moved
     ):
         return Refused("limit")
+    parent = newName.rpartition(HIERARCHY_DELIMITER)[0]
+    if parent and not idOf(step, entry.accountId, parent):
+        makePath(step, entry.accountId, account, parent, "", entry.uidValidity)
     for name, oneId in moved:
         record = step.anyMailbox(oneId)
         assert record is not None

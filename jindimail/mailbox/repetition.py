@@ -15,16 +15,14 @@ from jindimail.mailbox.entries import (
     Enqueue,
     Noop,
     Once,
-    SetAccount,
     SetKeepers,
-    SetSetting,
-    Subscribe,
     TakePopLock,
     VoidDelivery,
     encodeEntry,
 )
 
-# Deliver and Enqueue have an id of their own; a lock is its holder's however often it takes it; the others set what they set.
+# Deliver and Enqueue have an id of their own; a lock is its holder's however often it takes it; keepers are compared before they are set. What
+# sets what it sets (SetAccount, Subscribe) is not among them: the second time it would undo what others set in between.
 SAME_TWICE = (
     Noop,
     Deliver,
@@ -33,9 +31,6 @@ SAME_TWICE = (
     SetKeepers,
     TakePopLock,
     DropPopLock,
-    SetAccount,
-    Subscribe,
-    SetSetting,
 )
 
 

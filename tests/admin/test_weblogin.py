@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
+from twisted.internet.defer import fail
 
 from jindimail.admin import weblogin
 from jindimail.admin.weblogin import IDLE_SECONDS, RECHECK_SECONDS, SESSION_SECONDS
@@ -169,6 +171,19 @@ def test_sessionGoesOnWhileTheAccountsBucketIsAway(web: WebWorld, monkeypatch: p
     monkeypatch.setattr(web.world.directory, "administrator", away)
     web.clock.advance(RECHECK_SECONDS)
     assert isIn(web, cookie)
+
+
+def test_loginTakesWhatTheNodeKnowsWhileNoMajorityAnswers(
+    web: WebWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = web.world.buckets.query
+
+    def onlyWhatIsHere(bucket: int | None, asked: Any, fresh: bool = False, **more: Any) -> Any:
+        return fail(Unavailable()) if fresh else query(bucket, asked, **more)
+
+    monkeypatch.setattr(web.world.buckets, "query", onlyWhatIsHere)
+    assert b"303 See Other" in web.logIn()
+    assert b"403 Forbidden" in web.logIn(password="another one")
 
 
 def test_sessionsAreBoundedTheOldestGoesFirst(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:

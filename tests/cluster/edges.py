@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -68,7 +68,7 @@ class Edges:
         self.directory = Directory(
             buckets=self.buckets,
             resolver=self.resolver,
-            passwords=Passwords(inThread=lambda job: job(), key=b"k"),
+            passwords=Passwords(inThread=maybeDeferred, key=b"k"),
             seconds=self.seconds,
             newId=lambda: chance.getrandbits(62),
         )

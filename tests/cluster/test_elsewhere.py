@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jindimail.errors import Unavailable
-from jindimail.mailbox.entries import ADD, StoreFlags, Subscribe
+from jindimail.mailbox.entries import ADD, Noop, SetAccount, StoreFlags
 from jindimail.mailbox.outcomes import Done, MailboxMade, Refused
 from jindimail.mailbox.queries import FindAccount, FindMailbox, ListMailboxes
 from jindimail.replication.durable import blankReplica
@@ -80,6 +80,21 @@ def test_anOutcomeThatWasLostIsTheFirstOnes() -> None:
     assert world.shares[2].counters.unknown
 
 
+def test_whatIsAskedForAgainUndoesNothingThatOthersSetMeanwhile() -> None:
+    world = grown()
+    world.propose(2, account())
+    world.fabric.isStalled = lambda source, target: (source, target) == (1, 2)
+    first = SetAccount(seconds=NOW, accountId=1, credential="first")
+    waiting = world.shares[2].buckets.propose(BUCKET, first)
+    world.run(1.0)
+    assert world.propose(3, SetAccount(seconds=NOW, accountId=1, credential="second")) == Done()
+    world.run(2.0)
+    world.fabric.isStalled = lambda source, target: False
+    assert world.result(waiting) == Done()
+    assert world.shares[2].counters.unknown
+    assert world.query(3, FindAccount(accountId=1), fresh=True).record.credential == "second"
+
+
 def test_aLeaderThatCannotBeReachedIsReachedThroughAnother() -> None:
     world = grown()
     world.propose(2, account())
@@ -117,7 +132,7 @@ def test_whatIsTheSameTwiceCostsNoRowOfItsOwn() -> None:
     world = grown()
     world.propose(2, account())
     before = len(world.rows[1].snapshot()[REQUEST])
-    world.propose(2, Subscribe(seconds=NOW, accountId=1, name="a", subscribed=True))
+    world.propose(2, Noop(seconds=NOW))
     assert len(world.rows[1].snapshot()[REQUEST]) == before
     world.propose(2, StoreFlags(seconds=NOW, mailboxId=1, ranges=((1, 1),), action=ADD, flags=()))
     assert len(world.rows[1].snapshot()[REQUEST]) == before + 1

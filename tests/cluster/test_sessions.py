@@ -130,6 +130,36 @@ def test_sessionsAtAllNodesSeeEachOthersChangesAtOnce(array: Array, reader: int)
     assert b"\\Answered" in writer.ask(b"NOOP")
 
 
+@pytest.mark.parametrize("at", [0, 1], ids=["follower", "stranger"])
+def test_whatASessionChangedItIsToldBeforeTheAnswerAlsoWhereTheNodeHearsOfItLater(
+    array: Array, at: int
+) -> None:
+    client = array.selected(array.ingresses()[at])
+    highest = _number(rb"HIGHESTMODSEQ (\d+)", client.ask(b"SELECT INBOX (CONDSTORE)"))
+    assert _number(rb"MODSEQ \((\d+)\)", client.ask(b"STORE 1 +FLAGS (\\Deleted)")) > highest
+    assert b"* 1 EXPUNGE\r\n" in client.ask(b"EXPUNGE")
+    assert b"* 1 EXPUNGE\r\n" in client.ask(b"MOVE 1 Trash")
+    assert b"* 2 EXISTS\r\n" in client.ask(b"COPY 1 INBOX")
+    assert b"* 3 EXISTS\r\n" in client.ask(b"APPEND INBOX {%d+}\r\n%b" % (len(MESSAGE), MESSAGE))
+
+
+def test_aMailboxIsListedAtOnceAtANodeThatIsBehind(array: Array) -> None:
+    leader, reader = array.leader(), array.ingresses()[0]
+    client, writer = array.selected(reader), array.selected(leader)
+    array.world.fabric.isStalled = lambda source, target: (source, target) == (leader, reader)
+    assert b" OK " in writer.ask(b"CREATE Made")
+    assert b" OK " in writer.ask(b"DELETE Drafts")
+    listed = client.ask(b'LIST "" *')
+    assert b'"/" "Made"\r\n' in listed
+    assert b"Drafts" not in listed
+
+
+def _number(pattern: bytes, said: bytes) -> int:
+    found = re.search(pattern, said)
+    assert found, said
+    return int(found[1])
+
+
 def test_whenNobodyAnswersCommandsAreRefusedAndTheConnectionStaysUnlessClientsWouldNeverAskAgain(
     array: Array,
 ) -> None:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import maybeDeferred
 
+from jindimail.directory.attempts import Attempts
+from jindimail.directory.checker import PasswordChecker
+from jindimail.directory.credentials import PeerPassword
+from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
-from jindimail.errors import NoSuchDomain, NoSuchUser, RelayDenied, Unavailable
+from jindimail.errors import (
+    AuthenticationFailed,
+    NoSuchDomain,
+    NoSuchUser,
+    RelayDenied,
+    Unavailable,
+    UserDisabled,
+)
 from jindimail.mailbox.entries import SetDomain
 from jindimail.mailbox.queries import ListAccounts, ListDomains
 from jindimail.model import bucketOf
@@ -104,3 +116,56 @@ def test_whatOneAdministratorWasToldIsDoneTheNextOneSeesAtAnotherNode() -> None:
     assert world.result(at[3].users()) == world.result(at[3].aliases()) == []
     with pytest.raises(NoSuchDomain):
         world.result(at[3].addUser(ADDRESS))
+
+
+class Guarded:
+    """A node that hears nothing of the leader, and at which a user has logged in before."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.world.found()
+        self.world.spread((1, 2, 3), ALL_GROUPS)
+        at = {node: Edges(self.world, node) for node in (1, 3)}
+        self.directory = at[1].directory
+        self.checker = PasswordChecker(
+            resolver=at[3].resolver,
+            passwords=Passwords(inThread=maybeDeferred, key=b"k"),
+            attempts=Attempts(),
+            seconds=self.world.clockOf(3).seconds,
+        )
+        self.world.result(self.directory.addDomain("example.org"))
+        self.world.result(self.directory.addUser(ADDRESS, "old password"))
+        self.logIn("old password")
+        self.world.fabric.isStalled = lambda source, target: (source, target) == (1, 3)
+
+    def logIn(self, password: str, *, mayLag: bool = False) -> None:
+        credentials = PeerPassword(ADDRESS.encode(), password.encode(), "192.0.2.1", mayLag=mayLag)
+        self.world.result(self.checker.requestAvatarId(credentials))
+
+
+def test_anOldPasswordWorksAtNoNodeOnceTheNewOneIsAcknowledged() -> None:
+    guarded = Guarded()
+    guarded.world.result(guarded.directory.setPassword(ADDRESS, "new password"))
+    with pytest.raises(AuthenticationFailed):
+        guarded.logIn("old password")
+    guarded.logIn("new password")
+
+
+def test_whoIsDisabledOrRemovedLogsInAtNoNode() -> None:
+    guarded = Guarded()
+    guarded.world.result(guarded.directory.setUser(ADDRESS, enabled=False))
+    with pytest.raises(UserDisabled):
+        guarded.logIn("old password")
+    guarded.world.result(guarded.directory.addUser("b@example.org"))
+    guarded.world.result(guarded.directory.removeUser(ADDRESS))
+    with pytest.raises(AuthenticationFailed):
+        guarded.logIn("old password")
+
+
+def test_whereNoMajorityAnswersOnlyTheStatusPageLetsIn() -> None:
+    guarded = Guarded()
+    guarded.world.kill(1)
+    guarded.world.kill(2)
+    with pytest.raises(Unavailable):
+        guarded.logIn("old password")
+    guarded.logIn("old password", mayLag=True)

@@ -319,6 +319,7 @@ def test_renameTakesInferiorsAlong(log: Log) -> None:
         ("a", "Sent", "exists"),
         ("nothing", "b", "noMailbox"),
         ("INBOX", "b", "notAllowed"),
+        ("a", "b/" + "n" * 400, "limit"),
     ],
 )
 def test_renameIsRefused(log: Log, old: str, new: str, code: str) -> None:

@@ -25,4 +25,7 @@ async def run(session: ImapSession, request: Request) -> Answer:
         )
     except NoSuchMailbox:
         raise NoTarget from None
+    selection = session.selection
+    if selection is not None and selection.uidValidity == uidValidity:
+        selection.changedHere()
     return Answer(b"[APPENDUID %d %d] APPEND completed" % (uidValidity, uid))

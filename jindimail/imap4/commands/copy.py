@@ -44,6 +44,8 @@ async def _copy(session: ImapSession, request: Request, *, isMove: bool) -> Copi
         copied: Copied = await selection.mailbox.copy(uids, target, move=isMove)
     except NoSuchMailbox:
         raise NoTarget from None
+    if isMove or copied.uidValidity == selection.uidValidity:
+        selection.changedHere()
     return copied
 
 

@@ -38,3 +38,4 @@ async def removeDeleted(selection: Selection, spans: Spans) -> None:
     uids = selection.view.uidSet(marked)
     if uids:
         await selection.mailbox.expunge(uids, onlyDeleted=True)
+        selection.changedHere()

@@ -77,6 +77,8 @@ async def _learn(selection: Selection, change: Change, outcome: FlagsStored) -> 
     for start, stop in view.spansOfUids(outcome.changed.ranges) if outcome.changed else ():
         for position in range(start, stop):
             view.expect(position, _applied(change.action, view.flags[position], bits))
+    if selection.isCondstore:
+        selection.changedHere()
     await selection.refresh()
 
 
