@@ -7,7 +7,7 @@ What the leader of the array's own group does: it says who is up, and wishes for
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -18,7 +18,7 @@ from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
 from jindimail.cluster.load import LeaderShares, Report, meanLoad
-from jindimail.cluster.planner import MOVES_MAX, membersOf, plan, plannedNodes
+from jindimail.cluster.planner import membersOf, movesAtOnce, plan, plannedNodes
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import IStateMachine
@@ -28,9 +28,7 @@ from jindimail.replication.driver import Groups
 LOOK_SECONDS = 0.3
 EMPTY_SECONDS = 3.0  # for so long a node must have been empty before it is gone
 UNHEARD_SECONDS = 3.0  # after which what was wished for shows in the reports
-BUSY = 0.6  # the array's mean load, from which on
-BUSY_MOVES_MAX = 2  # only so many replicas move at a time
-PLAN_SECONDS = 3.0  # between plans of an array that did not change
+PLAN_SECONDS = 1.0  # between plans of an array that did not change: as often as reports come
 
 
 class _Drained:
@@ -45,6 +43,18 @@ class _Drained:
     def __init__(self, revision: int) -> None:
         self.revision = revision
         self.emptySince: float | None = None
+
+
+class _Moved(NamedTuple):
+    """
+    Replicas that were wished elsewhere.
+
+    @ivar revision: of group 0; reports that know it tell of those that are still under way.
+    """
+
+    at: float
+    replicas: int
+    revision: int
 
 
 class Governing:
@@ -86,7 +96,7 @@ class Governing:
         self._term = 0
         self._planAt = 0.0
         self._knownInVain: dict[str, Any] = {}  # what was planned with last, if nothing came of it
-        self._moved: list[tuple[float, int]] = []  # when how many were wished for
+        self._moved: list[_Moved] = []
         self._drained: dict[int, _Drained] = {}
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         userMap.listen(self.planSoon)
@@ -196,23 +206,26 @@ class Governing:
                 for group, wish in changes.items()
             )
             self._events.add("wishesChanged", groups=len(changes), moved=moved)
-            self._moved.append((self._clock.seconds(), moved))
-        await self._propose(
-            [
-                SetWish(seconds=int(now), group=group, voters=wish.voters, learners=wish.learners)
-                for group, wish in changes.items()
-            ]
-        )
+            await self._propose(
+                [
+                    SetWish(seconds=int(now), group=group, voters=wish.voters, learners=wish.learners)
+                    for group, wish in changes.items()
+                ]
+            )
+            self._moved.append(
+                _Moved(self._clock.seconds(), moved, self._groups.appliedIndex(ARRAY_GROUP))
+            )
 
     def _movesMax(self, reports: Mapping[int, Report]) -> int:
-        """How many replicas may move for balance now: few at a time in the whole array, and fewer while it is busy."""
+        """How many replicas may move for balance now: clients come first."""
         now = self._clock.seconds()
-        self._moved = [(at, moved) for at, moved in self._moved if now - at < UNHEARD_SECONDS]
-        underWay = max(
-            sum(report.missing for report in reports.values()), sum(moved for _, moved in self._moved)
-        )
-        bound = MOVES_MAX if meanLoad(reports) < BUSY else BUSY_MOVES_MAX
-        return max(0, bound - underWay)
+        heard = min((report.revision for report in reports.values()), default=0)
+        self._moved = [
+            moved for moved in self._moved if now - moved.at < UNHEARD_SECONDS and heard < moved.revision
+        ]
+        underWay = sum(report.missing for report in reports.values())
+        unheard = sum(moved.replicas for moved in self._moved)
+        return max(0, movesAtOnce(meanLoad(reports)) - max(underWay, unheard))
 
     async def _propose(self, entries: list[ArrayEntry]) -> None:
         """Propose them together, and wait until all are applied, or have failed: then they are planned again."""

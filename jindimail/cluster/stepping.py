@@ -52,12 +52,23 @@ class _Led:
 
     @ivar changing: whether a step is being committed.
     @ivar stepAt: when the last step was done, or the group was given its turn.
-    @ivar handAt: not before this is its leadership handed over.
+    @ivar settledAt: not before this is its leadership handed over because another is wished for.
+    @ivar againAt: not before this is it tried again.
     """
 
-    __slots__ = ("changing", "configuration", "handAt", "isFulfilled", "stepAt", "term", "wish", "witnesses")
+    __slots__ = (
+        "againAt",
+        "changing",
+        "configuration",
+        "isFulfilled",
+        "settledAt",
+        "stepAt",
+        "term",
+        "wish",
+        "witnesses",
+    )
 
-    def __init__(self, term: int, now: float, handAt: float) -> None:
+    def __init__(self, term: int, now: float, settledAt: float) -> None:
         self.term = term
         self.configuration: Configuration | None = None
         self.wish: WishRecord | None = None
@@ -65,7 +76,8 @@ class _Led:
         self.isFulfilled = False
         self.changing = False
         self.stepAt = now
-        self.handAt = handAt
+        self.settledAt = settledAt
+        self.againAt = now
 
 
 class Stepping:
@@ -197,7 +209,8 @@ class Stepping:
             witnesses=self._witnesses,
         )
         if isinstance(step, HandOver):
-            if now >= led.handAt:
+            # Its members are whole: this node leaves it now, since as long as it stays, the group keeps others waiting.
+            if now >= led.againAt:
                 self._transfer(group, led, step.node, now)
         elif step is not None:
             led.changing = True
@@ -233,7 +246,7 @@ class Stepping:
         begun = 0
         for group, led in self._led.items():
             wish = led.wish
-            if wish is None or led.changing or now < led.handAt or wish.voters[0] == self._userMap.node:
+            if wish is None or led.changing or now < max(led.settledAt, led.againAt) or wish.voters[0] == self._userMap.node:
                 continue
             node = wish.voters[0]
             record = self._userMap.nodes.get(node)
@@ -252,7 +265,7 @@ class Stepping:
         )
 
     def _transfer(self, group: int, led: _Led, node: int, now: float) -> None:
-        led.handAt = now + AGAIN_SECONDS
+        led.againAt = now + AGAIN_SECONDS
         try:
             self._groups.transfer(group, node)
         except JindimailError:
