@@ -17,8 +17,8 @@ from jindimail.cluster.arrayrecords import DRAINING, GONE
 from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
 from jindimail.cluster.liveness import Liveness
-from jindimail.cluster.load import LeaderShares, Report, meanLoad
-from jindimail.cluster.planner import membersOf, movesAtOnce, plan, plannedNodes
+from jindimail.cluster.load import LeaderShares, Report, atOnce, meanLoad
+from jindimail.cluster.planner import MOVES_MAX, membersOf, plan, plannedNodes
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
 from jindimail.interfaces import IStateMachine
@@ -28,6 +28,9 @@ from jindimail.replication.driver import Groups
 LOOK_SECONDS = 0.3
 EMPTY_SECONDS = 3.0  # for so long a node must have been empty before it is gone
 UNHEARD_SECONDS = 3.0  # after which what was wished for shows in the reports
+BUSY_MOVES_MAX = (
+    2  # replicas that move at a time for balance only, while the array is busy; at rest `MOVES_MAX`
+)
 PLAN_SECONDS = 1.0  # between plans of an array that did not change: as often as reports come
 
 
@@ -212,9 +215,7 @@ class Governing:
                     for group, wish in changes.items()
                 ]
             )
-            self._moved.append(
-                _Moved(self._clock.seconds(), moved, self._groups.appliedIndex(ARRAY_GROUP))
-            )
+            self._moved.append(_Moved(self._clock.seconds(), moved, self._groups.appliedIndex(ARRAY_GROUP)))
 
     def _movesMax(self, reports: Mapping[int, Report]) -> int:
         """How many replicas may move for balance now: clients come first."""
@@ -225,7 +226,7 @@ class Governing:
         ]
         underWay = sum(report.missing for report in reports.values())
         unheard = sum(moved.replicas for moved in self._moved)
-        return max(0, movesAtOnce(meanLoad(reports)) - max(underWay, unheard))
+        return max(0, atOnce(meanLoad(reports), MOVES_MAX, BUSY_MOVES_MAX) - max(underWay, unheard))
 
     async def _propose(self, entries: list[ArrayEntry]) -> None:
         """Propose them together, and wait until all are applied, or have failed: then they are planned again."""

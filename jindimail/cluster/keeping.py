@@ -47,7 +47,7 @@ class Keeping:
             groups=groups,
             userMap=userMap,
             events=events,
-            mender=Mender(clock=clock, repair=repair, events=events, load=load),
+            mender=Mender(clock=clock, store=store, repair=repair, events=events, load=load),
             candidates=candidates,
             downSeconds=self.downtime.of,
         )

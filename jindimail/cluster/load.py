@@ -99,6 +99,14 @@ class Loads:
         return {node: report for node, (_, report) in self._heard.items()}
 
 
+BUSY = 0.6  # from this load on, only the least is done of what can wait
+
+
+def atOnce(load: float, most: int, least: int) -> int:
+    """How much is done at a time of what can wait, from the most at rest to the least where it is busy: clients come first."""
+    return max(least, round(most * (1 - load / BUSY)))
+
+
 def meanLoad(reports: Mapping[int, Report]) -> float:
     """The array's mean."""
     return sum(report.load for report in reports.values()) / max(1, len(reports))

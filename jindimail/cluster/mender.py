@@ -1,22 +1,32 @@
 """
-Looking through the bodies of a bucket that is led here, and mending those that lack copies, one after the other (design §6).
+Looking through the bodies of a bucket that is led here, and mending those that lack copies (design §6).
 
-When that is to be done is said elsewhere (`mending`). It is done a few rows or one body at a time, and slower the more this node is loaded: clients come first.
+When that is to be done is said elsewhere (`mending`). It is done a few rows or bodies at a time, fewer and slower the more this node is loaded: clients come
+first. A body takes two commits, one after the other, so that only several at a time are as quick as the disks; large ones fill a link as well as the disk,
+and are mended one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from jindimail.cluster.events import Events
+from jindimail.cluster.load import atOnce
 from jindimail.errors import Corrupt, JindimailError
-from jindimail.replication.repair import Looked, Repair, Wanted
+from jindimail.interfaces import IStore
+from jindimail.replication.repair import Looked, Repair, Wanted, bodyref
 
 PAUSE_SECONDS = 0.01  # between two looks, or bodies
 LOADED_PAUSE_SECONDS = 0.25  # at full load
+BODIES_AT_ONCE = 8  # of a bucket, at rest; one where it is busy
+WAIT_SECONDS = 0.25  # until it is seen whether more may be mended at a time again
+LARGE_OCTETS = 64 << 10  # more is mended one after the other
 FAILURES_MAX = 3  # in one pass
 LACKING_MAX = 10_000  # of one pass; the next finds the rest
 
@@ -29,10 +39,17 @@ class Mender:
     """
 
     def __init__(
-        self, *, clock: IReactorTime, repair: Repair, events: Events, load: Callable[[], float]
+        self,
+        *,
+        clock: IReactorTime,
+        store: IStore,
+        repair: Repair,
+        events: Events,
+        load: Callable[[], float],
     ) -> None:
         """@param load: of this node, 0 to 1."""
         self._clock = clock
+        self._store = store
         self._repair = repair
         self._events = events
         self._load = load
@@ -61,17 +78,19 @@ class Mender:
         isCurrent: Callable[[], bool],
         mended: Callable[[], object],
         pauseSeconds: float = PAUSE_SECONDS,
+        most: int = BODIES_AT_ONCE,
     ) -> int:
         """
         Mend bodies, as far as that can be done now; how many there is nothing more to do for.
 
         @param isCurrent: whether to go on.
         @param mended: is called for each body that got what it lacked.
+        @param most: how many at a time.
         """
         done = failures = 0
-        for bodyId in lacking:
-            if failures >= FAILURES_MAX or not isCurrent():
-                break
+
+        async def one(bodyId: bytes) -> None:
+            nonlocal done, failures
             try:
                 isMended = await self._repair.mend(number, bodyId, wanted)
             except Corrupt:
@@ -84,20 +103,58 @@ class Mender:
                 if isMended:
                     self.moved += 1
                     mended()
-            await self._pause(pauseSeconds)
+
+        def goesOn() -> bool:
+            return failures < FAILURES_MAX and isCurrent()
+
+        await self._each(number, lacking, one, goesOn, pauseSeconds, most)
         return done
 
     async def restore(self, number: int, node: int, isCurrent: Callable[[], bool]) -> None:
         """Put again what a node has lost of a bucket's bodies."""
-        everything = Wanted(candidates=(), copies=0, isLost=lambda keeper: keeper == node)
-        for bodyId in (await self.survey(number, everything)).lacking:
-            if not isCurrent():
-                return
+
+        async def one(bodyId: bytes) -> None:
             try:
                 self.moved += await self._repair.replace(number, bodyId, node)
             except JindimailError:
-                continue  # the next pass of repairs, or the scrub, sees to it
-            await self._pause(PAUSE_SECONDS)
+                return  # the next pass of repairs, or the scrub, sees to it
+
+        everything = Wanted(candidates=(), copies=0, isLost=lambda keeper: keeper == node)
+        lacking = (await self.survey(number, everything)).lacking
+        await self._each(number, lacking, one, isCurrent, PAUSE_SECONDS, BODIES_AT_ONCE)
+
+    async def _each(
+        self,
+        number: int,
+        bodyIds: Sequence[bytes],
+        work: Callable[[bytes], Coroutine[Deferred[Any], Any, None]],
+        goesOn: Callable[[], bool],
+        pauseSeconds: float,
+        most: int,
+    ) -> None:
+        """Do some work for each of a bucket's bodies, for as many at a time as this node's load lets it."""
+        left = deque(bodyIds)
+        large = DeferredLock()
+
+        async def some(place: int) -> None:
+            while left and goesOn():
+                if place >= atOnce(self._load(), most, 1):
+                    await self._pause(WAIT_SECONDS)
+                    continue
+                bodyId = left.popleft()
+                if self._isLarge(number, bodyId):
+                    await large.run(work, bodyId)
+                else:
+                    await work(bodyId)
+                await self._pause(pauseSeconds)
+
+        places = range(min(most, len(left)))
+        await gatherResults([Deferred.fromCoroutine(some(place)) for place in places], consumeErrors=True)
+
+    def _isLarge(self, number: int, bodyId: bytes) -> bool:
+        with self._store.read() as rows:
+            record = bodyref(rows, number, bodyId)
+        return record is not None and record.size > LARGE_OCTETS
 
     async def replace(self, number: int, bodyId: bytes, node: int) -> None:
         """

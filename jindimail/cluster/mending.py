@@ -205,11 +205,7 @@ class Mending:
 
     def _begin(self, now: float) -> None:
         """Begin passes: those that owe copies first, then those not known to be clean, then those whose bodies may not be home."""
-        due = [
-            number
-            for number, bucket in self._buckets.items()
-            if bucket.dueAt is not None and bucket.dueAt <= now
-        ]
+        due = self._due(now)
         due.sort(key=lambda number: (-self._buckets[number].owed, number))
         if not due and not self.owed and all(bucket.dueAt is None for bucket in self._buckets.values()):
             due = [number for number, bucket in self._buckets.items() if not bucket.isHome]
@@ -222,8 +218,17 @@ class Mending:
                 work.addErrback(lambda failure: self.log.failure("a pass of repairs failed", failure))
                 work.addBoth(self._passed, number)
 
+    def _due(self, now: float) -> list[int]:
+        return [
+            number
+            for number, bucket in self._buckets.items()
+            if bucket.dueAt is not None and bucket.dueAt <= now
+        ]
+
     def _passed(self, _: object, number: int) -> None:
         self._running.discard(number)
+        if self._due(self._clock.seconds()):
+            self._pulse.soon()
 
     # --- a pass
 
@@ -269,7 +274,7 @@ class Mending:
         found = await self._mender.survey(number, wanted)
         isCurrent = partial(self._isCurrent, number, bucket)
         mended = await self._mender.mend(
-            number, found.lacking, wanted, isCurrent, bucket.mended, HOMING_PAUSE_SECONDS
+            number, found.lacking, wanted, isCurrent, bucket.mended, HOMING_PAUSE_SECONDS, most=1
         )
         if mended:
             self._events.add("bodiesMoved", bucket=number, bodies=mended)

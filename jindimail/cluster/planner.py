@@ -17,9 +17,7 @@ from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
 
 ARRAY_VOTERS_MAX = 5
-MOVES_MAX = 64  # replicas that move only for balance, at a time in the whole array, while it does nothing else
-BUSY_MOVES_MAX = 2  # the same while it is busy, that is
-BUSY = 0.6  # from this mean load on
+MOVES_MAX = 64  # replicas that move only for balance, in one round
 PEERS_MAX = 8  # nodes that share buckets with a node, where that can be: heartbeats cost by the pair
 
 
@@ -124,11 +122,6 @@ def plannedNodes(
         )
         for node, record in nodes.items()
     }
-
-
-def movesAtOnce(load: float) -> int:
-    """How many replicas may move for balance only, at a time, under the array's mean load: clients come first."""
-    return max(BUSY_MOVES_MAX, round(MOVES_MAX * (1 - load / BUSY)))
 
 
 def membersOf(wish: WishRecord) -> set[int]:

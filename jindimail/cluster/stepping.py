@@ -246,7 +246,12 @@ class Stepping:
         begun = 0
         for group, led in self._led.items():
             wish = led.wish
-            if wish is None or led.changing or now < max(led.settledAt, led.againAt) or wish.voters[0] == self._userMap.node:
+            if (
+                wish is None
+                or led.changing
+                or now < max(led.settledAt, led.againAt)
+                or wish.voters[0] == self._userMap.node
+            ):
                 continue
             node = wish.voters[0]
             record = self._userMap.nodes.get(node)

@@ -15,6 +15,7 @@ from jindimail.cluster.load import (
     Loads,
     Measures,
     Report,
+    atOnce,
     decodeReports,
     encodeReports,
 )
@@ -114,6 +115,10 @@ def test_everybodyKnowsTheSameSpread() -> None:
     assert spreadOf(7, [3, 4, 5, 6], 2) == spreadOf(7, [6, 5, 4, 3], 2)
     assert len({spreadOf(bucket, range(10), 2) for bucket in range(50)}) > 20
     assert spreadOf(7, [3], 2) == (3,)
+
+
+def test_theBusierTheArrayTheLessIsDoneAtATimeOfWhatCanWait() -> None:
+    assert [atOnce(load, 64, 2) for load in (0.0, 0.15, 0.3, 0.45, 0.6, 2.0)] == [64, 48, 32, 16, 2, 2]
 
 
 @given(

@@ -39,9 +39,9 @@ def octetsOf(number: int) -> bytes:
     return b"%d " % number * 1000
 
 
-def deliver(world: World, numbers: Iterable[int], keepers: tuple[int, ...]) -> None:
+def deliver(world: World, numbers: Iterable[int], keepers: tuple[int, ...], bucket: int = BUCKET) -> None:
     """Bodies that these nodes keep, filed in an account of the bucket."""
-    share = world.shares[world.leader(GROUP)]
+    share = world.shares[world.leader(bucketGroup(bucket))]
     account = CreateAccount(
         seconds=1,
         accountId=1,
@@ -52,11 +52,11 @@ def deliver(world: World, numbers: Iterable[int], keepers: tuple[int, ...]) -> N
         mailboxes=(),
         uidValidity=1,
     )
-    world.result(share.buckets.propose(BUCKET, account))
+    world.result(share.buckets.propose(bucket, account))
     for number in numbers:
         octets = octetsOf(number)
-        kept = world.result(share.copies.put(BUCKET, bodyIdOf(number), octets, keepers, len(keepers)))
-        assert isinstance(world.result(share.buckets.propose(BUCKET, delivered(number, kept))), Filed)
+        kept = world.result(share.copies.put(bucket, bodyIdOf(number), octets, keepers, len(keepers)))
+        assert isinstance(world.result(share.buckets.propose(bucket, delivered(number, kept))), Filed)
 
 
 def delivered(number: int, keepers: tuple[int, ...]) -> Deliver:
@@ -106,6 +106,16 @@ def test_aLonelyNodesBodiesGetASecondKeeperWhenOneComes() -> None:
     world.until(lambda: all(set(keepersOf(world, number)) == {1, 2} for number in range(3)), 60)
     world.until(lambda: sum(share.mending.moved for share in world.shares.values()) == 3, 10)
     assert not any(share.mending.owed for share in world.shares.values()) and "copiesRepaired" in kinds(world)
+
+
+def test_oneBucketAfterTheOtherIsMendedWithoutWaitingForTheNextLook() -> None:
+    world = World(groups=FEW)
+    world.foundArray()
+    for bucket in range(8):
+        deliver(world, range(1), (1,), bucket)
+    world.join()
+    world.until(lambda: world.shares[1].mending.owed > 0, 60)
+    world.until(lambda: world.shares[1].mending.moved == 8, 2)
 
 
 def test_whatADeadNodeKeptIsRestoredAfterAWhile() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, JOINING, UP, WishRecord
-from jindimail.cluster.planner import PEERS_MAX, PlannedNode, movesAtOnce, plan
+from jindimail.cluster.planner import PEERS_MAX, PlannedNode, plan
 
 GROUPS = range(257)
 
@@ -186,10 +186,6 @@ def test_manyNodesShareBucketsWithAFewEach() -> None:
             peers.setdefault(number, set()).update(members(wish) - {number})
     assert sum(map(len, peers.values())) / len(peers) <= PEERS_MAX + 3
     assert max(spread(wishes).values()) <= min(spread(wishes).values()) + 4
-
-
-def test_theBusierTheArrayTheFewerReplicasMoveAtATime() -> None:
-    assert [movesAtOnce(load) for load in (0.0, 0.15, 0.3, 0.45, 0.6, 2.0)] == [64, 48, 32, 16, 2, 2]
 
 
 def test_anUnchangedArrayPlansNothing() -> None:

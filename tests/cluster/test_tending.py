@@ -119,7 +119,9 @@ def test_aFourthNodeTakesItsShareAndAThirdOfTheRestStays() -> None:
     world.growArray(3)
     before = {group: members(world, group) for group in ALL_GROUPS[1:]}
     fourth = world.join()
-    world.until(lambda: len(fourth.groups.groups()) >= 257 * 3 / 4 - 4, 30)  # of the world's clock; it has nothing else to do
+    world.until(
+        lambda: len(fourth.groups.groups()) >= 257 * 3 / 4 - 4, 30
+    )  # of the world's clock; it has nothing else to do
     world.settle(200)
     share = sum(4 in members(world, group) | members(world, group, 4) for group in ALL_GROUPS[1:])
     assert abs(share - 192) <= 4
