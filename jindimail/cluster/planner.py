@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jindimail.cluster.arrayrecords import DOWN, GONE, JOINING, UP, NodeRecord, WishRecord
+from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, JOINING, UP, NodeRecord, WishRecord
 from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
@@ -27,6 +27,7 @@ class PlannedNode:
     What the plan needs to know of a node.
 
     @ivar weight: 0 for a witness.
+    @ivar downSeconds: for how long it has been down, or is joining.
     @ivar leaderShare: the part of its weight with which it leads: less for one that is loaded above the others, 0 for one that
         should lead nothing (its disk is full or stuck).
     """
@@ -53,9 +54,20 @@ class _Plan:
         )
 
     def isStale(self, node: int) -> bool:
-        """Whether a node is down for so long that another takes its place, if there is one."""
+        """Whether another takes a node's place as soon as there is one: it is down for long, or to go when one that joins is up."""
         known = self.nodes.get(node)
-        return known is not None and known.state == DOWN and not self.isKept(node)
+        if known is None:
+            return False
+        return (known.state == DOWN and not self.isKept(node)) or (
+            known.state == DRAINING and self.awaitsAnother()
+        )
+
+    def awaitsAnother(self) -> bool:
+        """Whether a node that may keep bodies has just been admitted, and is not up yet."""
+        return any(
+            known.state == JOINING and known.weight > 0 and known.downSeconds < self.repairSeconds
+            for known in self.nodes.values()
+        )
 
     def isFull(self, node: int) -> bool:
         """Whether a node may keep bodies."""
@@ -171,7 +183,7 @@ def _kept(made: _Plan, wish: WishRecord | None) -> list[int]:
 
 
 def _fill(made: _Plan, members: list[int], wish: WishRecord | None, replicas: int) -> None:
-    """As many members as there shall be; those that are down for long stay only where nobody can take their place."""
+    """As many members as there shall be; those that are stale stay only where nobody can take their place."""
     while len(members) > replicas:
         surplus = max(members, key=lambda node: (made.share(node), node))
         members.remove(surplus)

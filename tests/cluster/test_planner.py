@@ -202,6 +202,20 @@ def test_aNodeThatDrainsLosesEverything() -> None:
     assert moved <= spread(before)[2] + 5
 
 
+def test_aNodeThatDrainsWhileAnotherJoinsKeepsItsPlaceUntilThatIsUp() -> None:
+    """Otherwise each bucket would have one voter for a moment, and what it acknowledged then a single durable record."""
+    three = {1: node(), 2: node(), 3: node()}
+    before, _ = settled(three)
+    draining = {**three, 2: node(state=DRAINING)}
+    for wish in settled({**draining, 4: node(state=JOINING)}, before)[0].values():
+        assert set(wish.voters) == {1, 2, 3}
+        assert wish.voters[0] != 2
+    for wish in settled({**draining, 4: node()}, before)[0].values():
+        assert set(wish.voters) == {1, 3, 4}
+    neverStarted = node(state=JOINING, downSeconds=61.0)
+    assert 2 not in spread(settled({**draining, 4: neverStarted}, before)[0])
+
+
 def test_withoutAnyNodeNothingIsWished() -> None:
     assert not plan({1: node(state=GONE)}, {}, GROUPS, replicas=3)
 
