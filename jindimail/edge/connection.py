@@ -5,6 +5,8 @@ Theory of operation. Octets go into a reader, which is also the queue of pipelin
 command before is answered, so that answers cannot be out of order, whatever waits for what. What commands send is collected and
 written in pieces. Two things hold the queue up: `_isBusy`, a command at work, and `isStalled`, a client that does not read (the
 connection is its transport's streaming producer). While the queue is held up and long, the transport is not read.
+
+All sessions share the reactor with each other and with the links between nodes: whoever has had it for `TURN_SECONDS` lets it go round.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from jindimail.edge.peers import Peer
 from jindimail.errors import Corrupt, Unavailable
 from jindimail.mailbox.sessions import Session
 
+TURN_SECONDS: Final = 0.01
 PATIENCE_SECONDS: Final = 60.0
 PATIENCE_PAUSE_SECONDS: Final = 1.0
 
@@ -94,6 +97,8 @@ class MailboxConnection(TimeoutMixin):
         self._isClosing = False
         self._isLeaving = False
         self._isReading = True
+        self._isResting = False
+        self._turnSince = 0.0
         self._roomWanted: Deferred[None] | None = None
         self._badCommands = 0
 
@@ -183,9 +188,10 @@ class MailboxConnection(TimeoutMixin):
 
     def work(self) -> None:
         """Answer what waits, as far as the commands and the client let us."""
-        if self._isWorking or self.isGone:
+        if self._isWorking or self._isResting or self.isGone:
             return
         self._isWorking = True
+        self._turnSince = self.factory.reactor.seconds()
         while not (self._isBusy or self.isStalled or self._isClosing):
             if self._isLeaving:
                 self.depart()
@@ -194,15 +200,26 @@ class MailboxConnection(TimeoutMixin):
             if event is None:
                 break
             self.take(event)
+            if self._hasHadItsTurn():
+                self._isResting = True
+                self.factory.reactor.callLater(0, self._workOn)
+                break
         self._isWorking = False
         self.flush()
         self._regulate()
+
+    def _workOn(self) -> None:
+        self._isResting = False
+        self.work()
+
+    def _hasHadItsTurn(self) -> bool:
+        return self.factory.reactor.seconds() - self._turnSince >= TURN_SECONDS  # type: ignore[no-any-return]
 
     def _regulate(self) -> None:
         """Read on only while the queue has room."""
         if self.isGone or self._isClosing:
             return
-        isHeldUp = self._isBusy or self.isStalled
+        isHeldUp = self._isBusy or self._isResting or self.isStalled
         wanted = not isHeldUp or self._reader.waitingOctets <= self.limits.inputOctetsMax
         if wanted != self._isReading:
             self._isReading = wanted
@@ -228,19 +245,28 @@ class MailboxConnection(TimeoutMixin):
         self.send(line, b"\r\n")
 
     async def room(self) -> None:
-        """Wait until the client has taken what was written; fails when it goes away."""
+        """Wait until the client has taken what was written, and others have had their turn; fails when it goes away."""
         self.flush()
         if self.isGone:
             raise ConnectionDone
         if self.isStalled:
             self._roomWanted = Deferred()
             await self._roomWanted
+            self._turnSince = self.factory.reactor.seconds()
+        elif self._hasHadItsTurn():
+            await self.breathe()
+
+    async def share(self) -> None:
+        """Between the steps of long work: like `room` if there is a reason to wait, nothing otherwise."""
+        if self.isStalled or self._hasHadItsTurn():
+            await self.room()
 
     async def breathe(self, seconds: float = 0) -> None:
         """Let the reactor do something else."""
         pause: Deferred[None] = Deferred()
         self.factory.reactor.callLater(seconds, pause.callback, None)
         await pause
+        self._turnSince = self.factory.reactor.seconds()
         if self.isGone:
             raise ConnectionDone
 

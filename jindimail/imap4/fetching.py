@@ -255,8 +255,7 @@ class Fetch:
                 session.send(part)
             else:
                 await self._stream(row, *part)
-        if session.isStalled:
-            await session.room()
+        await session.share()
 
     async def _stream(self, row: MessageRow, start: int, stop: int) -> None:
         try:

@@ -176,6 +176,7 @@ async def _byReading(
         if readOctets >= READ_BATCH_OCTETS:
             readOctets = 0
             await session.breathe()
+        await session.share()
     await session.breathe()
     return found
 

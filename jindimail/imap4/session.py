@@ -169,8 +169,7 @@ class ImapSession(Connection):
         await selection.refresh(isFresh)
         for response in selection.updates(mayExpunge=mayExpunge):
             self.send(response)
-            if self.isStalled:
-                await self.room()
+            await self.share()
 
     async def _tellAfter(self, verb: Verb) -> None:
         """Before the tagged answer. What was carried out is not undone because news cannot be had just now."""

@@ -179,8 +179,7 @@ class Pop3(Authorization):
         self.successResponse(text)
         for piece in pieces:
             self.send(piece)
-            if self.isStalled:
-                await self.room()
+            await self.share()
         self.send(b".\r\n")
 
     # --- Other sessions' changes, and ours --------------------------------------------------------------

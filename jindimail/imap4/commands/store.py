@@ -109,8 +109,7 @@ async def _tellAll(
                 continue
             view.told((position,))
             session.send(selection.flagsResponse(position, withUid=withUid))
-            if session.isStalled:
-                await session.room()
+            await session.share()
 
 
 def _text(selection: Selection, modified: UidSet, *, byUid: bool, hasMissed: bool) -> bytes:
