@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -11,6 +12,7 @@ from zope.interface import implementer
 from jindimail.directory.addresses import canonicalAddress, untagged
 from jindimail.errors import (
     BadAddress,
+    JindimailError,
     MailboxExists,
     NoSuchMailbox,
     NoSuchUser,
@@ -110,12 +112,11 @@ class Account:
         summary = await self.status(name)
         if summary.name == INBOX:
             raise NotAllowed
-        remaining = 1
-        while remaining:
-            steps: Any = await self._propose(
-                DeleteMailbox(seconds=self._now(), accountId=self.accountId, mailboxId=summary.mailboxId)
-            )
-            remaining = steps.remaining
+        entry = DeleteMailbox(seconds=self._now(), accountId=self.accountId, mailboxId=summary.mailboxId)
+        steps: Any = await self._propose(entry)
+        with suppress(JindimailError):  # the name is gone: what cannot be emptied now is left to upkeep
+            while steps.remaining:
+                steps = await self._propose(entry)
 
     async def rename(self, oldName: str, newName: str) -> None:
         """See `IAccount`."""

@@ -11,9 +11,11 @@ from jindimail.errors import (
     MailboxInUse,
     NoSuchMailbox,
     NotAllowed,
+    OutcomeUnknown,
     OverQuota,
     StorageFull,
 )
+from jindimail.mailbox import applymailboxes
 from jindimail.mailbox.entries import ADD, DropPopLock, RenewUidValidities
 from jindimail.mailbox.opened import portions
 from jindimail.mailbox.poplock import RETRY_SECONDS
@@ -113,6 +115,23 @@ def test_appendIsRefusedBeforeAnythingIsStored(world: World) -> None:
         now(account.append("nothing", world.body(OCTETS)))
     with pytest.raises(OverQuota):
         now(account.append("INBOX", world.body(OCTETS)))
+
+
+def test_aMailboxIsDeletedThoughItCannotBeEmptiedNow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applymailboxes, "MESSAGES_PER_STEP", 1)
+    account = world.account(world.addUser())
+    for _ in range(2):
+        now(account.append("Sent", world.body(OCTETS)))
+    real, proposed = world.buckets.propose, []
+
+    def once(bucket, entry, body=None):
+        proposed.append(entry)
+        return real(bucket, entry, body) if len(proposed) == 1 else fail(OutcomeUnknown())
+
+    world.buckets.propose = once
+    now(account.delete("Sent"))
+    with pytest.raises(NoSuchMailbox):
+        now(account.status("Sent"))
 
 
 def test_aDeletedMailboxIsGoneForWhoHasItOpen(world: World) -> None:
