@@ -139,6 +139,7 @@ class ShellSession(TerminalSession):
     """A session with a shell, with or without a terminal; no commands, no files, no forwarding."""
 
     width, height = 80, 24
+    _channel: Any = None
 
     def windowChanged(self, newWindowSize: Any) -> None:
         """The shell does not care."""
@@ -150,7 +151,8 @@ class ShellSession(TerminalSession):
 
     def eofReceived(self) -> None:
         """Nothing more will be typed."""
-        self._channel.loseConnection()
+        if self._channel is not None:  # there is a shell
+            self._channel.loseConnection()
 
     def execCommand(self, proto: Any, cmd: bytes) -> None:
         """Only a shell."""

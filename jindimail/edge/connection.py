@@ -80,6 +80,7 @@ class MailboxConnection(TimeoutMixin):
     transport: Any
     factory: Any
     _reader: IReader[Any]
+    account: Any = None
 
     def __init__(self, factory: IConnectionFactory, session: Session | None, peer: Peer) -> None:
         """`session` is None for a connection that is turned away."""
@@ -332,8 +333,9 @@ class MailboxConnection(TimeoutMixin):
         TimeoutMixin.setTimeout(self, period)
 
     def resetTimeout(self) -> None:
-        """The client is alive."""
-        TimeoutMixin.resetTimeout(self)
+        """The client is alive. Before the login that counts for nothing: it has `loginSeconds` in all."""
+        if self.account is not None or self._isClosing:
+            TimeoutMixin.resetTimeout(self)
 
     @property
     def sessionId(self) -> str:

@@ -17,6 +17,7 @@ from twisted.mail import imap4
 from twisted.python.failure import Failure
 
 from jindimail.edge.connection import IConnectionFactory, MailboxConnection
+from jindimail.edge.pace import Pace
 from jindimail.edge.peers import Peer
 from jindimail.errors import JindimailError, ProtocolError
 from jindimail.imap4 import answers
@@ -34,6 +35,7 @@ class Connection(MailboxConnection, imap4.IMAP4Server):
         imap4.IMAP4Server.__init__(self)
         MailboxConnection.__init__(self, factory, session, peer)
         self._reader: Reader = Reader(self.limits)
+        self._pace = Pace(self.limits.idleSeconds)
         self._leavingText = _SHUTTING_DOWN
         self._lineWanted: Deferred[bytes] | None = None
 
@@ -54,7 +56,8 @@ class Connection(MailboxConnection, imap4.IMAP4Server):
         """Queue what came in and work on it."""
         if self._isClosing:
             return
-        self.resetTimeout()
+        if self._pace.isKept(len(data)):
+            self.resetTimeout()
         self._reader.feed(data)
         self.work()
         if self._reader.isBehindLiteral:
@@ -85,6 +88,7 @@ class Connection(MailboxConnection, imap4.IMAP4Server):
 
     def take(self, event: Command | Offer | Broken | Line | Absurd) -> None:
         """Answer what the reader read, or begin to."""
+        self.resetTimeout()
         match event:
             case Command():
                 self._start(event.tag, self.perform(event))

@@ -16,6 +16,7 @@ from jindimail.imap4.items import FROM_SUMMARY, FROM_VIEW, Plan, Section
 from jindimail.imap4.selection import Selection
 from jindimail.imap4.view import Spans
 from jindimail.mailbox.entries import ADD
+from jindimail.message.bounds import headerOctetsMax
 from jindimail.message.dates import formatInternalDate
 from jindimail.message.headers import selectFields
 from jindimail.message.imapform import bodyOf
@@ -34,7 +35,6 @@ VERIFIED_OCTETS_MAX = (
     1024 * 1024
 )  # a message that all of is read for the sake of a small part, so that damage is noticed
 AHEAD_OCTETS_MAX = 256 * 1024  # of one message's small sections, read before its response begins
-FIELDS_OCTETS_MAX = 2 * 1024 * 1024  # of a header that fields are chosen from
 
 _FORMATS = {
     b"FLAGS": b"FLAGS %b",
@@ -223,11 +223,11 @@ class Fetch:
 
     async def _readFields(self, row: MessageRow, start: int, stop: int, wanted: Section) -> bytes:
         """The fields that are wanted, of a header that is read up to a bound; whoever wants more reads all of it."""
-        end = min(stop, start + FIELDS_OCTETS_MAX)
+        end = min(stop, start + headerOctetsMax)
         header = await self._read(row, start, end)
         if end < stop:
             header = header[: header.rfind(b"\n") + 1] + b"\r\n"
-        if len(header) > PIECE_OCTETS:
+        if len(header) > SMALL_OCTETS:
             await self._session.breathe()
         return selectFields(header, wanted.fields, wanted.isNegated)
 

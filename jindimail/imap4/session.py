@@ -66,7 +66,6 @@ class ImapSession(Connection):
 
     def __init__(self, factory: ISessionFactory, session: Session | None, peer: Peer) -> None:
         super().__init__(factory, session, peer)
-        self.account: Any = None
         self.selection: Selection | None = None
         self.upload: Upload | None = None
         self.isCondstore = False
@@ -241,11 +240,6 @@ class ImapSession(Connection):
         self.timeOut = self.limits.idleSeconds
         self.setTimeout(self.timeOut)
         return Answer(b"[%b] logged in" % self.capabilityText())
-
-    def resetTimeout(self) -> None:
-        """The client is alive. Before the login that counts for nothing: it has `loginSeconds` in all."""
-        if self.account is not None or self._isClosing:
-            super().resetTimeout()
 
     def startTls(self, tag: bytes) -> None:
         """Answer, and begin TLS with nothing in the buffer (RFC 3501 §6.2.1)."""

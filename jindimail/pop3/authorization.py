@@ -55,7 +55,6 @@ class Authorization(Connection):
 
     def __init__(self, factory: IAuthorizingFactory, session: Session | None, peer: Peer) -> None:
         super().__init__(factory, session, peer)
-        self.account: Any = None
         self.mailbox: Any = None
         self.maildrop = Maildrop(0, ())
         self._logout: Any = None

@@ -12,7 +12,7 @@ class Limits(ConnectionLimits):
     """What one client may take of the server. Times in seconds, sizes in octets."""
 
     loginSeconds: int = 180
-    """From the connection, or the last command, until the login. (RFC 1939 §3's ten minutes are the *auto-logout*'s.)"""
+    """From the connection until the login. (RFC 1939 §3's ten minutes are the *auto-logout*'s.)"""
     idleSeconds: int = 600
     """Without a command, once logged in; RFC 1939 §3 asks for at least ten minutes."""
     closeSeconds: int = 10

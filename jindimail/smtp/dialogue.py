@@ -89,6 +89,11 @@ class Dialogue:
         """Whether the next line belongs to AUTH."""
         return self._exchange is not None
 
+    @property
+    def isStranger(self) -> bool:
+        """Whether the client is nobody that we know."""
+        return not self._surroundings.service.isTrusted and self._login.account is None
+
     def greeting(self) -> bytes:
         """The first reply of all (RFC 5321 §4.2, RFC 2033 §4.1)."""
         around = self._surroundings
@@ -346,7 +351,7 @@ class Dialogue:
 
     def _refuseRecipient(self, error: JindimailError) -> bytes:
         service = self._surroundings.service
-        if not service.isTrusted and self._login.account is None and not reply.isTemporary(error):
+        if self.isStranger and not reply.isTemporary(error):
             self._refusedRecipients += 1
             if self._refusedRecipients >= self._limits.refusedRecipientsMax:
                 return self.hangUp(reply.TOO_MANY_ERRORS)

@@ -25,7 +25,10 @@ class SmtpLimits:
     """Failed logins of a connection before it ends with 421."""
 
     idleSeconds: float = 300
-    """Seconds without a word from the client (RFC 5321 §4.5.3.2.7 asks for five minutes)."""
+    """Seconds without a command from the client (RFC 5321 §4.5.3.2.7 asks for five minutes), or enough of a message (edge/pace.py)."""
+
+    errandSeconds: float = 3600
+    """Seconds of commands without a message, from a client without login."""
 
     closeSeconds: float = 10
     """Seconds that a connection may take to close before it is aborted."""

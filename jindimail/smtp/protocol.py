@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.edge.begin import begin
+from jindimail.edge.pace import Pace
 from jindimail.edge.peers import peerOf
 from jindimail.smtp import reply
 from jindimail.smtp.dialogue import CLOSE, NOTHING, Answer, Dialogue
@@ -70,6 +71,8 @@ class SmtpProtocol(ESMTP):
         self._isProducing = False
         self._inputIsPaused = False
         self._outputIsFull = False
+        self._pace = Pace(self._limits.idleSeconds)
+        self._errandEnd = serving.reactor.seconds() + self._limits.errandSeconds
 
     # --- the connection ----------------------------------------------------------------------------------
 
@@ -179,7 +182,12 @@ class SmtpProtocol(ESMTP):
         """Take what came; answer what can be answered."""
         if self._isClosed:
             return
-        ESMTP.resetTimeout(self)
+        if (
+            self._dialogue is not None
+            and self._dialogue.receiver is not None
+            and self._pace.isKept(len(data))
+        ):
+            ESMTP.resetTimeout(self)
         self._buffer = self._buffer + data if self._buffer else data
         self._work()
 
@@ -238,6 +246,7 @@ class SmtpProtocol(ESMTP):
             return self._unfinished(dialogue)
         line = self._buffer[self._at : end]
         self._at = end + 1
+        self._spoken(dialogue)
         if self._skippedOctets:
             self._skippedOctets = 0
             return dialogue.bad(reply.LINE_TOO_LONG)
@@ -256,7 +265,14 @@ class SmtpProtocol(ESMTP):
         if rest is None:
             return dialogue.hangUp(reply.TOO_MUCH) if dialogue.isOverrun() else None
         self._buffer = rest
+        self._errandEnd = self._serving.reactor.seconds() + self._limits.errandSeconds
+        self._spoken(dialogue)
         return dialogue.received()
+
+    def _spoken(self, dialogue: Dialogue) -> None:
+        """The client is alive; a stranger that has brought no message for long gets no more time by commands."""
+        if not dialogue.isStranger or self._serving.reactor.seconds() < self._errandEnd:
+            ESMTP.resetTimeout(self)
 
     def _unfinished(self, dialogue: Dialogue) -> bytes | None:
         """Keep the beginning of a line, but not of one that is too long."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twisted.conch.ssh.channel import SSHChannel
+from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.connection import SSHConnection
 from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.transport import SSHClientTransport
@@ -67,7 +68,7 @@ class ShellChannel(SSHChannel):
 
     name = b"session"
     output = b""
-    isClosed = False
+    isClosed = isRefused = False
 
     def closed(self) -> None:
         self.isClosed = True
@@ -79,14 +80,26 @@ class ShellChannel(SSHChannel):
         self.output += data
 
 
+class CommandChannel(ShellChannel):
+    """A command, which the manhole refuses, with nothing to read."""
+
+    def channelOpen(self, data: bytes) -> None:
+        self.conn.sendRequest(self, b"exec", NS(b"id"), wantReply=1).addErrback(self.refused)
+        self.conn.sendEOF(self)
+
+    def refused(self, _: object) -> None:
+        self.isRefused = True
+
+
 class Connection(SSHConnection):
     """Opens one shell."""
 
+    kind: type[ShellChannel] = ShellChannel
     shell: ShellChannel | None = None
 
     def serviceStarted(self) -> None:
         super().serviceStarted()
-        self.shell = ShellChannel(conn=self)
+        self.shell = self.kind(conn=self)
         self.openChannel(self.shell)
 
 
@@ -216,6 +229,14 @@ def test_exitEndsTheShellAndNothingElse(node: LiveNode, key: Key, line: str) -> 
     session.type(line)
     assert session.client.connection.shell.isClosed  # type: ignore[union-attr]
     assert Session(node, key).isIn
+
+
+def test_aCommandIsRefusedAndNoErrorOfOurs(node: LiveNode, key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "kind", CommandChannel)
+    session = Session(node, key)
+    command = session.client.connection.shell
+    assert command is not None
+    assert (command.output, command.isRefused) == (b"", True)
 
 
 def test_everyLineIsLoggedWithItsOperator(node: LiveNode, key: Key) -> None:

@@ -258,6 +258,31 @@ def test_whoeverDoesNotLogInIsSentAway() -> None:
     assert wire.disconnecting
 
 
+@pytest.mark.parametrize("before", [b"", b"b APPEND INBOX {100000}\r\n"])
+def test_octetsOneByOneGainNoTime(before: bytes) -> None:
+    node = Node()
+    protocol, wire = node.login()
+    protocol.dataReceived(before)
+    for _ in range(29):
+        protocol.dataReceived(b"x")
+        node.clock.advance(60)
+    assert not wire.disconnecting
+    node.clock.advance(60)
+    assert wire.value().endswith(b"* BYE Autologout; idle for too long\r\n")
+
+
+def test_aMessageThatComesSlowlyIsWaitedFor() -> None:
+    node = Node()
+    protocol, wire = node.login()
+    protocol.dataReceived(b"b APPEND INBOX {6000000}\r\n")
+    for _ in range(60):
+        protocol.dataReceived(b"x" * 100_000)
+        node.clock.advance(190)
+    protocol.dataReceived(b"\r\n")
+    node.clock.advance(0)
+    assert b"b OK" in wire.value()
+
+
 def test_autologoutComesAfterThirtyMinutes() -> None:
     """RFC 3501 §5.4."""
     node = Node()

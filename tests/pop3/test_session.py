@@ -330,6 +330,16 @@ def test_whoDoesNotLogInIsClosedSooner() -> None:
     run("S/ .*\nDO wait180\nCLOSED\n")
 
 
+def test_commandsBeforeTheLoginGainNoTime() -> None:
+    bed = Bed(*THREE)
+    protocol, wire = bed.connect()
+    for _ in range(3):
+        assert not wire.disconnecting
+        bed.clock.advance(60)
+        protocol.dataReceived(b"CAPA\r\n")
+    assert wire.disconnecting
+
+
 def test_aClientThatDoesNotCloseIsCutOff() -> None:
     bed = Bed(*THREE)
     protocol, wire = bed.loggedIn()

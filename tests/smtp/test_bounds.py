@@ -133,6 +133,45 @@ def test_aSilentClientIsSentAway(bed: Bed) -> None:
     assert wire.transport.isAborted
 
 
+@pytest.mark.parametrize("before", [(), (b"DATA",), (b"BDAT 100000 LAST",)])
+def test_octetsOneByOneGainNoTime(bed: Bed, before: tuple[bytes, ...]) -> None:
+    wire = greeted(bed)
+    wire.ask(b"MAIL FROM:<>", b"RCPT TO:<joe@example.org>", *before)
+    for _ in range(29):
+        wire.protocol.dataReceived(b"x")
+        bed.clock.advance(10)
+    assert not wire.transport.disconnecting
+    bed.clock.advance(10)
+    assert codes(wire.read()) == ["421 4.4.2"]
+    assert wire.transport.disconnecting
+
+
+def test_aMessageThatComesSlowlyIsWaitedFor(bed: Bed) -> None:
+    wire = waitingForData(bed)
+    wire.say(b"a:b\r\n\r\n")
+    for _ in range(1000):
+        wire.protocol.dataReceived(b"x" * 5998 + b"\r\n")
+        bed.clock.advance(11)
+    assert codes(wire.say(b".\r\n")) == ["250 2.0.0"]
+
+
+@pytest.mark.parametrize(("service", "mayStay"), [("smtp", False), ("lmtp", True)])
+def test_whoBringsNoMessageIsSentAwayInTheEnd(tmp_path: Path, service: str, mayStay: bool) -> None:
+    bed = Bed(tmp_path, service=service)
+    wire = bed.connect()
+    wire.ask(b"LHLO a" if mayStay else b"EHLO a", b"MAIL FROM:<>", b"RCPT TO:<joe@example.org>", b"DATA")
+    bed.clock.advance(250)
+    wire.say(b"a:b\r\n.\r\n")
+    for _ in range(15):
+        wire.ask(b"NOOP")
+        bed.clock.advance(250)
+        wire.read()
+    assert not wire.transport.disconnecting
+    wire.ask(b"NOOP")
+    bed.clock.advance(250)
+    assert wire.transport.disconnecting is not mayStay
+
+
 def test_aClientThatWaitsForUsIsNotSilent(bed: Bed) -> None:
     wire = greeted(bed)
     bed.delivery.isSlow = True
