@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from jindimail.admin.webstatus import LedGroup, NodeStatus
+from jindimail.admin.webstatus import ArrayStatus, LedGroup
 from jindimail.cluster.arrayrecords import GONE, UP, NodeRecord, WishRecord
 from jindimail.cluster.downtime import byTheClock
 from jindimail.cluster.planner import membersOf, plan, plannedNodes
@@ -16,9 +16,11 @@ _OF_STATUS = ("state", "version", "incarnation", "uptimeSeconds", "load", "stora
 
 
 def nodeRows(
-    nodes: Mapping[int, NodeRecord], statuses: Mapping[int, NodeStatus], leading: Mapping[int, int]
+    nodes: Mapping[int, NodeRecord], array: ArrayStatus, leading: Mapping[int, int]
 ) -> list[dict[str, Any]]:
-    """A row for each node that is not gone: what the array says of it, and what it says of itself."""
+    """A row for each node that is not gone: what the array says of it, what it says of itself, or for how long it has not been heard."""
+    statuses = {status.number: status for status in array.nodes}
+    unheard = {silent.number: silent.unheardSeconds for silent in array.silent}
     rows = []
     for number, record in sorted(nodes.items()):
         status = statuses.get(number)
@@ -31,6 +33,7 @@ def nodeRows(
                 "name": record.name,
                 "member": record.state,
                 **told,
+                "unheardSeconds": unheard.get(number),
                 "weight": record.weight,
                 "host": record.host,
                 "level": record.level,

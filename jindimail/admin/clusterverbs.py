@@ -12,6 +12,7 @@ from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import NUMBER, SWITCH, TEXTS, Argument, Report, VerbRefused, verb
 from jindimail.admin.webstatus import ArrayStatus, leaders
+from jindimail.admin.webview import alerts
 from jindimail.cluster.arrayrecords import GONE, readNodes, readWishes
 from jindimail.cluster.foretelling import EXAMPLES_MAX, LostBodies, Told
 from jindimail.cluster.recovery import Loss
@@ -50,15 +51,17 @@ async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
         "array": node.meta.arrayId.hex(),
         "askedAt": node.meta.name,
         "isWhole": isWhole(nodes, statuses, found, owed),
+        "hearsMajority": node.hearsMajority,
+        "alerts": list(alerts(array)),
         "groups": found,
         "copies": {"owed": owed, "moved": sum(status.bodiesMoved for status in array.nodes)},
-        "nodes": nodeRows(nodes, statuses, Counter(status.number for status, _ in leading.values())),
+        "nodes": nodeRows(nodes, array, Counter(status.number for status, _ in leading.values())),
     }
 
 
 @verb(
     "cluster nodes",
-    columns=("node", "name", "state", "weight", "host", "addresses", "linked"),
+    columns=("node", "name", "state", "weight", "host", "addresses", "linked", "unheardSeconds"),
     examples=("jindictl cluster nodes",),
 )
 async def nodes(node: LiveNode, report: Report) -> dict[str, Any]:
@@ -78,6 +81,7 @@ async def nodes(node: LiveNode, report: Report) -> dict[str, Any]:
                 "level": record.level,
                 "addresses": list(record.addresses),
                 "linked": number == node.meta.node or node.links.isUp(number),
+                "unheardSeconds": None if number == node.meta.node else node.unheardSeconds(number),
             }
             for number, record in found.items()
         ],

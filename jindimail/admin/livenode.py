@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any
 
 from jindimail.config import Configuration
@@ -39,6 +40,16 @@ class LiveNode:
     state: str = STARTING
     longWork: str = ""  # the backup or check that is under way
     listening: dict[str, tuple[str, ...]] = field(default_factory=dict)  # service: addresses
+
+    @property
+    def hearsMajority(self) -> bool:
+        """See `cluster.share.Share.hearsMajority`."""
+        return self.share is None or self.share.hearsMajority()
+
+    def unheardSeconds(self, number: int) -> int | None:
+        """For how long this node itself has heard nothing of another; None if it never did."""
+        seconds: float = self.groups.unheardSeconds(number)
+        return None if isinf(seconds) else int(seconds)
 
     def ownReport(self) -> Any:
         """What this node last said of itself to the array (`cluster.load.Report`); None before it said anything."""

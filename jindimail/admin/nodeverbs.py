@@ -13,6 +13,7 @@ import msgspec
 from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import PAGE_ROWS, SWITCH, Argument, Report, VerbRefused, verb
+from jindimail.admin.webready import whyNotReady
 from jindimail.mailbox.sessions import Session
 
 
@@ -25,6 +26,8 @@ async def status(node: LiveNode, report: Report) -> dict[str, Any]:
     return {
         "node": node.configuration.node.name,
         "state": node.state,
+        "hearsMajority": node.hearsMajority,
+        "notReady": whyNotReady(node),
         "version": versionText(),
         "pid": os.getpid(),
         "incarnation": node.meta.incarnation,

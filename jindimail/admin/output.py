@@ -75,6 +75,10 @@ class Output:
             elif isinstance(value, list) and value and isinstance(value[0], dict):
                 print(f"{indent}{key}:", file=self._out)
                 self._table(value, tuple(value[0]))
+            elif isinstance(value, list) and any(" " in str(each) for each in value):
+                print(
+                    "\n".join([f"{indent}{key}:", *(f"{indent}  {each}" for each in value)]), file=self._out
+                )
             else:
                 print(f"{indent}{(str(key) + ':').ljust(width + 1)} {_words(value)}".rstrip(), file=self._out)
 

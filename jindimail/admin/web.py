@@ -98,7 +98,7 @@ class Machines:
 
     async def health(self, asked: Asked) -> Answer:
         """The process lives, and its loop turns: whether it serves is another question."""
-        return _told(200, {"state": self._node.state})
+        return _told(200, {"state": self._node.state, "hearsMajority": self._node.hearsMajority})
 
     async def ready(self, asked: Asked) -> Answer:
         """Whether clients should be sent here."""

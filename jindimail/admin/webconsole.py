@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from jindimail.admin.weblogin import NEEDS_TLS, LoginRefused, Logins, mayLogIn
+from jindimail.admin.weblogin import LONELY, NEEDS_TLS, LoginRefused, Logins, mayLogIn
 from jindimail.admin.webpage import loginPage, statusPage
 from jindimail.admin.webrequest import JSON, TEXT, Answer, Asked, Page, seeOther
 from jindimail.admin.websight import Sight
@@ -54,7 +54,8 @@ class Console:
     async def loginForm(self, asked: Asked) -> Answer:
         """The form; not where a password may not cross the connection."""
         isOpen = mayLogIn(asked)
-        return Answer(octets=loginPage(self._nodeName, problem="" if isOpen else NEEDS_TLS, isOpen=isOpen))
+        problem = NEEDS_TLS if not isOpen else "" if self._sight.hearsMajority else LONELY
+        return Answer(octets=loginPage(self._nodeName, problem=problem, isOpen=isOpen))
 
     async def logIn(self, asked: Asked) -> Answer:
         """The form, sent."""

@@ -39,6 +39,7 @@ WRONG = "The address or the password is wrong."
 NOT_ADMINISTRATOR = "This account may not administer the array."
 TOO_MANY = "Too many attempts; wait a little."
 LATER = "The array cannot check this now; try again."
+LONELY = "This node hears no majority of the array: nobody can log in here until it does. On this machine, `jindictl cluster status` tells more."
 NEEDS_TLS = "From another machine passwords are taken over TLS only: see [listen] webs."
 ELSEWHERE = "This form was sent by another site."
 

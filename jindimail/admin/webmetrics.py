@@ -88,6 +88,7 @@ METRICS: tuple[NodeMetric, ...] = (
     # groups
     gauge("groups", "Replicas of groups on this node.", ofGroups(lambda group: 1)),
     gauge("groups_leading", "Groups that this node leads.", ofGroups(lambda group: group.role == "leader")),
+    gauge("hears_majority", "1 if so many nodes are heard that the array can agree on anything.", ofNode(lambda node: int(node.hearsMajority))),
     gauge("groups_leaderless", "Groups of this node whose leader it does not know.", ofGroups(lambda group: not group.leader)),
     gauge("proposals_waiting", "Proposals that wait for their commit.", ofGroups(lambda group: group.waiting)),
     gauge("entries_unapplied", "Committed entries that are not applied here yet.", ofGroups(lambda group: max(0, group.commit - group.applied))),

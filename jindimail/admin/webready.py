@@ -12,7 +12,7 @@ def whyNotReady(node: LiveNode) -> str | None:
     The reason, in one word; None for a node that is ready.
 
     `starting`, `stopping`; `store`: it can no longer be written; `disk`: a commit hangs; `groups`: they have stopped;
-    `leaderless`: most groups of this node know no leader, as in the smaller part of an array that fell apart. A few such
+    `majority`: too few other nodes are heard for the array to agree on anything; `leaderless`: most groups of this node know no leader. A few such
     groups are no reason: when a node dies, all others have some for a moment, and must not all be left at once.
     """
     if node.state != SERVING:
@@ -23,6 +23,8 @@ def whyNotReady(node: LiveNode) -> str | None:
         return "disk"
     if getattr(node.groups, "failure", None) is not None:
         return "groups"
+    if not node.hearsMajority:
+        return "majority"
     found = [status for status in map(node.groups.status, node.groups.groups()) if status is not None]
     leaderless = sum(not status.leader for status in found)
     return "leaderless" if not found or 2 * leaderless > len(found) else None

@@ -65,6 +65,11 @@ class Sight:
 
     # --- this node
 
+    @property
+    def hearsMajority(self) -> bool:
+        """See `LiveNode`."""
+        return self._node.hearsMajority
+
     def own(self) -> NodeStatus:
         """What this node tells of itself."""
         node = self._node
@@ -75,6 +80,7 @@ class Sight:
             node=node.configuration.node.name,
             number=node.meta.node,
             state=node.state,
+            hearsMajority=node.hearsMajority,
             version=versionText(),
             incarnation=node.meta.incarnation,
             uptimeSeconds=int(node.seconds()) - node.startedSeconds,
@@ -184,7 +190,10 @@ class Sight:
         for (number, record), (isAnswered, answer) in zip(others.items(), answers, strict=True):
             status = self._read(record.name, answer) if isAnswered else None
             if status is None:
-                silent.append(SilentNode(node=record.name, number=number, state=record.state))
+                unheard = self._node.unheardSeconds(number)
+                silent.append(
+                    SilentNode(node=record.name, number=number, state=record.state, unheardSeconds=unheard)
+                )
             else:
                 nodes.append(status)
         return ArrayStatus(

@@ -34,6 +34,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a node tells of itself.
 
+    @ivar hearsMajority: whether it hears so many nodes that the array can agree on anything.
     @ivar leads: the groups that it leads.
     @ivar load: as the array measures it; None while it does not.
     @ivar cpuShare: of one core, lately.
@@ -46,6 +47,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     number: int
     state: str = ""
+    hearsMajority: bool = True
     version: str = ""
     incarnation: int = 0
     uptimeSeconds: int = 0
@@ -71,11 +73,22 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SilentNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A node of the array that did not answer in time; `state` is what the array has agreed on."""
+    """
+    A node of the array that did not answer in time.
+
+    @ivar state: what the array has agreed on, as far as the node that asked knows.
+    @ivar unheardSeconds: for how long that node has heard nothing of it; None if it never did.
+    """
 
     node: str
     number: int
     state: str
+    unheardSeconds: int | None = None
+
+    @property
+    def words(self) -> str:
+        """For how long, for people."""
+        return "never heard" if self.unheardSeconds is None else f"not heard for {self.unheardSeconds} s"
 
 
 class ArrayStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ stands here once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import msgspec
 
@@ -121,13 +121,13 @@ def viewOf(array: ArrayStatus) -> View:
     until = int(array.seconds // SLOT_SECONDS) - 1
     slots = together((status.slots for status in array.nodes), until)
     leading = {group: status.node for group, (status, _) in leaders(array).items()}
-    leaderless = sum(bucketGroup(bucket) not in leading for bucket in range(BUCKET_COUNT))
+    leaderless = _leaderless(leading)
     places = _places(array)
     return View(
         title=f"{len(places)} nodes" if len(places) > 1 else "one node",
         asked=array.asked,
         time=timeText(array.seconds),
-        alerts=_alerts(array, leaderless),
+        alerts=alerts(array),
         figures=_figures(array, slots, leaderless),
         nodes=tuple(_rows(array, until)),
         legend=_legend(array, places),
@@ -140,10 +140,20 @@ def viewOf(array: ArrayStatus) -> View:
 # --- the top -----------------------------------------------------------------------------------------------
 
 
-def _alerts(array: ArrayStatus, leaderless: int) -> tuple[str, ...]:
+def _leaderless(leading: Container[int]) -> int:
+    """How many buckets have no leader that answers."""
+    return sum(bucketGroup(bucket) not in leading for bucket in range(BUCKET_COUNT))
+
+
+def alerts(array: ArrayStatus) -> tuple[str, ...]:
     """What somebody should look at, in sentences."""
-    found = [f"{each.node} does not answer." for each in array.silent]
-    if leaderless:
+    found = [
+        f"{status.node} hears no majority of the array: nothing can be changed there, mail waits or is refused, and what it tells of others may be old."
+        for status in array.nodes
+        if not status.hearsMajority
+    ]
+    found += [f"{each.node} does not answer, {each.words}." for each in array.silent]
+    if leaderless := _leaderless(leaders(array)):
         found.append(f"{countText(leaderless, 'bucket')} without a leader: mail for their users waits.")
     for status in array.nodes:
         if status.storage == "no_bodies":
@@ -274,7 +284,7 @@ def _tripCell(status: NodeStatus) -> Cell:
 
 def _silentRow(silent: SilentNode) -> tuple[Cell, ...]:
     empty = Cell(text="–", tone=QUIET)
-    name, state = Cell(text=silent.node), Cell(text="no answer", note=f"array: {silent.state}", tone=BAD)
+    name, state = Cell(text=silent.node), Cell(text=silent.words, note=f"array: {silent.state}", tone=BAD)
     return (name, state, *([empty] * (len(NODE_COLUMNS) - 2)))
 
 

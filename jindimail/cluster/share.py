@@ -192,6 +192,10 @@ class Share:
         with suppress(Unavailable):
             await self.buckets.confirm(ARRAY_GROUP)
 
+    def hearsMajority(self) -> bool:
+        """Whether so many nodes are heard that the array can agree on anything; without them all that is known of it here may be old."""
+        return self.router.hearing.mayAgree(ARRAY_GROUP)
+
     def start(self) -> Deferred[None]:
         """Load the groups; the Deferred fires when what they had is applied. From then on the array tends itself."""
         return self.groups.start().addCallback(self._started)

@@ -22,6 +22,9 @@ class TwoGroups:
     def groups(self) -> list[int]:
         return [0, 5]
 
+    def unheardSeconds(self, node: int) -> float:
+        return 12.5
+
     def status(self, group: int) -> GroupStatus:
         role = "follower" if group else "leader"
         return GroupStatus(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jindimail.admin.arraystatus import isWhole, movesToCome, nodeRows, unsettled
-from jindimail.admin.webstatus import LedGroup
+from jindimail.admin.webstatus import ArrayStatus, LedGroup, SilentNode
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord, WishRecord
 from jindimail.cluster.downtime import byTheClock
 from jindimail.cluster.planner import membersOf, plan, plannedNodes
@@ -82,5 +82,8 @@ def test_anArrayIsWholeWhenNothingIsAmiss(
 
 
 def test_aNodeThatDoesNotAnswerIsShownWithWhatTheArraySaysOfIt() -> None:
-    (row,) = nodeRows({1: record(DOWN), 2: record(GONE)}, {}, {})
+    silent = (SilentNode(node="n", number=1, state=DOWN, unheardSeconds=12),)
+    array = ArrayStatus(seconds=0, asked="m", nodes=(), silent=silent)
+    (row,) = nodeRows({1: record(DOWN), 2: record(GONE)}, array, {})
     assert (row["node"], row["member"], row["state"], row["leading"]) == (1, "down", None, None)
+    assert row["unheardSeconds"] == 12

@@ -113,6 +113,7 @@ def ask() -> Asker:
         events=Events(node=1, seconds=lambda: SECONDS),
         gossip=SimpleNamespace(fresh=dict),
         catchUp=lambda: succeed(None),
+        hearsMajority=lambda: True,
     )
     node.sight = Sight(node, clock=Clock())
     serveVerbs(node, VERBS)
@@ -201,6 +202,17 @@ def test_statusCountsTheNodesThatDoNotAnswer(ask: Asker) -> None:
     assert not told["isWhole"]
     assert told["groups"]["withoutLeader"] == 256, "the fake node leads group 0 alone"
     assert told["copies"]["owed"] is None, "no node has reported yet"
+    assert told["hearsMajority"] and told["nodes"][2]["unheardSeconds"] == 12
+    assert told["alerts"][0] == "node3 does not answer, not heard for 12 s."
+
+
+def test_aNodeThatHearsNoMajoritySaysSoInItsAndTheArraysStatus(ask: Asker) -> None:
+    ask.node.share.hearsMajority = lambda: False
+    told = ask("cluster status")
+    assert not told["hearsMajority"] and "hears no majority" in told["alerts"][0]
+    own = ask("status")
+    assert (own["state"], own["hearsMajority"], own["notReady"]) == ("serving", False, "majority")
+    assert [row["unheardSeconds"] for row in ask("cluster nodes")["rows"]] == [None, 12, 12]
 
 
 def test_sessionsOfAllNodesAreOneList(ask: Asker) -> None:

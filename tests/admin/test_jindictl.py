@@ -264,6 +264,12 @@ def test_mappingsAreLinesAndNest() -> None:
     )
 
 
+def test_sentencesHaveLinesOfTheirOwn() -> None:
+    assert shown({"alerts": ["All is lost.", "Not all."], "leaderless": [1, 2], "none": []}) == (
+        "alerts:\n  All is lost.\n  Not all.\nleaderless: 1, 2\nnone:\n"
+    )
+
+
 def test_problemsAreATable() -> None:
     assert shown({"problems": [{"kind": "log-gap", "where": "group 1"}]}) == (
         "problems:\nKIND     WHERE\nlog-gap  group 1\n"

@@ -29,7 +29,7 @@ def test_healthIsToldWhateverTheNodeDoes(web: WebWorld) -> None:
     web.node.state = STOPPING
     answer = web.get("/health")
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b'{"state": "stopping"}' in answer
+    assert b'{"state": "stopping", "hearsMajority": true}' in answer
 
 
 def test_nodeThatServesIsReady(web: WebWorld) -> None:
@@ -59,6 +59,15 @@ def test_nodeThatCannotServeIsNotReady(
 ) -> None:
     setattr(getattr(web.node, part), name, value)
     assert b'"reason": "%s"' % reason in web.get("/ready")
+
+
+def test_nodeThatHearsNoMajorityLivesAndSaysSoWhereverItIsAsked(web: WebWorld) -> None:
+    web.node.share = SimpleNamespace(hearsMajority=lambda: False)
+    health = web.get("/health")
+    assert health.startswith(b"HTTP/1.1 200 ") and b'"hearsMajority": false' in health
+    ready = web.get("/ready")
+    assert ready.startswith(b"HTTP/1.1 503 ") and b'"reason": "majority"' in ready
+    assert b"hears no majority" in web.get("/login")
 
 
 def test_everyMetricIsExportedUnderItsDocumentedName(web: WebWorld) -> None:

@@ -126,6 +126,9 @@ class Share:
 
     events: tuple[Any, ...] = ()
 
+    def hearsMajority(self) -> bool:
+        return False
+
 
 class Gathering:
     def __init__(self) -> None:
@@ -162,7 +165,7 @@ def test_nodeThatDoesNotAnswerIsShownAsSilent(gathering: Gathering) -> None:
     gathering.answer()
     array = now(found)
     assert [status.node for status in array.nodes] == ["one", "two"]
-    assert array.silent == (SilentNode(node="three", number=3, state=DOWN),)
+    assert array.silent == (SilentNode(node="three", number=3, state=DOWN, unheardSeconds=12),)
 
 
 def test_answerThatCannotBeReadCountsAsNone(gathering: Gathering) -> None:
@@ -250,7 +253,10 @@ def test_soundArrayHasNoAlerts() -> None:
 
 
 def test_whatSomebodyShouldLookAtIsSaidInSentences() -> None:
-    silent = (SilentNode(node="node3", number=3, state=DOWN),)
+    silent = (
+        SilentNode(node="node3", number=3, state=DOWN, unheardSeconds=12),
+        SilentNode(node="node4", number=4, state=DOWN),
+    )
     view = viewOf(
         arrayOf(
             status(1, leads=allLed()[:-2], storage="no_bodies"),
@@ -259,7 +265,8 @@ def test_whatSomebodyShouldLookAtIsSaidInSentences() -> None:
         )
     )
     assert view.alerts == (
-        "node3 does not answer.",
+        "node3 does not answer, not heard for 12 s.",
+        "node4 does not answer, never heard.",
         "2 buckets without a leader: mail for their users waits.",
         "node1 has less than 10 % free space and takes no new messages.",
         "node2 is stopping.",
@@ -268,6 +275,18 @@ def test_whatSomebodyShouldLookAtIsSaidInSentences() -> None:
     )
     tones = {figure.id: figure.tone for figure in view.figures}
     assert (tones["nodes"], tones["buckets"]) == (BAD, BAD)
+
+
+def test_aNodeThatHearsNoMajoritySaysSoFirst() -> None:
+    silent = (SilentNode(node="node2", number=2, state=UP, unheardSeconds=7),)
+    view = viewOf(arrayOf(status(1, leads=allLed(), hearsMajority=False), silent=silent))
+    assert view.alerts[0].startswith("node1 hears no majority of the array")
+    assert view.alerts[1] == "node2 does not answer, not heard for 7 s."
+    assert view.nodes[1][1].text == "not heard for 7 s"
+
+
+def test_aNodeTellsThatItHearsNoMajority(gathering: Gathering) -> None:
+    assert not gathering.sight.own().hearsMajority
 
 
 def test_aNodeThatWasRestoredAloneSaysWhatItWaitsFor() -> None:

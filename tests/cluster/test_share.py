@@ -31,6 +31,20 @@ def test_aSecondNodeLearnsWhatTheFirstHas() -> None:
     world.until(lambda: world.result(second.buckets.query(None, ListDomains())))
 
 
+def test_aNodeKnowsWhetherItHearsAMajority() -> None:
+    world = World(groups=(ARRAY_GROUP,))
+    world.growArray(3)
+    assert all(share.hearsMajority() for share in world.shares.values())
+    world.kill(2)
+    world.run(3)
+    assert world.shares[1].hearsMajority() and world.shares[3].hearsMajority()
+    world.kill(3)
+    world.run(3)
+    assert not world.shares[1].hearsMajority()
+    world.start(2)
+    world.until(lambda: world.shares[1].hearsMajority() and world.shares[2].hearsMajority(), 10)
+
+
 def test_whatWasCommittedOutlivesTheProcess() -> None:
     world = World(groups=(ARRAY_GROUP,))
     share = world.found()
