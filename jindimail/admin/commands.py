@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from jindimail.admin import verb as kinds
+from jindimail.admin.client import SILENT_SECONDS
 from jindimail.admin.completion import SHELLS
 from jindimail.admin.verb import Argument, Verb
 from jindimail.config import DEFAULT_PATH, keyName
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_NOT_REACHABLE, EXIT_DAMAGED = range(5)
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_NOT_REACHABLE, EXIT_DAMAGED, EXIT_SILENT = range(6)
 EXIT_CODES = {
     EXIT_OK: "done",
     EXIT_REFUSED: "refused, or not found; the message says what",
     EXIT_USAGE: "the command line or the configuration is wrong",
     EXIT_NOT_REACHABLE: "no node answers on the control socket",
     EXIT_DAMAGED: "check found damage",
+    EXIT_SILENT: f"the node is there, and says nothing for {SILENT_SECONDS:.0f} seconds",
 }
 
 _DESCRIPTION = """

@@ -3,7 +3,8 @@ The control socket: what jindictl talks to.
 
 A UNIX socket for the node's own user and root, checked by file mode and by the kernel's word for who connected. Lines of
 JSON: a request `{"verb": "user add", "arguments": {…}}` is answered by any number of `{"progress": {…}}` and then by one
-`{"result": …}` or `{"error": {"code": …, "text": …}}`. One request at a time; line, wait and number of connections are bounded.
+`{"result": …}` or `{"error": {"code": …, "text": …}}`. While a request is under way there is some progress every other second, so that a node that
+hangs is told from one that works. One request at a time; line, wait and number of connections are bounded.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ REQUEST_OCTETS_MAX = 65_536
 CONNECTIONS_MAX = 32
 IDLE_SECONDS = 60
 PROGRESS_INTERVAL_SECONDS = 0.2
+BEAT_SECONDS = 2.0
 
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -56,7 +58,13 @@ class ControlProtocol(LineOnlyReceiver):
         self._isBusy = False
         self._isOver = False
         self._progressSeconds = -1.0
-        self._idleCall: IDelayedCall | None = None
+        self._progress: dict[str, Any] | None = (
+            None  # of the request that is under way, as it was last reported
+        )
+        self._askedAt = 0.0
+        self._call: IDelayedCall | None = (
+            None  # the end of waiting for a request, or the next beat of one under way
+        )
 
     def connectionMade(self) -> None:
         """Let in the node's own user and root, nobody else."""
@@ -86,6 +94,9 @@ class ControlProtocol(LineOnlyReceiver):
             return
         self._isBusy = True
         self._stopWaiting()
+        self._progress = None
+        self._askedAt = self._reactor.seconds()
+        self._call = self._reactor.callLater(BEAT_SECONDS, self._beat)
         Deferred.fromCoroutine(self._do(line)).addCallback(self._done)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -95,12 +106,18 @@ class ControlProtocol(LineOnlyReceiver):
 
     def _wait(self) -> None:
         self._stopWaiting()
-        self._idleCall = self._reactor.callLater(IDLE_SECONDS, self.transport.loseConnection)
+        self._call = self._reactor.callLater(IDLE_SECONDS, self.transport.loseConnection)
 
     def _stopWaiting(self) -> None:
-        if self._idleCall is not None and self._idleCall.active():
-            self._idleCall.cancel()
-        self._idleCall = None
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _beat(self) -> None:
+        """What was asked takes long: say that it is still being done."""
+        seconds = int(self._reactor.seconds() - self._askedAt)
+        self._answer({"progress": self._progress or {"done": seconds, "total": 0, "what": "seconds at work"}})
+        self._call = self._reactor.callLater(BEAT_SECONDS, self._beat)
 
     async def _do(self, line: bytes) -> dict[str, Any]:
         words = "?"
@@ -137,12 +154,14 @@ class ControlProtocol(LineOnlyReceiver):
 
     def _report(self, done: int, total: int, what: str) -> None:
         now = self._reactor.seconds()
+        self._progress = {"done": done, "total": total, "what": what}
         if now - self._progressSeconds >= PROGRESS_INTERVAL_SECONDS or done == total:
             self._progressSeconds = now
-            self._answer({"progress": {"done": done, "total": total, "what": what}})
+            self._answer({"progress": self._progress})
 
     def _done(self, answer: dict[str, Any]) -> None:
         self._isBusy = False
+        self._stopWaiting()
         self._answer(answer)
         if self._isOver:
             self.factory.idle()

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jindimail.admin import manual
-from jindimail.admin.client import ControlClient, NotReachable, Refused
+from jindimail.admin.client import ControlClient, NotReachable, Refused, Silent
 from jindimail.admin.commands import (
     EXIT_CODES,
     EXIT_DAMAGED,
     EXIT_NOT_REACHABLE,
     EXIT_OK,
     EXIT_REFUSED,
+    EXIT_SILENT,
     EXIT_USAGE,
     parserOf,
 )
@@ -48,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             output.error("config", problem)
         return EXIT_USAGE
+    except Silent as problem:
+        output.error(
+            "silent", f"{problem}: it hangs, or its machine is overloaded (what was asked may yet be done)"
+        )
+        return EXIT_SILENT
     except NotReachable as problem:
         isForbidden = isinstance(problem.__cause__, PermissionError)
         start = f"is the node running? twistd jindimail --config {configPath(options)}"
@@ -79,8 +85,13 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace, output: O
     if isinstance(verb, Verb) and not getattr(options, "offline", False):
         try:
             return _ask(verb, options, output)
-        except NotReachable:
-            if verb.words != ("check",) or options.cluster or hasattr(options, "socket"):
+        except NotReachable as problem:
+            if (
+                isinstance(problem, Silent)
+                or verb.words != ("check",)
+                or options.cluster
+                or hasattr(options, "socket")
+            ):
                 raise
     if verb == "completion":
         output.text(script(parser, options.shell))

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from jindimail.admin.control import (
+    BEAT_SECONDS,
     CONNECTIONS_MAX,
     IDLE_SECONDS,
     REQUEST_OCTETS_MAX,
@@ -38,6 +39,12 @@ async def wait(node: Any, report: Any) -> Any:
     return await waiting[-1]
 
 
+@verb("ponder")
+async def ponder(node: Any, report: Any) -> Any:
+    """Wait, and say nothing."""
+    return await waiting[-1]
+
+
 @verb("fail", Argument(name="how", doc="how"))
 async def fail(node: Any, report: Any, *, how: str) -> Any:
     """Fail."""
@@ -50,7 +57,7 @@ async def fail(node: Any, report: Any, *, how: str) -> Any:
     }[how]
 
 
-VERBS: dict[str, Verb] = {"echo": echo, "wait": wait, "fail": fail}
+VERBS: dict[str, Verb] = {"echo": echo, "wait": wait, "ponder": ponder, "fail": fail}
 waiting: list[Deferred[Any]] = []
 
 
@@ -159,6 +166,30 @@ def test_progressComesBeforeTheResultAndNotTooOften() -> None:
     assert operator.ask("wait") == [{"progress": {"done": 0, "total": 5, "what": "waiting"}}]
     waiting[-1].callback("done")
     assert operator.answers() == [{"result": "done"}]
+
+
+def test_nodeAtWorkSaysSoEveryOtherSecondUntilItIsDone() -> None:
+    clock = Clock()
+    held: Deferred[Any] = Deferred()
+    waiting.append(held)
+    operator = Operator(factoryOf(clock))
+    operator.ask("wait")
+    clock.pump([1.0] * 5)
+    assert operator.answers() == [{"progress": {"done": 4, "total": 5, "what": "waiting"}}] * 2
+    held.callback("done")
+    clock.advance(BEAT_SECONDS)
+    assert operator.answers() == [{"result": "done"}]
+
+
+def test_nodeThatReportsNothingSaysForHowLongItHasBeenAtWork() -> None:
+    clock = Clock()
+    waiting.append(Deferred())
+    operator = Operator(factoryOf(clock))
+    operator.ask("ponder")
+    clock.pump([1.0] * 4)
+    assert [answer["progress"]["done"] for answer in operator.answers()] == [2, 4]
+    operator.protocol.connectionLost()
+    assert not clock.getDelayedCalls()
 
 
 def test_oneRequestAtATime() -> None:

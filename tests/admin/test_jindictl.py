@@ -6,20 +6,23 @@ import argparse
 import getpass
 import io
 import json
+import socket
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jindimail.admin import jindictl, manual
-from jindimail.admin.client import NotReachable, Refused
+from jindimail.admin.client import ControlClient, NotReachable, Refused, Silent
 from jindimail.admin.commands import (
     EXIT_CODES,
     EXIT_DAMAGED,
     EXIT_NOT_REACHABLE,
     EXIT_OK,
     EXIT_REFUSED,
+    EXIT_SILENT,
     EXIT_USAGE,
     parserOf,
 )
@@ -160,6 +163,32 @@ def test_whoMayNotAskANodeIsTold(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert jindictl.main(["--socket", "/s", "status"]) == EXIT_NOT_REACHABLE
     said = capsys.readouterr().err
     assert "only root and the node's own user" in said and "running?" not in said
+
+
+@pytest.mark.parametrize("words", [["status"], ["check"]])
+def test_nodeThatSaysNothingHasAnExitStatusOfItsOwnAndItsStoreIsLeftAlone(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jindictl, "ControlClient", partial(ControlClient, timeoutSeconds=0.05))
+    (tmp_path / "node.ini").write_text("[node]\nname = one\ndata-directory = data\n")
+    (tmp_path / "data").mkdir()
+    with socket.socket(
+        socket.AF_UNIX
+    ) as hung:  # as a stopped process leaves it: connections are made, and nobody takes them
+        hung.bind(str(tmp_path / "data" / "control"))
+        hung.listen(1)
+        assert jindictl.main(["--config", str(tmp_path / "node.ini"), *words]) == EXIT_SILENT
+    assert "has said nothing for 0 s: it hangs" in capsys.readouterr().err
+
+
+def test_nodeThatTakesNoMoreConnectionsIsSilentToo(tmp_path: Path) -> None:
+    path = str(tmp_path / "control")
+    with socket.socket(socket.AF_UNIX) as hung, socket.socket(socket.AF_UNIX) as first:
+        hung.bind(path)
+        hung.listen(0)
+        first.connect(path)
+        with pytest.raises(Silent):
+            ControlClient(path, timeoutSeconds=0.05)
 
 
 def test_jsonErrorsAreJson(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ DOMAIN = "bench.test"
 PASSWORD = "only-for-tests"
 SERVICES = ("smtp", "submission", "lmtp", "pop3", "imap")
 START_SECONDS = 60  # on a machine that does much else
+PATIENCE_SECONDS = 120.0  # with a node that may be paused just now
 TWISTD: Sequence[str] = ("-c", "from twisted.scripts.twistd import run; run()")
 
 _CONFIGURATION = """\
@@ -195,7 +196,7 @@ class NodeProcess:
 
     def control(self) -> ControlClient:
         """A connection to the control socket."""
-        return ControlClient(str(self.data / "control"))
+        return ControlClient(str(self.data / "control"), timeoutSeconds=PATIENCE_SECONDS)
 
     def addAccounts(self, count: int, first: int = 1) -> list[Account]:
         """Make the domain if it is not there, and `count` users in it."""
