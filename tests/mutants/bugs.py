@@ -2000,7 +2000,7 @@ BUGS = (
         "downtimeGoesByTheWallClockAlone",
         "design §6: repair, by default 60 s after a loss, whatever becomes of clocks",
         "cluster/downtime.py",
-        "return now - self._fallen[node][1] if record.state == DOWN else 0.0",
+        "return now - self._fallen[node][1] if record.state in _AWAY else 0.0",
         "return byTheClock(self._seconds())(node, record)",
         checks=("tests/cluster/test_downtime.py::test_aClockThatIsSetMakesNobodysTimeLongerOrShorter",),
     ),
@@ -2314,5 +2314,35 @@ BUGS = (
         "len(self._voters) <= STAND_VOTERS_MAX",
         "True",
         checks=("tests/replication/test_lagging.py::Lagging::test_ofFiveNobodyStandsForAnotherSoon",),
+    ),
+    Bug(
+        "aLoginTakesWhatTheNodeKnows",
+        "docs/adr/0054: what an administrator was told is done holds at the next login, at whatever node",
+        "directory/checker.py",
+        "return await self._resolver.account(user, fresh=True)",
+        "return await self._resolver.account(user)",
+        checks=(
+            "tests/cluster/test_staleness.py::test_anOldPasswordWorksAtNoNodeOnceTheNewOneIsAcknowledged",
+        ),
+    ),
+    Bug(
+        "whatIsSetIsSetTwice",
+        "docs/adr/0015: what is asked for again undoes nothing that was set since",
+        "mailbox/repetition.py",
+        "SAME_TWICE = (\n    Noop,",
+        "from jindimail.mailbox.entries import SetAccount\n\nSAME_TWICE = (\n    SetAccount,\n    Noop,",
+        checks=(
+            "tests/cluster/test_elsewhere.py::test_whatIsAskedForAgainUndoesNothingThatOthersSetMeanwhile",
+        ),
+    ),
+    Bug(
+        "aDrainedNodeGoesBeforeAnotherIsUp",
+        "design §5: records stand at three nodes, where there are or will be in a moment",
+        "cluster/planner.py",
+        "known.state == DRAINING and self.awaitsAnother()",
+        "False",
+        checks=(
+            "tests/cluster/test_planner.py::test_aNodeThatDrainsWhileAnotherJoinsKeepsItsPlaceUntilThatIsUp",
+        ),
     ),
 )
