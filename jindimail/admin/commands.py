@@ -196,7 +196,11 @@ _JOIN_EXAMPLES = (
 
 def _addJoin(command: argparse.ArgumentParser) -> None:
     command.set_defaults(verb="join")
-    command.add_argument("token", metavar="TOKEN", help="what `jindictl cluster invite` printed")
+    command.add_argument(
+        "token",
+        metavar="TOKEN",
+        help="what `jindictl cluster invite` printed; - reads it from the standard input, so that it is in no list of processes",
+    )
     command.add_argument(
         "--directory", default="", help="the data directory, where there is no configuration yet"
     )

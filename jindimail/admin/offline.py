@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -33,7 +33,7 @@ from jindimail.admin.storeverbs import resultOf
 from jindimail.cluster.authority import NotOurs
 from jindimail.cluster.joining import JoinRefused
 from jindimail.cluster.revival import forgetApplied, othersOf
-from jindimail.cluster.token import BadToken, parseToken
+from jindimail.cluster.token import TOKEN_CHARACTERS_MAX, BadToken, Token, parseToken
 from jindimail.config import Configuration, load, read
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.interfaces import IKeys
@@ -102,10 +102,19 @@ def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
     return 0
 
 
+def readToken(given: str, source: TextIO) -> Token:
+    """
+    The token given on the command line, or on `source` if that is `-`.
+
+    @raise BadToken: it is none.
+    """
+    return parseToken(source.read(TOKEN_CHARACTERS_MAX + 1) if given == "-" else given)
+
+
 def join(options: argparse.Namespace, configPath: str, output: Output) -> int:
     """Join an array; see `jindictl join --help`."""
     try:
-        token = parseToken(options.token)
+        token = readToken(options.token, sys.stdin)
     except BadToken as problem:
         raise ValueError(f"TOKEN: {problem}") from problem
     configuration, text = _configurationOf(options, configPath)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from jindimail.cluster.arrayentries import AddInvite, AdmitNode
-from jindimail.cluster.arrayrecords import GONE, readAuthority, readNodes
+from jindimail.cluster.arrayrecords import GONE, inviteKey, readAuthority, readNodes
 from jindimail.cluster.authority import Authority, Identity, fingerprintOf, utc
 from jindimail.cluster.inviter import Applicant
 from jindimail.cluster.joining import Admission, JoinRefused, NoEntry
@@ -21,6 +21,7 @@ from jindimail.cluster.peer import Peer
 from jindimail.cluster.token import ADDRESSES_MAX, SECRET_OCTETS, Token, printToken, secretHash
 from jindimail.errors import NotAllowed, Refusal, Unavailable
 from jindimail.interfaces import IReadRows
+from jindimail.store.keys import ARRAY
 
 INVITE_SECONDS = 3600
 WEIGHT_MAX = 10_000
@@ -57,6 +58,7 @@ class Entrance:
         self._read = read
         self._seconds = seconds
         self._draw = draw
+        self._askedAt = -1  # about an unknown token; in seconds
 
     async def invite(self, expiresSeconds: int = INVITE_SECONDS) -> str:
         """
@@ -86,6 +88,7 @@ class Entrance:
         Let a node in (`Inviter(admit=...)`); the same one asking again gets the same number.
 
         @raise JoinRefused: its invitation is none, or spent, or its name was another's.
+        @raise Unavailable: of an invitation that is not known here the array was asked a moment ago.
         """
         entry = AdmitNode(
             seconds=int(self._seconds()),
@@ -97,6 +100,7 @@ class Entrance:
             level=applicant.level,
             requestHash=applicant.requestHash,
         )
+        self._checkPace(applicant.secretHash, entry.seconds)
         outcome = await self._propose(entry)
         if not isinstance(outcome, Admitted):
             raise JoinRefused(_REASONS.get(outcome.reason, NoEntry.REQUEST))
@@ -131,6 +135,15 @@ class Entrance:
                 for node, record in readNodes(rows)
                 if node != besides and record.state != GONE and record.addresses
             )
+
+    def _checkPace(self, secretHash: bytes, now: int) -> None:
+        """A token that this node does not know may be new; but no stranger makes the array commit entry after entry by wrong ones."""
+        with self._read() as rows:
+            if rows.get(ARRAY, inviteKey(secretHash)) is not None:
+                return
+        if now == self._askedAt:
+            raise Unavailable("too many unknown tokens")
+        self._askedAt = now
 
     def _addresses(self) -> Sequence[str]:
         """Where the array can be reached: at this node first."""

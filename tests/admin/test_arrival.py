@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 
 from jindimail.admin.arrival import REQUEST, joinArray, requireJoinable
 from jindimail.admin.nodefiles import readCredentials, readPeers
+from jindimail.admin.offline import readToken
 from jindimail.cluster.authority import Credentials
 from jindimail.cluster.joining import Admission, Joined
 from jindimail.cluster.peer import Peer
-from jindimail.cluster.token import Token
+from jindimail.cluster.token import Token, printToken
 from jindimail.config import Configuration, read
 from jindimail.errors import ConfigError, Unavailable
 from jindimail.store.environment import Environment
@@ -74,6 +76,11 @@ def test_anAttemptWhoseAnswerWasLostIsRepeatedWithTheSameKey(tmp_path: Path) -> 
             now(joinArray(configured(tmp_path), TOKEN, None, array.ask))
     now(joinArray(configured(tmp_path), TOKEN, None, array.ask))
     assert len({asked["request"] for asked in array.asked}) == 1
+
+
+def test_theTokenMayComeWhereNoOtherUserSeesIt() -> None:
+    text = printToken(TOKEN)
+    assert readToken("-", StringIO(text + "\n")) == readToken(text, StringIO("")) == TOKEN
 
 
 def test_aNodeThatJoinedDoesNotJoinAgain(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
-from jindimail.cluster.arrayentries import SetNode
+from jindimail.cluster.arrayentries import AddInvite, SetNode
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
+from jindimail.cluster.inviter import Applicant
+from jindimail.cluster.joining import JoinRefused
 from jindimail.cluster.liveness import Liveness
 from jindimail.cluster.recovery import Loss
-from jindimail.errors import NotAllowed
+from jindimail.cluster.token import secretHash
+from jindimail.errors import NotAllowed, Unavailable
 from jindimail.mailbox.entries import encodeEntry
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.copies import ofOctets
@@ -78,6 +82,41 @@ def test_aNodeIsNotEmptyWhileADeliveryMayYetNameItAsTheOnlyKeeper() -> None:
     world.result(done)
     world.until(lambda: stateOf(world, drained) == GONE, 60)
     assert drained not in keepersOf(world, 0)
+
+
+def test_wrongTokensMakeNoEntryEach() -> None:
+    world = World(groups=FEW)
+    world.growArray(1)
+    share = world.shares[1]
+
+    def ask(name: str, secret: bytes) -> None:
+        asking = Applicant(
+            secretHash=secretHash(secret),
+            requestHash=b"",
+            request=b"",
+            name=name,
+            addresses=("a:1",),
+            labels={},
+        )
+        with suppress(JoinRefused, Unavailable):
+            world.result(share.operations.admit(asking))
+
+    def entries() -> int:
+        status = share.groups.status(ARRAY_GROUP)
+        assert status is not None
+        return status.lastIndex
+
+    invite = AddInvite(
+        seconds=world.seconds, secretHash=secretHash(b"right"), expiresSeconds=world.seconds + 60
+    )
+    world.result(share.buckets.propose(None, invite))
+    before, since = entries(), world.seconds
+    for number in range(100):
+        ask("stranger", b"%d" % number)
+    assert 0 < entries() - before <= world.seconds - since + 1
+    ask("two", b"right")
+    world.settle()
+    assert "two" in {record.name for record in share.userMap.nodes.values()}
 
 
 def test_aNodeThatWasToBeEmptiedMayStay() -> None:
