@@ -15,7 +15,8 @@ from typing import Any
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf, untagged
 from jindimail.directory.everybucket import everyBucket
 from jindimail.directory.passwords import Passwords
-from jindimail.directory.resolver import DEFAULT_POSTMASTER_SETTING, POSTMASTER_SETTING, Resolver
+from jindimail.directory.postmaster import Postmaster, leadsTo
+from jindimail.directory.resolver import Resolver
 from jindimail.errors import (
     AddressTaken,
     BadAddress,
@@ -37,7 +38,7 @@ from jindimail.mailbox.entries import (
     SetSetting,
 )
 from jindimail.mailbox.outcomes import Refused
-from jindimail.mailbox.queries import Account, ListAccounts, ListAddresses, ReadSetting
+from jindimail.mailbox.queries import Account, ListAccounts, ListAddresses
 from jindimail.model import DEFAULT_MAILBOXES, bucketOf
 from jindimail.store.records import AddressRecord, DomainRecord
 
@@ -103,6 +104,7 @@ class Directory:
         self._passwords = passwords
         self._seconds = seconds
         self._newId = newId
+        self._postmaster = Postmaster(buckets=buckets, resolver=resolver, put=self._putSetting)
 
     # --- domains ---
 
@@ -170,17 +172,11 @@ class Directory:
             await self._resolver.resolve(address)
         except Refusal as refusal:
             raise NotAllowed(f"{address}: {refusal.smtpText}") from None
-        await self._namePostmaster(address, isDefault=False)
-
-    async def _namePostmaster(self, address: str, *, isDefault: bool) -> None:
-        settings = {DEFAULT_POSTMASTER_SETTING: address if isDefault else "", POSTMASTER_SETTING: address}
-        for name, value in settings.items():
-            await self._propose(None, SetSetting(seconds=self._now(), name=name, value=value), address)
+        await self._postmaster.name(address)
 
     async def postmaster(self) -> str:
         """The array's postmaster, or ""."""
-        found: str = await self._buckets.query(None, ReadSetting(name=POSTMASTER_SETTING), fresh=True)
-        return found
+        return await self._postmaster.address()
 
     # --- users ---
 
@@ -215,8 +211,8 @@ class Directory:
         with suppress(
             Unavailable
         ):  # the user is there all the same; the next one that is made is tried again
-            if not await self._hasPostmaster():
-                await self._namePostmaster(address, isDefault=True)
+            if not await self._postmaster.isThere():
+                await self._postmaster.name(address, isDefault=True)
         return await self.user(address)
 
     async def user(self, address: str) -> User:
@@ -300,34 +296,13 @@ class Directory:
             await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
 
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
-        """
-        Somebody must read postmaster@ (RFC 5321 §4.5.1): the last one who does can neither go nor be disabled, as long as there are others
-        to name. Whom nobody named has a successor whom nobody names.
-        """
-        postmaster = await self.postmaster()
-        if not postmaster:
-            return
-        try:
-            readers = (await self._resolver.resolve(postmaster)).targets
-        except Refusal:
-            return
-        if any((reader.bucket, reader.accountId) != (bucket, account.accountId) for reader in readers):
+        """Somebody must read postmaster@: the last one who does can neither go nor be disabled, as long as there are others to hand it on to."""
+        if not await self._postmaster.isOnly(bucket, account.accountId):
             return
         others = [user for user in await self.users() if user.address != account.record.addresses[0]]
-        if not others:
-            return
-        able = sorted((user for user in others if user.enabled), key=lambda user: not user.mayAdminister)
-        named: str = await self._buckets.query(None, ReadSetting(name=DEFAULT_POSTMASTER_SETTING), fresh=True)
-        if named != postmaster or not able:
-            raise _leadsTo(postmaster)
-        await self._namePostmaster(able[0].address, isDefault=True)
-
-    async def _hasPostmaster(self) -> bool:
-        postmaster = await self.postmaster()
-        return bool(postmaster) and await self._resolver.find(untagged(postmaster), fresh=True) is not None
-
-    async def _isPostmaster(self, address: str) -> bool:
-        return untagged(await self.postmaster()) == address
+        if others:
+            able = sorted((user for user in others if user.enabled), key=lambda user: not user.mayAdminister)
+            await self._postmaster.handOn([user.address for user in able])
 
     # --- aliases ---
 
@@ -356,7 +331,7 @@ class Directory:
     async def setAlias(self, address: str, targets: Sequence[str]) -> Alias:
         """Replace an alias's targets."""
         known = await self.alias(address)
-        if await self._isPostmaster(known.address) and len(await self._unheard(targets)) == len(targets):
+        if await self._postmaster.isAt(known.address) and len(await self._unheard(targets)) == len(targets):
             raise NotAllowed(f"postmaster@ leads to {known.address}, and these take no mail")
         return await self._putAlias(known.address, targets, onlyNew=False)
 
@@ -381,8 +356,8 @@ class Directory:
     async def removeAlias(self, address: str) -> None:
         """Drop an alias."""
         alias = await self.alias(address)
-        if await self._isPostmaster(alias.address):
-            raise _leadsTo(alias.address)
+        if await self._postmaster.isAt(alias.address):
+            raise leadsTo(alias.address)
         await self._propose(
             bucketOf(alias.address), SetAddress(seconds=self._now(), address=alias.address), address
         )
@@ -430,6 +405,9 @@ class Directory:
             found.extend(rows)
         return found
 
+    async def _putSetting(self, name: str, value: str) -> None:
+        await self._propose(None, SetSetting(seconds=self._now(), name=name, value=value), value)
+
     async def _propose(self, bucket: int | None, entry: Any, what: str) -> Any:
         outcome = await self._buckets.propose(bucket, entry)
         if isinstance(outcome, Refused):
@@ -438,10 +416,6 @@ class Directory:
 
     def _now(self) -> int:
         return int(self._seconds())
-
-
-def _leadsTo(postmaster: str) -> NotAllowed:
-    return NotAllowed(f"postmaster@ leads to {postmaster}: name another first (jindictl postmaster)")
 
 
 def _domain(name: str, record: DomainRecord) -> Domain:

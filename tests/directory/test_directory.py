@@ -226,7 +226,7 @@ def test_aUserIsMadeThoughNoPostmasterCanBeNamedNow(world: World, monkeypatch: p
         raise Unavailable
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.directory, "_namePostmaster", away)
+        patch.setattr(world.directory._postmaster, "name", away)
         assert world.addUser("first@example.org").address == "first@example.org"
     world.addUser("next@example.org")
     assert targets(world, "postmaster@example.org") == ["next@example.org"]
