@@ -204,6 +204,9 @@ class IBuckets(Interface):
     def isReachable(bucket: int) -> bool:
         """Whether so many of a bucket's nodes are heard that it may answer now."""
 
+    def mayBeOld(bucket: int) -> bool:
+        """Whether what this node knows of a bucket may be older than a moment: its replica hears no leader, though there may be one."""
+
     def led() -> Any:
         """The buckets that this node leads now, ascending."""
 

@@ -251,6 +251,12 @@ class Buckets:
         """See `IBuckets`."""
         return self._elsewhere is None or self._elsewhere.router.hearing.mayAgree(groupOf(bucket))
 
+    def mayBeOld(self, bucket: int) -> bool:
+        """See `IBuckets`."""
+        group = groupOf(bucket)
+        hasDeafReplica = self._groups.appliedIndex(group) > 0 and self._groups.leaderOf(group) is None
+        return self._elsewhere is not None and hasDeafReplica and self.isReachable(bucket)
+
     def led(self) -> Iterator[int]:
         """See `IBuckets`."""
         return (bucket for bucket in range(BUCKET_COUNT) if self._groups.leadingTerm(bucketGroup(bucket)))

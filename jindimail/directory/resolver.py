@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from jindimail.directory.addresses import canonicalAddress, domainOf, untagged
 from jindimail.errors import (
     BadAddress,
@@ -11,6 +14,7 @@ from jindimail.errors import (
     OverQuota,
     Refusal,
     RelayDenied,
+    Unavailable,
     UserDisabled,
 )
 from jindimail.interfaces import IBuckets
@@ -29,7 +33,8 @@ class Resolver:
     """
     Looks addresses up. The domains are kept in memory and read anew when they change.
 
-    What this node knows may be a moment old; a refusal is for ever. So nobody is refused but by what a majority confirms.
+    What this node knows may be a moment old; a refusal is for ever. So nobody is refused but by what a majority confirms. More than a moment
+    old it may not be, either: a node that is cut off from a bucket's leader would go on for hours with where an alias led before.
 
     `postmaster@` every domain is always accepted (RFC 5321 §4.5.1): it goes to an account or alias of that name, else to the
     domain's postmaster, else to the array's setting `postmaster`, also when the one before takes no mail now.
@@ -60,9 +65,7 @@ class Resolver:
 
     async def find(self, address: str, fresh: bool = False) -> AddressRecord | None:
         """The record of a canonical address, exactly."""
-        found: AddressRecord | None = await self._buckets.query(
-            bucketOf(address), FindAddress(address=address), fresh, mayLag=True
-        )
+        found: AddressRecord | None = await self._ask(bucketOf(address), FindAddress(address=address), fresh)
         return found
 
     async def account(self, address: str, fresh: bool = False) -> tuple[int, Account] | None:
@@ -70,13 +73,17 @@ class Resolver:
         record = await self.find(address, fresh)
         if record is None or not record.accountId:
             return None
-        mayBeOld = fresh and record.bucket != bucketOf(
-            address
-        )  # what is read after a fresh answer is no older
-        found: Account | None = await self._buckets.query(
-            record.bucket, FindAccount(accountId=record.accountId), mayBeOld, mayLag=True
-        )
+        fresh = fresh and record.bucket != bucketOf(address)  # what is read after a fresh answer is no older
+        query = FindAccount(accountId=record.accountId)
+        found: Account | None = await self._ask(record.bucket, query, fresh)
         return None if found is None else (record.bucket, found)
+
+    async def _ask(self, bucket: int, query: Any, fresh: bool) -> Any:
+        """What this node knows if that is a moment old at most; else, where a majority may answer, what that confirms."""
+        if not fresh and self._buckets.mayBeOld(bucket):
+            with suppress(Unavailable):
+                return await self._buckets.query(bucket, query, True, mayLag=True)
+        return await self._buckets.query(bucket, query, fresh, mayLag=True)
 
     async def resolve(self, address: str, octets: int = 0) -> Recipient:
         """
@@ -153,9 +160,8 @@ class Resolver:
         elif not record.accountId:
             further.extend(record.targets)
         else:
-            found: Account | None = await self._buckets.query(
-                record.bucket, FindAccount(accountId=record.accountId), fresh, mayLag=True
-            )
+            query = FindAccount(accountId=record.accountId)
+            found: Account | None = await self._ask(record.bucket, query, fresh)
             refusal = _refusal(found, octets)
             if refusal is not None or found is None:
                 refusals.append(refusal or NoSuchUser())

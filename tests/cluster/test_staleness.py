@@ -20,7 +20,7 @@ from jindimail.errors import (
 )
 from jindimail.mailbox.entries import SetDomain
 from jindimail.mailbox.queries import ListAccounts, ListDomains
-from jindimail.model import bucketOf
+from jindimail.model import bucketGroup, bucketOf
 from tests.cluster.edges import Edges
 from tests.cluster.mail import ADDRESS, BUCKET, GROUP, NOW, MailWorld, account
 from tests.cluster.world import ALL_GROUPS, World
@@ -116,6 +116,28 @@ def test_whatOneAdministratorWasToldIsDoneTheNextOneSeesAtAnotherNode() -> None:
     assert world.result(at[3].users()) == world.result(at[3].aliases()) == []
     with pytest.raises(NoSuchDomain):
         world.result(at[3].addUser(ADDRESS))
+
+
+def test_mailGoesWhereAnAliasLeadsNowAlsoAtANodeThatIsCutOffFromTheLeader() -> None:
+    world = World()
+    world.found()
+    world.spread((1, 2, 3), ALL_GROUPS)
+    at = {node: Edges(world, node) for node in (1, 2, 3)}
+    world.result(at[1].directory.addDomain("example.org"))
+    for user in (ADDRESS, "b@example.org"):
+        world.result(at[1].directory.addUser(user))
+    world.result(at[1].directory.addAlias("sales@example.org", [ADDRESS]))
+    assert led(world, at[3], "sales@example.org") == ADDRESS
+    world.fabric.cut(1, 3)
+    world.run(5.0)
+    world.result(at[1].directory.setAlias("sales@example.org", ["b@example.org"]))
+    assert world.leader(bucketGroup(bucketOf("sales@example.org"))) == 1
+    assert led(world, at[3], "sales@example.org") == "b@example.org"
+
+
+def led(world: World, edges: Edges, alias: str) -> str:
+    """The address that an alias leads to, as a node has it."""
+    return str(world.result(edges.resolver.resolve(alias)).targets[0].address)
 
 
 class Guarded:
