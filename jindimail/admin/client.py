@@ -34,6 +34,7 @@ class ControlClient:
     """One connection to a node's control socket."""
 
     def __init__(self, path: str, *, timeoutSeconds: float = SILENT_SECONDS) -> None:
+        self._path = path
         self._seconds = timeoutSeconds
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeoutSeconds)
@@ -74,7 +75,7 @@ class ControlClient:
         return answer["result"]
 
     def _silent(self) -> Silent:
-        return Silent(f"the node has said nothing for {self._seconds:.0f} s")
+        return Silent(f"{self._path}: the node has said nothing for {self._seconds:.0f} s")
 
     def _line(self) -> dict[str, Any]:
         line = self._reader.readline(ANSWER_OCTETS_MAX)

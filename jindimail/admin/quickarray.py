@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from jindimail.admin.certificates import replacePrivately
-from jindimail.admin.client import ControlClient, NotReachable, Refused
+from jindimail.admin.client import ControlClient, NotReachable, Refused, Silent
 from jindimail.admin.livenode import STARTING
 from jindimail.admin.quickstart import DOMAIN, HOST, USER, bindable, logEnd, portsOf, statusOf
 from jindimail.cluster.arrayrecords import GONE
@@ -97,8 +97,15 @@ class Site:
         return storePath(Path(self.configuration.node.dataDirectory)).is_dir()
 
     def status(self) -> dict[str, Any] | None:
-        """What it says of itself, if it runs."""
-        return statusOf(self.configuration)
+        """What it says of itself, if it runs and answers."""
+        with suppress(Silent):
+            return statusOf(self.configuration)
+        return None
+
+    @property
+    def isOurs(self) -> bool:
+        """Whether it is a process of this program's, and has not ended."""
+        return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
         """Start it, out of reach of this terminal's Ctrl-C: it is stopped in order, by SIGTERM."""
@@ -150,10 +157,11 @@ class Array:
 
     def stop(self) -> None:
         """Stop the nodes that this program started."""
-        mine = [site for site in self._sites if site.process is not None and site.process.poll() is None]
+        mine = [site for site in self._sites if site.isOurs]
         for site in mine:
             assert site.process is not None
             site.process.terminate()
+            site.process.send_signal(signal.SIGCONT)  # whoever paused it to see what happens
         for site in mine:
             assert site.process is not None
             site.process.wait()
@@ -163,7 +171,7 @@ class Array:
 
     def _bringUp(self) -> None:
         for site in self._sites:
-            if site.isFounded and site.status() is None:
+            if site.isFounded and statusOf(site.configuration) is None:
                 site.start()
         if not any(site.isFounded for site in self._sites):
             first = self._sites[0]
@@ -270,7 +278,11 @@ class Array:
         nodes = [
             {
                 "name": site.name,
-                "pid": status["pid"] if status else None,
+                "pid": site.process.pid
+                if site.process and site.isOurs
+                else status["pid"]
+                if status
+                else None,
                 "ports": portsOf(site.configuration, PORTS),
                 "data": site.configuration.node.dataDirectory,
                 "config": str(site.directory / "node.ini"),

@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
 from jindimail.admin.certificates import replacePrivately
-from jindimail.admin.client import ControlClient, NotReachable
+from jindimail.admin.client import ControlClient, NotReachable, Silent
 from jindimail.admin.founding import First, foundNode
 from jindimail.admin.offline import withReactor
 from jindimail.config import Configuration, load
@@ -32,6 +33,7 @@ HOST = "127.0.0.1"
 DOMAIN = "example.org"
 USER = f"first@{DOMAIN}"
 START_SECONDS = 60
+LOG_LINES = 15
 PORTS = {  # service: standard, high
     "smtp": (25, 2525),
     "submission": (587, 2587),
@@ -54,7 +56,12 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         out.write("".join(f"{problem}\n" for problem in error.problems))
         return 2
-    if statusOf(configuration) is not None:
+    try:
+        isRunning = statusOf(configuration) is not None
+    except Silent as problem:
+        out.write(f"{problem}\n")
+        return 1
+    if isRunning:
         out.write(f"A node is running in {directory} already.\n")
         return 1
     return run(directory, configuration, out)
@@ -160,9 +167,10 @@ def _awaitServing(configuration: Configuration, node: subprocess.Popen[bytes]) -
     """Whether the node serves in time; it has ended if it does not."""
     until = time.monotonic() + START_SECONDS
     while node.poll() is None:
-        status = statusOf(configuration)
-        if status is not None and status["state"] == "serving":
-            return True
+        with suppress(Silent):
+            status = statusOf(configuration)
+            if status is not None and status["state"] == "serving":
+                return True
         if time.monotonic() > until:
             node.terminate()
         time.sleep(0.05)
@@ -170,24 +178,30 @@ def _awaitServing(configuration: Configuration, node: subprocess.Popen[bytes]) -
 
 
 def statusOf(configuration: Configuration) -> dict[str, Any] | None:
-    """What the running node says of itself; None if none answers."""
+    """
+    What the running node says of itself; None if none is there.
+
+    @raise Silent: one is, and says nothing.
+    """
     try:
         client = ControlClient(configuration.controlPath, timeoutSeconds=5)
+        try:
+            status: dict[str, Any] = client.ask("status", {})
+            return status
+        finally:
+            client.close()
+    except Silent:
+        raise
     except NotReachable:
         return None
-    try:
-        status: dict[str, Any] = client.ask("status", {})
-        return status
-    except NotReachable:
-        return None
-    finally:
-        client.close()
 
 
 def logEnd(directory: Path) -> str:
-    """The last lines of the node's log."""
+    """Why a node could not start, as its log says last; else the last lines of the log."""
     path = directory / "node.log"
-    return "\n".join(path.read_text("utf-8", "replace").splitlines()[-15:]) if path.exists() else ""
+    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    reasons = [line for line in lines[-LOG_LINES:] if "the node cannot start" in line]
+    return "\n".join(reasons[-1:] or lines[-LOG_LINES:])
 
 
 # --- telling -----------------------------------------------------------------------------------------------
@@ -248,7 +262,7 @@ def howToConnect(directory: Path, account: dict[str, Any]) -> str:
             "",
             "Try it:",
             f"  swaks --server {smtp} --to {account['user']}",
-            f"  curl --user '{account['user']}:{password}' imap://{host}:{ports.get('imap')}/INBOX",
+            f"  curl --user '{account['user']}:{password}' 'imap://{host}:{ports.get('imap')}/INBOX;MAILINDEX=1'",
             f"  {Path(sys.executable).parent / 'jindictl'} --config {directory / 'node.ini'} status",
             "",
             f"All of it stands in {directory / 'account.json'} for scripts; the log is {directory / 'node.log'}. Ctrl-C stops the node.",

@@ -42,7 +42,9 @@ class SelfTending:
         self._mending = keeping.mending
         self._placing = placing
         tending = Tending(clock=clock, store=store, groups=groups, userMap=userMap, events=events)
-        self._stepping = Stepping(clock=clock, groups=groups, userMap=userMap, events=events)
+        self._stepping = Stepping(
+            clock=clock, groups=groups, userMap=userMap, events=events, load=gossip.ownLoad
+        )
         governing = Governing(
             clock=clock,
             groups=groups,

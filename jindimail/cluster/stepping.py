@@ -9,6 +9,7 @@ election: an array that has just healed is left in peace.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 
 from jindimail.cluster.arrayrecords import UP, WishRecord
 from jindimail.cluster.events import Events
+from jindimail.cluster.load import atOnce
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.steps import (
     AddLearner,
@@ -38,7 +40,8 @@ from jindimail.replication.driver import Groups
 LOOK_SECONDS = 0.1  # while steps are under way
 SCAN_SECONDS = 0.5  # while nothing is known to be wanted
 ALONE_SCAN_SECONDS = 5.0  # the same where there is no other node, to or from which anything could move
-GROUPS_AT_ONCE = 16
+GROUPS_AT_ONCE = 64  # at rest
+BUSY_GROUPS_AT_ONCE = 16
 STEP_SECONDS = 20.0  # without any step, then another group goes first
 SETTLE_SECONDS = 10.0  # after an election, before its winner hands over
 HAND_OVERS_AT_ONCE = 4
@@ -89,11 +92,21 @@ class Stepping:
 
     log = Logger()
 
-    def __init__(self, *, clock: IReactorTime, groups: Groups, userMap: UserMap, events: Events) -> None:
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        groups: Groups,
+        userMap: UserMap,
+        events: Events,
+        load: Callable[[], float],
+    ) -> None:
+        """@param load: of this node, 0 to 1."""
         self._clock = clock
         self._groups = groups
         self._userMap = userMap
         self._events = events
+        self._load = load
         self._led: dict[int, _Led] = {}
         self._underWay: dict[int, None] = {}
         self._told: Counter[tuple[str, int]] = Counter()
@@ -188,8 +201,9 @@ class Stepping:
                 led.stepAt = now
                 del self._underWay[group]
         waiting = sorted(wants - self._underWay.keys(), key=lambda group: (self._led[group].stepAt, group))
+        most = atOnce(self._load(), GROUPS_AT_ONCE, BUSY_GROUPS_AT_ONCE)
         for group in waiting:
-            if group == ARRAY_GROUP or len(self._underWay) < GROUPS_AT_ONCE:
+            if group == ARRAY_GROUP or len(self._underWay) < most:
                 self._underWay[group] = None
                 self._led[group].stepAt = now
 

@@ -178,7 +178,13 @@ def test_aSecondRunKeepsEverything(make: Callable[..., MakeArray]) -> None:
     array = make(2)
     told = array.awaitServing()
     deliver(told, 0, "one")
-    assert array.stop() == 0
+    os.kill(told["nodes"][1]["pid"], signal.SIGSTOP)
+    second = make(1)
+    assert second.process.wait(PATIENCE_SECONDS) == 1, (
+        "no other process is started on the store of one that hangs"
+    )
+    assert "node2/data/control: the node has said nothing" in second.log.read_text()
+    assert array.stop() == 0, "it is woken to be stopped"
     again = make(2).awaitServing()
     assert again["accounts"] == told["accounts"]
     assert [node["ports"] for node in again["nodes"]] == [node["ports"] for node in told["nodes"]]

@@ -54,6 +54,15 @@ def test_accountFileIsItsOwnersAndKeepsThePassword(tmp_path: Path) -> None:
     }
 
 
+def test_whyANodeDidNotStartIsToldWithoutWhatLedThere(tmp_path: Path) -> None:
+    lines = [f"  File {number}" for number in range(30)]
+    (tmp_path / "node.log").write_text("\n".join(lines))
+    assert quickstart.logEnd(tmp_path).splitlines() == lines[-15:]
+    why = "jindimail: the node cannot start: Address already in use"
+    (tmp_path / "node.log").write_text("\n".join([*lines, why, "Main loop terminated."]))
+    assert quickstart.logEnd(tmp_path) == why
+
+
 def test_badConfigurationIsTold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "node.ini").write_text("[node]\n")
     assert quickstart.main([str(tmp_path)]) == 2

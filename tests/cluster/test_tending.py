@@ -56,6 +56,14 @@ def test_aSecondNodeIsUpByItselfAndLearnsEverything() -> None:
     assert voters(world) == {frozenset({1})}
 
 
+def test_anIdleArrayGivesANodeItsReplicasOfAllGroupsWithinASecond() -> None:
+    world = World()
+    world.foundArray()
+    second = world.join()
+    world.until(lambda: stateOf(world, 2) == UP, 10)
+    world.until(lambda: len(second.groups.groups()) == len(ALL_GROUPS), 1)
+
+
 def test_threeNodesVoteOnEverythingAndShareTheLead() -> None:
     world = World(groups=FEW)
     world.growArray(3)
