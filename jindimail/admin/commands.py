@@ -14,6 +14,9 @@ from jindimail.config import DEFAULT_PATH, keyName
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+# No pid file: twistd would leave it where it is started, and take another process of that number for the node after a power cut.
+START_COMMAND = "twistd -n --pidfile= jindimail --config {path}"
+
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_NOT_REACHABLE, EXIT_DAMAGED, EXIT_SILENT = range(6)
 EXIT_CODES = {
     EXIT_OK: "done",

@@ -18,6 +18,7 @@ from jindimail.admin.commands import (
     EXIT_REFUSED,
     EXIT_SILENT,
     EXIT_USAGE,
+    START_COMMAND,
     parserOf,
 )
 from jindimail.admin.completion import script
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_SILENT
     except NotReachable as problem:
         isForbidden = isinstance(problem.__cause__, PermissionError)
-        start = f"is the node running? twistd jindimail --config {configPath(options)}"
+        start = f"is the node running? {START_COMMAND.format(path=configPath(options))}"
         hint = "only root and the node's own user may ask it" if isForbidden else start
         output.error("notReachable", f"{problem} ({hint})")
         return EXIT_NOT_REACHABLE

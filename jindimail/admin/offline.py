@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from jindimail.admin.arrival import joinArray, requireJoinable
 from jindimail.admin.client import Refused
+from jindimail.admin.commands import START_COMMAND
 from jindimail.admin.founded import requireFounded
 from jindimail.admin.founding import (
     First,
@@ -96,7 +97,7 @@ def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
             "founded": configuration.node.dataDirectory,
             "config": os.path.abspath(configPath),
             "certificate": configuration.tls.certificate,
-            "start": f"twistd jindimail --config {configPath}",
+            "start": START_COMMAND.format(path=configPath),
         }
     )
     return 0
@@ -134,7 +135,7 @@ def join(options: argparse.Namespace, configPath: str, output: Output) -> int:
             "config": os.path.abspath(configPath),
             "node": joined.admission.node,
             "peers": [peer.name for peer in joined.admission.peers],
-            "start": f"twistd jindimail --config {configPath}",
+            "start": START_COMMAND.format(path=configPath),
         }
     )
     return 0
