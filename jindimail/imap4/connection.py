@@ -34,7 +34,7 @@ class Connection(MailboxConnection, imap4.IMAP4Server):
     def __init__(self, factory: IConnectionFactory, session: Session | None, peer: Peer) -> None:
         imap4.IMAP4Server.__init__(self)
         MailboxConnection.__init__(self, factory, session, peer)
-        self._reader: Reader = Reader(self.limits)
+        self._reader: Reader = Reader(self.limits.ofStrangers())
         self._pace = Pace(self.limits.idleSeconds)
         self._leavingText = _SHUTTING_DOWN
         self._lineWanted: Deferred[bytes] | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jindimail.edge.limits import ConnectionLimits
 
 MIB = 1024 * 1024
+STRANGERS_OCTETS_MAX = 16_384  # of a command before the login: room for a line of SASL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +25,8 @@ class Limits(ConnectionLimits):
     messageOctetsMax: int = 64 * MIB  # APPENDLIMIT (RFC 7889)
     discardOctetsMax: int = 256 * MIB  # of refused octets read to stay in step; beyond it the connection ends
     lineDiscardOctetsMax: int = MIB  # of a line without end
+
+    def ofStrangers(self) -> Limits:
+        """The bounds until the login: what nobody answers for may keep little in memory."""
+        most = STRANGERS_OCTETS_MAX
+        return replace(self, lineOctetsMax=most, literalOctetsMax=most, commandOctetsMax=most)

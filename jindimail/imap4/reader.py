@@ -104,6 +104,10 @@ class Reader:
         self._octets = 0
         self._synchronizing = False
 
+    def bound(self, limits: Limits) -> None:
+        """Other bounds, for what is read from now on."""
+        self._limits = limits
+
     @property
     def waitingOctets(self) -> int:
         """How many octets wait to be read."""

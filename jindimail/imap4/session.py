@@ -237,6 +237,7 @@ class ImapSession(Connection):
                 logout()
                 raise
         self.account, self._onLogout = avatar, logout
+        self._reader.bound(self.limits)
         self.timeOut = self.limits.idleSeconds
         self.setTimeout(self.timeOut)
         return Answer(b"[%b] logged in" % self.capabilityText())

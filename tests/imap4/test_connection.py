@@ -243,6 +243,22 @@ def test_aClientThatGoesAwayEndsItsFetch() -> None:
     assert len(wire.value()) < 1_000_000
 
 
+def test_whoeverIsNotLoggedInKeepsLittleInMemory() -> None:
+    node = Node()
+    protocol, wire = node.connect()
+    wire.clear()
+    literal = b"{10000+}\r\n" + b"x" * 10_000
+    protocol.dataReceived(b"a LOGIN " + literal + b" " + literal + b"\r\n")
+    assert wire.value() == b"a BAD command too long\r\n"
+    wire.clear()
+    protocol.dataReceived(b"b AUTHENTICATE PLAIN " + b"QUFB" * 3000 + b"\r\n")
+    assert wire.value() == b"b BAD cannot decode response\r\n"
+    protocol.dataReceived(b'c LOGIN anna@example.org "se\\"cret\\\\"\r\n')
+    wire.clear()
+    protocol.dataReceived(b"d SEARCH " + literal * 2 + b"\r\n")
+    assert wire.value() == b"d BAD not in this state\r\n"
+
+
 # --- time ---------------------------------------------------------------------------------------------------
 
 
