@@ -7,12 +7,10 @@ from jindimail.message.summary import summarise
 from jindimail.model import Body
 from jindimail.store.records import SummaryRecord, encode
 
-_PIECE_OCTETS = 1 << 20
-
 
 def summaryOf(body: Body) -> bytes:
-    """The encoded summary of a body: read once, where the octets arrive (design §7)."""
-    octets = b"".join(body.source.pieces(_PIECE_OCTETS))
+    """The encoded summary of a body: read once, where the octets arrive (design §7), and as one piece, so that it is in memory once."""
+    octets = b"".join(body.source.pieces(max(1, body.size)))
     summary = summarise(octets)
     return encode(
         SummaryRecord(

@@ -134,7 +134,7 @@ class _Reader:
         mediaType, subtype, parameters = contentType
         lines = 0
         if mediaType == b"text" or mediaType == b"message":
-            lines = lineEnds(self.octets[bodyStart:end])
+            lines = lineEnds(self.octets, bodyStart, end)
         return Part(start, bodyStart, end, mediaType, subtype, parameters, fields, lines, children)
 
     def _fields(self, start: int, bodyStart: int) -> dict[bytes, bytes]:

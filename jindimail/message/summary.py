@@ -43,7 +43,8 @@ def summarise(octets: bytes | bytearray | memoryview) -> Summary:
         bodyStructure=imapform.bodystructure(part),
         parts=partTable(part),
         headerOctets=part.bodyStart,
-        lines=lineEnds(whole[: part.bodyStart]) + (part.lines or lineEnds(whole[part.bodyStart :])),
+        lines=lineEnds(whole, 0, part.bodyStart)
+        + (part.lines or lineEnds(whole, part.bodyStart, len(whole))),
         preview=preview(part, whole),
         messageId=fields.get(b"message-id", b"")[: bounds.messageIdOctetsMax],
         sentDate=None if sent is None else sent.epochSeconds,
