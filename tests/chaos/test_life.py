@@ -9,7 +9,7 @@ import contextlib
 import poplib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import pytest
@@ -29,6 +29,7 @@ NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
 BUSY = 6  # of them, that the clients of `traffic` use
 SEED = 4
+REST_SECONDS = 8.0  # longer than a leader waits after an election before it looks where its bodies are
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,7 @@ def test_anArrayGrowsUnderLoad(scene: Scene) -> None:
 def test_recipientsOfABucketWithoutAMajorityWaitAndGetTheirMailOnce(scene: Scene) -> None:
     homes: dict[str, set[str]] = {}
     found: list[tuple[Account, set[str]]] = []
+    scene.until(rest(scene), "bodies have followed their buckets home: others' keepers do not die together")
     scene.until(lambda: findLonely(scene, homes, found), "enough buckets have moved to the new nodes")
     lost, dead = found[0]
     others = [account for account in scene.accounts if len(homes[account.address] & dead) < 2]
@@ -271,6 +273,21 @@ def homeOf(scene: Scene, account: Account) -> set[str]:
     """The nodes that have an account's bucket."""
     (row,) = scene.array.ask("node1", "cluster map", bucket=bucketOf(account.address))["rows"]
     return set(row["voters"])
+
+
+def rest(scene: Scene) -> Callable[[], bool]:
+    """Whether the array is whole, and no body has moved for so long that none is on its way any more."""
+    seen = (-1, 0.0)
+
+    def isSo() -> bool:
+        nonlocal seen
+        status = scene.array.ask(scene.array.names[0], "cluster status")
+        moved, now = status["copies"]["moved"], time.monotonic()
+        if moved != seen[0]:
+            seen = moved, now
+        return bool(status["isWhole"]) and now - seen[1] > REST_SECONDS
+
+    return isSo
 
 
 def findLonely(scene: Scene, homes: dict[str, set[str]], found: list[tuple[Account, set[str]]]) -> bool:
