@@ -29,7 +29,7 @@ NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
 BUSY = 6  # of them, that the clients of `traffic` use
 SEED = 4
-REST_SECONDS = 8.0  # longer than a leader waits after an election before it looks where its bodies are
+REST_SECONDS = 25.0  # longer than leaders wait after elections before they hand over, and their successors before they look where bodies are
 
 
 @pytest.fixture(scope="module")
