@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from jindimail.replication.lag import LAGS_IN_A_SILENCE, stretched
+from jindimail.replication.lag import LAGS_IN_A_SILENCE, stretched, stretchedByCommits
 from jindimail.replication.messages import Append, Appended, AskRead, Beat, Install, Message
 from jindimail.replication.neighbours import BEAT_SECONDS, COMMIT_AGE_SECONDS_MAX, Neighbour, Neighbours
 from jindimail.replication.nodemessages import (
@@ -312,8 +312,9 @@ class Conversation:
         self.look(now)
         # A commit is taken in by the loop, after the loop has made it: a disk is stuck only if it takes longer than that.
         age = max(0.0, self._turns.ageSeconds(now) - LAGS_IN_A_SILENCE * lag.worst)
+        self._neighbours.commits.took(age, now)
         if age > COMMIT_AGE_SECONDS_MAX:
-            self._handOver()
+            self._handOver(now)
         self._neighbours.beat(now, age)
 
     def look(self, now: float) -> None:
@@ -361,7 +362,8 @@ class Conversation:
         """Whether the time since a replica's last tick counts: less often, where who should be heard is late, or this node."""
         leader = 0 if replica.raft.leadership is not None else replica.nodeOf(replica.raft.leader)
         lag = self._neighbours.lagOf(*((leader,) if leader else replica.nodes(self._node)))
-        times = stretched(lag)
+        commits = self._neighbours.commitSeconds(replica.votersElsewhere(self._node), now)
+        times = max(stretched(lag), stretchedByCommits(commits))
         if times > 1 and 0 <= now - replica.countedAt < BEAT_SECONDS * (times - 0.5):
             return False
         replica.countedAt = now
@@ -394,13 +396,16 @@ class Conversation:
             if replica.quiet is not None:
                 self.wake(replica)
 
-    def _handOver(self) -> None:
-        """This node's disk is stuck: let others lead."""
+    def _handOver(self, now: float) -> None:
+        """This node's disk is stuck: let others lead, whose are quicker."""
+        slow = self._neighbours.slow(now)
         for replica in list(self._replicas.values()):
             leadership = replica.raft.leadership
             if leadership is None or leadership.transferee or not leadership.progress:
                 continue
-            successor = leadership.successor(self._absent(replica))
+            members = replica.raft.configuration.members
+            away = self._absent(replica).union(each.replicaId for each in members if each.node in slow)
+            successor = leadership.successor(away)
             if successor:
                 replica.raft.transfer(successor)
                 self.wake(replica)

@@ -19,11 +19,13 @@ from jindimail.replication.frames import Unpacker, packFrames
 from jindimail.replication.lag import (
     LAG_SECONDS_MAX,
     SILENCE_SECONDS_MIN,
+    Commits,
     Lag,
     patienceSeconds,
 )
 from jindimail.replication.nodemessages import BULK, AnyTraffic, NodeBeat, Quiet, QuietGroup, encodeTraffic
 from jindimail.replication.quiet import QuietGroups
+from jindimail.replication.quorum import majority
 
 BEAT_SECONDS = 0.1
 DIGEST_SECONDS = 1.0  # a beat leaves at least so often, however busy the link is
@@ -73,6 +75,7 @@ class Neighbour:
         "beatAt",
         "bulkUnpacker",
         "commitAgeSeconds",
+        "commits",
         "disputes",
         "echoMilliseconds",
         "hasTraffic",
@@ -103,6 +106,7 @@ class Neighbour:
         self.isSilent = False
         self.disputes = 0
         self.commitAgeSeconds = 0.0
+        self.commits = Commits()
         self.lagSeconds = 0.0
         self.echoMilliseconds = 0
         self.hasTraffic = False
@@ -141,8 +145,11 @@ class Neighbour:
 
     def mayBeSilent(self, now: float, lagSeconds: float) -> bool:
         """Whether it has been silent for long enough, or cannot finish its commits."""
-        isQuiet = now - self.heardAt > self.patience(lagSeconds)
-        return isQuiet or self.commitAgeSeconds > COMMIT_AGE_SECONDS_MAX
+        return self.isUnheard(now, lagSeconds) or self.commitAgeSeconds > COMMIT_AGE_SECONDS_MAX
+
+    def isUnheard(self, now: float, lagSeconds: float) -> bool:
+        """Whether nothing has been heard of it for long enough."""
+        return now - self.heardAt > self.patience(lagSeconds)
 
     def patience(self, lagSeconds: float) -> float:
         """How long a silence of its is, where this node's loop is so late, and its own as late as it says."""
@@ -174,6 +181,7 @@ class Neighbours:
         self._draw = draw
         self._neighbours: dict[int, Neighbour] = {}
         self.lag = Lag()
+        self.commits = Commits()
 
     def __iter__(self) -> Iterator[Neighbour]:
         return iter(list(self._neighbours.values()))
@@ -205,6 +213,20 @@ class Neighbours:
         lags = [self._neighbours[node].lagSeconds for node in nodes if node in self._neighbours]
         return max(self.lag.seconds, *lags) if lags else self.lag.seconds
 
+    def commitSeconds(self, voters: list[int], now: float) -> float:
+        """How long the commits take of those nodes that it needs to agree: of the quickest majority of those that are heard, with this node."""
+        found = [self.commits.seconds(now)]
+        for node in voters:
+            neighbour = self._neighbours.get(node)
+            if neighbour is not None and not neighbour.isUnheard(now, self.lag.worst):
+                found.append(neighbour.commits.seconds(now))
+        return sorted(found)[: majority(len(voters) + 1)][-1]
+
+    def slow(self, now: float) -> set[int]:
+        """The nodes whose commits are not much quicker than this node's."""
+        bound = self.commits.seconds(now) / 2
+        return {each.node for each in self._neighbours.values() if each.commits.seconds(now) > bound}
+
     def heard(self, neighbour: Neighbour, frames: list[bytes], now: float, *, bulk: bool) -> list[AnyTraffic]:
         """Frames came in; their messages. What does not decode is dropped with its frame."""
         neighbour.heardAt = now
@@ -222,6 +244,7 @@ class Neighbours:
         if beat.incarnation < neighbour.incarnation:
             return False
         neighbour.commitAgeSeconds = beat.commitAgeMilliseconds / 1000
+        neighbour.commits.took(neighbour.commitAgeSeconds, now)
         neighbour.lagSeconds = min(LAG_SECONDS_MAX, beat.lagMilliseconds / 1000)
         neighbour.echoMilliseconds = beat.sentMilliseconds
         return True

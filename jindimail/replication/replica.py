@@ -166,6 +166,12 @@ class Replica:
         """The nodes of the other members."""
         return [member.node for member in self.raft.configuration.members if member.node != own]
 
+    def votersElsewhere(self, own: int) -> list[int]:
+        """The nodes of the other voters."""
+        return [
+            member.node for member in self.raft.configuration.members if member.voter and member.node != own
+        ]
+
     def agrees(self, quiet: QuietGroup) -> bool:
         """Whether this replica is at the place where the whole group is said to be."""
         raft = self.raft

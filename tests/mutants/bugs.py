@@ -44,6 +44,7 @@ EDGE_TESTS = "tests/replication/test_edges.py::"
 PROGRESS_TESTS = "tests/replication/test_progress.py::"
 SCARCE_TESTS = "tests/replication/test_scarce.py::"
 SILENCE_TESTS = "tests/replication/test_silences.py::"
+SLOW_DISK_TESTS = "tests/replication/test_slowdisks.py::"
 UNDERWAY_TESTS = "tests/replication/test_underway.py::"
 COPY_TESTS = "tests/replication/test_copies.py::"
 RANDOM = "tests/replication/test_random.py"
@@ -480,6 +481,54 @@ BUGS = (
         checks=(SILENCE_TESTS + "OneNeighbour::test_whoIsSilentDoesNotLiveAgainBecauseTheClockIsSetBack",),
     ),
     Bug(
+        "slowVotesAreNotWaitedFor",
+        "docs/adr/0056: an election lasts as long as the votes that it needs",
+        "replication/lag.py",
+        "max(1.0, COMMITS_IN_AN_ELECTION * seconds / SILENCE_SECONDS_MIN)",
+        "1.0",
+        checks=(SLOW_DISK_TESTS + "Elections::test_whereASlowVoteIsNeededItIsWaitedFor",),
+    ),
+    Bug(
+        "theSlowestVoteIsWaitedFor",
+        "docs/adr/0056: no longer than the quickest majority takes",
+        "replication/neighbours.py",
+        "sorted(found)[: majority(len(voters) + 1)][-1]",
+        "max(found)",
+        checks=(SLOW_DISK_TESTS + "TimesOfCommits::test_quickestMajorityOfThoseThatAreHeardCounts",),
+    ),
+    Bug(
+        "theDeadAreTakenForQuick",
+        "docs/adr/0056: whoever is not heard does not vote",
+        "replication/neighbours.py",
+        "if neighbour is not None and not neighbour.isUnheard(now, self.lag.worst):",
+        "if neighbour is not None:",
+        checks=(SLOW_DISK_TESTS + "TimesOfCommits::test_quickestMajorityOfThoseThatAreHeardCounts",),
+    ),
+    Bug(
+        "ownCommitsAreTakenForQuick",
+        "docs/adr/0056: one's own vote is needed, too",
+        "replication/neighbours.py",
+        "found = [self.commits.seconds(now)]",
+        "found = [0.0]",
+        checks=(SLOW_DISK_TESTS + "TimesOfCommits::test_quickestMajorityOfThoseThatAreHeardCounts",),
+    ),
+    Bug(
+        "slowDisksHandOverToSlowOnes",
+        "docs/adr/0056: leadership goes to whose disk is quicker",
+        "replication/neighbours.py",
+        "{each.node for each in self._neighbours.values() if each.commits.seconds(now) > bound}",
+        "set()",
+        checks=(SLOW_DISK_TESTS + "Elections::test_leadershipDoesNotGoFromOneSlowNodeToTheOther",),
+    ),
+    Bug(
+        "slowCommitsAreForgottenAtOnce",
+        "docs/adr/0056: the worst commit of lately counts",
+        "replication/lag.py",
+        "self._seconds = max(min(seconds, COMMIT_SECONDS_MAX), self.seconds(now))",
+        "self._seconds = min(seconds, COMMIT_SECONDS_MAX)",
+        checks=(SLOW_DISK_TESTS + "TimesOfCommits::test_worstOfLatelyCountsWithinABound",),
+    ),
+    Bug(
         "lagWithoutBound",
         "docs/adr/0047: the dead are missed within bounds",
         "replication/lag.py",
@@ -675,8 +724,8 @@ BUGS = (
         "handOverToAbsent",
         "design §5: a stuck disk hands over to who is there",
         CONVERSATION,
-        "successor = leadership.successor(self._absent(replica))",
-        "successor = leadership.successor()",
+        "away = self._absent(replica).union(each.replicaId for each in members if each.node in slow)",
+        "away = frozenset(each.replicaId for each in members if each.node in slow)",
         checks=(SILENCE_TESTS + "ThreeNodes::test_stuckNodeHandsOverToNobodyWhoIsSilent",),
     ),
     Bug(

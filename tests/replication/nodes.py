@@ -165,6 +165,29 @@ class Array:
         self.stores[node]._waiting.clear()
         self.lives[node] += 0
 
+    def slowDisk(self, node: int, seconds: float) -> None:
+        """From now on a node's commits take so long, one after the other."""
+        store = self.stores[node]
+        commit, isBusy = store._commit, False
+
+        def begin() -> None:
+            nonlocal isBusy
+            if not isBusy and store._waiting:
+                isBusy = True
+                group, store._waiting = store._waiting, []
+                self.clock.callLater(seconds, end, group)
+
+        def end(group: list[Any]) -> None:
+            nonlocal isBusy
+            waiting, store._waiting = store._waiting, group
+            commit()
+            store._waiting = waiting + store._waiting
+            isBusy = False
+            if store._waiting:
+                self.clock.callLater(0, begin)
+
+        store._commit = begin  # type: ignore[method-assign]
+
     def isolate(self, node: int) -> None:
         """Cut a node off, both ways."""
         for other in self.rows:

@@ -220,7 +220,7 @@ class ThreeNodes(SynchronousTestCase):
     def test_stuckNodeHandsOverToNobodyWhoIsSilent(self) -> None:
         self.array.isolate(3)
         self.array.run(2)
-        self.array.nodes[1]._conversation._handOver()
+        self.array.nodes[1]._conversation._handOver(self.array.clock.seconds())
         raft = self.replica(1).raft
         second = next(each.replicaId for each in raft.configuration.members if each.node == 2)
         self.assertEqual(raft.leadership.transferee, second)
