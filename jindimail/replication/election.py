@@ -66,7 +66,7 @@ class Elector:
         self.log = log
         self.history = history
         self.role = Role.FOLLOWER
-        self.leader = 0
+        self.leader = self._lastLeader = 0
         self.leadership: Leadership | None = None
         self.applying = log.commit
         self.isRemoved = False
@@ -172,13 +172,16 @@ class Elector:
         """
         A learner that hears nobody was removed perhaps, of which nobody tells it unasked. It has no leader now: where its
         promotion is not committed yet, its vote may be the one that is needed.
+
+        Who led it last is asked, too: the voters that its log knows may be those of long ago, if it was removed while it was being told.
         """
         self._electionElapsed = 0
         self.leader = 0
         self._drawTimeout()
-        for voter in self._voters:
-            if voter != self.replicaId and not self.isRemoved and self.installing is None:
-                self._after.append(AskRead(self.group, self.replicaId, voter, self.term, 0))
+        if self.isRemoved or self.installing is not None:
+            return
+        for voter in {*self._voters, self._lastLeader} - {0, self.replicaId}:
+            self._after.append(AskRead(self.group, self.replicaId, voter, self.term, 0))
 
     def leaderSilent(self) -> None:
         """The leader's node has been silent for an election timeout: votes may be given again (quiet groups)."""
@@ -269,7 +272,7 @@ class Elector:
     def _hear(self, leader: int) -> None:
         assert self.leadership is None, "two leaders in one term"
         self._electionElapsed = 0
-        self.leader = leader
+        self.leader = self._lastLeader = leader
         self.role = Role.FOLLOWER
 
     def _follow(self, term: int, leader: int) -> None:

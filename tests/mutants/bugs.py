@@ -83,8 +83,8 @@ BUGS = (
         "candidateStaysWhenLed",
         "paper, figure 2: a candidate that hears a leader follows",
         ELECTION,
-        "        self.leader = leader\n        self.role = Role.FOLLOWER\n\n    def _follow",
-        "        self.leader = leader\n\n    def _follow",
+        "        self.leader = self._lastLeader = leader\n        self.role = Role.FOLLOWER\n\n    def _follow",
+        "        self.leader = self._lastLeader = leader\n\n    def _follow",
         checks=(MARGIN_TESTS + "Voters::test_candidateThatHearsTheTermsLeaderStandsNoMore",),
     ),
     Bug(
@@ -1779,6 +1779,16 @@ BUGS = (
         "                self._askWhetherRemoved()\n",
         "                pass\n",
         checks=(FOUND + "test_removedLearnerFindsOut",),
+    ),
+    Bug(
+        "whoLedLastIsForgotten",
+        "design §5: a removed id stays as a tombstone",
+        ELECTION,
+        "{*self._voters, self._lastLeader}",
+        "set(self._voters)",
+        checks=(
+            "tests/replication/test_margins.py::Members::test_learnerWhoseLogEndsLongAgoIsToldByWhoLedIt",
+        ),
     ),
     # --- the store
     Bug(

@@ -17,7 +17,7 @@ from jindimail.replication.messages import (
     Message,
     TransferNow,
 )
-from jindimail.replication.outputs import HardState, Role
+from jindimail.replication.outputs import HardState, Role, Settings
 from jindimail.replication.quorum import Verdict, verdictOf
 from jindimail.replication.raft import NotLeader
 from tests.replication.network import GROUP, Network
@@ -215,6 +215,32 @@ class Members(SynchronousTestCase):
         network.heal()
         network.tick(20)
         self.assertTrue(network[2].isRemoved)
+
+    def test_learnerWhoseLogEndsLongAgoIsToldByWhoLedIt(self) -> None:
+        """It was removed while it was being told: all whom its log names are gone."""
+        network = Network(1, settings=Settings(appendOctetsMax=1))
+        network.elect(1)
+        for change in (lambda now: now.withLearner(20), lambda now: now.withVoter(2)):
+            network[1].proposeConfiguration(change(network[1].configuration))
+            network.settle()
+        network[1].transfer(2)
+        network.tick(2)
+        network[2].proposeConfiguration(network[2].configuration.without(1))
+        network.settle()
+        network.lost = lambda message: (
+            message.recipient == 3
+            and isinstance(message, Append)
+            and any(entry.index > 2 for entry in message.entries)
+        )
+        network[2].proposeConfiguration(network[2].configuration.withLearner(30))
+        network.settle()
+        self.assertEqual(network[3].configuration.voters(), (1,))
+        network.isolate(3)
+        network[2].proposeConfiguration(network[2].configuration.without(3))
+        network.settle()
+        network.heal()
+        network.tick(20)
+        self.assertTrue(network[3].isRemoved)
 
 
 class Transfers(SynchronousTestCase):
