@@ -128,6 +128,17 @@ def test_aStuckDiskLosesItsLeaderships(scene: Scene) -> None:
     scene.requireWhole()
 
 
+def test_twoSlowDisksOfThreeMakeMailSlowAndKeepNobodyFromLeading(scene: Scene) -> None:
+    """Whatever is agreed on waits for half a second's commit: so did each vote, for longer than an election lasted (docs/adr/0056)."""
+    for name in scene.others(scene.busiest()):
+        scene.array.members[name].shim.syncs(Sync.DELAY, delayMs=250)
+    for account in scene.accounts:
+        scene.deliver(scene.array.names[0], account)
+    for name in scene.array.names:
+        scene.array.members[name].shim.syncs(Sync.REAL)
+    scene.requireWhole()
+
+
 def test_aPausedNodeShowsNothingStaleOnWaking(scene: Scene) -> None:
     victim = scene.busiest()
     account = scene.ledBy(victim)[0]
