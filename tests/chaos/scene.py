@@ -61,6 +61,14 @@ class Scene:
         groups = {account.address: bucketGroup(bucketOf(account.address)) for account in self.accounts}
         return {address: terms.get(group, (0, ""))[1] for address, group in groups.items()}
 
+    def terms(self) -> int:
+        """How many terms there ever were, of all groups."""
+        newest: dict[int, int] = {}
+        for name in self.array.alive:
+            for group, row in self.array.groups(name).items():
+                newest[group] = max(newest.get(group, 0), row["term"])
+        return sum(newest.values())
+
     def ledBy(self, name: str) -> list[Account]:
         """The accounts whose buckets a node leads, once all have a leader."""
         self.until(lambda: all(self.leaders().values()), "every bucket has a leader")

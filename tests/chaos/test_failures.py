@@ -16,6 +16,7 @@ import pytest
 
 from bench.target import Account
 from bench.wire import WireError
+from jindimail.model import BUCKET_COUNT
 from jindimail.store.environment import storePath
 from jindimail.store.keys import BODY
 from tests.chaos.imap import ImapRefused
@@ -27,6 +28,7 @@ from tests.support.node import HOST, NodeFailed
 
 NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
+ELECTIONS_MAX = 2 * (BUCKET_COUNT + 1)  # each group may have one, and one more
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +134,10 @@ def test_twoSlowDisksOfThreeMakeMailSlowAndKeepNobodyFromLeading(scene: Scene) -
     """Whatever is agreed on waits for half a second's commit: so did each vote, for longer than an election lasted (docs/adr/0056)."""
     for name in scene.others(scene.busiest()):
         scene.array.members[name].shim.syncs(Sync.DELAY, delayMs=250)
+    before = scene.terms()
     for account in scene.accounts:
         scene.deliver(scene.array.names[0], account)
+    assert scene.terms() - before <= ELECTIONS_MAX
     for name in scene.array.names:
         scene.array.members[name].shim.syncs(Sync.REAL)
     scene.requireWhole()

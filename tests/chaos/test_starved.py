@@ -48,15 +48,6 @@ def rivals(scene: Scene) -> Iterator[None]:
         yield
 
 
-def terms(scene: Scene) -> int:
-    """How many terms there ever were, of all groups."""
-    newest: dict[int, int] = {}
-    for name in NAMES:
-        for group, row in scene.array.groups(name).items():
-            newest[group] = max(newest.get(group, 0), row["term"])
-    return sum(newest.values())
-
-
 class Senders:
     """So many clients that send one message after the other, to all accounts by turns."""
 
@@ -93,11 +84,11 @@ def test_anArrayWithTooLittleCpuGoesOnAndLosesNothing() -> None:
                 for mailbox in MAILBOXES[1:]:
                     client.command(b"CREATE %s" % mailbox.encode())
         scene.array.awaitSettled()
-        before = terms(scene)
+        before = scene.terms()
         senders = Senders(scene)
         with rivals(scene):
             senders.run()
-        elections = terms(scene) - before
+        elections = scene.terms() - before
         print(f"{dict(senders.answers)}, {senders.late} of them late; {elections} elections")
         judge = Judge(scene.array, scene.promises, scene.accounts)
         judge.awaitCalm(NAMES)
