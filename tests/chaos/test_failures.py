@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import poplib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -210,9 +211,14 @@ def test_commitsThatFailAtMostNodesAtOnceLoseNothingAndAreForgottenByOneStart(
     names = scene.array.names[:count]
     for name in names:
         scene.array.members[name].shim.syncs(Sync.EIO)
-    for name in names:  # something is to be written everywhere
+
+    def attempt(name: str) -> None:
         with suppress(OSError, WireError):
             scene.send(name, scene.accounts[0])
+
+    # At once: who is left alone by the others has nothing to write any more, and does not stop.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(attempt, names * 4))
     scene.until(lambda: not set(names) & set(scene.array.alive), "they stop")
     scene.heal()
     for name in reversed(names):
