@@ -332,6 +332,7 @@ class Conversation:
         A tick is a beat to each member and its answer: in a busy group as dear as a message.
         """
         isStirred = False
+        areQuick = self._neighbours.areQuick(now)
         for replica in list(self._ticking.values()):
             raft = replica.raft
             isSettled = isHeard = False
@@ -352,18 +353,20 @@ class Conversation:
             replica.tickedIndex = raft.log.lastIndex
             replica.isTold = isSettled
             if not isHeard:
-                raft.tick(counts=self._counts(replica, now))
+                raft.tick(counts=self._counts(replica, now, areQuick))
                 # A quiet leader that waits for reads may step down: its node vouches for it no more.
                 self.stepped(replica)
         if isStirred:  # ahead of the beat, whose digest tells of it
             self._turns.turn()
 
-    def _counts(self, replica: Replica, now: float) -> bool:
+    def _counts(self, replica: Replica, now: float, areQuick: bool) -> bool:
         """Whether the time since a replica's last tick counts: less often, where who should be heard is late, or this node."""
         leader = 0 if replica.raft.leadership is not None else replica.nodeOf(replica.raft.leader)
         lag = self._neighbours.lagOf(*((leader,) if leader else replica.nodes(self._node)))
-        commits = self._neighbours.commitSeconds(replica.votersElsewhere(self._node), now)
-        times = max(stretched(lag), stretchedByCommits(commits))
+        times = stretched(lag)
+        if not areQuick:
+            commits = self._neighbours.commitSeconds(replica.votersElsewhere(self._node), now)
+            times = max(times, stretchedByCommits(commits))
         if times > 1 and 0 <= now - replica.countedAt < BEAT_SECONDS * (times - 0.5):
             return False
         replica.countedAt = now

@@ -1,5 +1,5 @@
 """
-How late a node's loop is, and how much longer others are waited for because of it. Pure.
+How late a node's loop is, and how long its commits take, and how much longer others are waited for because of it. Pure.
 
 A node that has too little of the processor does all it does, but late. Whoever takes that for death makes elections, which cost more of what is
 scarce, so that everybody is later still (docs/adr/0047). So each node says with its heartbeats how late it is, and a silence lasts

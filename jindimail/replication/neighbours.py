@@ -22,6 +22,7 @@ from jindimail.replication.lag import (
     Commits,
     Lag,
     patienceSeconds,
+    stretchedByCommits,
 )
 from jindimail.replication.nodemessages import BULK, AnyTraffic, NodeBeat, Quiet, QuietGroup, encodeTraffic
 from jindimail.replication.quiet import QuietGroups
@@ -221,6 +222,11 @@ class Neighbours:
             if neighbour is not None and not neighbour.isUnheard(now, self.lag.worst):
                 found.append(neighbour.commits.seconds(now))
         return sorted(found)[: majority(len(voters) + 1)][-1]
+
+    def areQuick(self, now: float) -> bool:
+        """Whether no commits, here or elsewhere, make any election longer."""
+        commits = (self.commits, *(each.commits for each in self._neighbours.values()))
+        return stretchedByCommits(max(each.seconds(now) for each in commits)) == 1.0
 
     def slow(self, now: float) -> set[int]:
         """The nodes whose commits are not much quicker than this node's."""

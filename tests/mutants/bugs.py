@@ -556,7 +556,7 @@ BUGS = (
         "allTicksCount",
         "docs/adr/0047: election timeouts are stretched by the leader's lag",
         CONVERSATION,
-        "raft.tick(counts=self._counts(replica, now))",
+        "raft.tick(counts=self._counts(replica, now, areQuick))",
         "raft.tick()",
         checks=(SCARCE_TESTS + "Late::test_followersWaitForALeaderThatSaysItIsLate",),
     ),
