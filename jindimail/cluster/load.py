@@ -117,48 +117,89 @@ SHED_LOAD = 0.5  # above this, for
 SHED_SECONDS = 30.0
 TAKE_BACK_MARGIN = 0.1
 TAKE_BACK_SECONDS = 120.0
+TAKE_BACK_SECONDS_MAX = 3600.0
 SHARE_STEP = 0.75
 SHARE_MIN = 0.3
+
+
+class _Leaning:
+    """
+    What one node leads.
+
+    @ivar share: the part of its weight with which it does.
+    """
+
+    __slots__ = ("_direction", "_isGivenBack", "_patienceSeconds", "_since", "share")
+
+    def __init__(self) -> None:
+        self.share = 1.0
+        self._direction = 0
+        self._since = 0.0
+        self._isGivenBack = False
+        self._patienceSeconds = TAKE_BACK_SECONDS
+
+    def shed(self, now: float) -> None:
+        """It is loaded above the others."""
+        if self.share > SHARE_MIN and self._lasts(-1, SHED_SECONDS, now):
+            if self._isGivenBack:
+                self._patienceSeconds = min(TAKE_BACK_SECONDS_MAX, 2 * self._patienceSeconds)
+            self._isGivenBack = False
+            self.share *= SHARE_STEP
+
+    def takeBack(self, now: float) -> None:
+        """It is loaded as the others are, or less."""
+        if self._lasts(1, self._patienceSeconds, now):
+            if self.share == 1.0:
+                self._isGivenBack, self._patienceSeconds = False, TAKE_BACK_SECONDS
+            else:
+                self._isGivenBack = True
+                self.share = min(1.0, self.share / SHARE_STEP)
+
+    def rest(self) -> None:
+        """It is well as it is."""
+        self._direction = 0
+
+    def _lasts(self, direction: int, seconds: float, now: float) -> bool:
+        """Whether it has been so for long enough; then this begins anew."""
+        if self._direction == direction and now - self._since < seconds:
+            return False
+        hasLasted = self._direction == direction
+        self._direction, self._since = direction, now
+        return hasLasted
 
 
 class LeaderShares:
     """
     With which part of its weight each node should lead, by its measured load, with hysteresis.
 
-    A node above the others for a while leads a quarter less, and so on; it is given back slowly. Kept by group 0's leader only: another
-    begins anew.
+    A node above the others for a while leads a quarter less, and so on; it is given back slowly, and each time that it was given back too much, the next
+    time is twice as far. Kept by group 0's leader only: another begins anew.
     """
 
     def __init__(self) -> None:
-        self._shares: dict[int, float] = {}
-        self._since: dict[int, tuple[int, float]] = {}
+        self._leanings: dict[int, _Leaning] = {}
 
     def look(self, reports: Mapping[int, Report], now: float) -> None:
         """Judge by fresh reports."""
         for node, report in reports.items():
             others = [each.load for other, each in reports.items() if other != node]
             mean = sum(others) / len(others) if others else report.load
-            share = self._shares.get(node, 1.0)
-            if report.load > mean + SHED_MARGIN and report.load > SHED_LOAD and share > SHARE_MIN:
-                self._lean(node, -1, SHED_SECONDS, now)
-            elif report.load < mean + TAKE_BACK_MARGIN and share < 1.0:
-                self._lean(node, 1, TAKE_BACK_SECONDS, now)
+            leaning = self._leanings.setdefault(node, _Leaning())
+            if report.load > mean + SHED_MARGIN and report.load > SHED_LOAD:
+                leaning.shed(now)
+            elif report.load < mean + TAKE_BACK_MARGIN:
+                leaning.takeBack(now)
             else:
-                self._since.pop(node, None)
-
-    def _lean(self, node: int, direction: int, seconds: float, now: float) -> None:
-        known, since = self._since.get(node, (0, now))
-        if known != direction:
-            self._since[node] = direction, now
-        elif now - since >= seconds:
-            self._since[node] = direction, now
-            self._shares[node] = min(1.0, self._shares.get(node, 1.0) * SHARE_STEP**-direction)
+                leaning.rest()
+        for node in self._leanings.keys() - reports.keys():
+            self._leanings[node].rest()
 
     def of(self, node: int, report: Report | None) -> float:
         """A node's share; 0 for one whose disk is full or stuck."""
         if report is not None and (report.freeLevel == 0 or report.commitSeconds > COMMIT_SECONDS):
             return 0.0
-        return self._shares.get(node, 1.0)
+        leaning = self._leanings.get(node)
+        return 1.0 if leaning is None else leaning.share
 
 
 _encode = msgspec.msgpack.Encoder().encode

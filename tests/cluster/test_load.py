@@ -76,6 +76,26 @@ def test_aNodeAboveTheOthersLeadsLessAfterAWhileAndMoreAgainMuchLater() -> None:
     assert shares.of(1, calm[1]) == 1.0
 
 
+def leadingFor(seconds: int, shares: LeaderShares, leads: float, begins: int = 0) -> list[float]:
+    """The shares of a node that half as much work loads as much as the two others, as they change in so many seconds in which all have so much to lead."""
+    seen = [shares.of(1, None)]
+    for second in range(begins, begins + seconds):
+        mine, theirs = (part / (seen[-1] + 2) for part in (seen[-1], 1.0))
+        loads = {1: 0.1 + leads * mine, 2: 0.1 + leads / 2 * theirs, 3: 0.1 + leads / 2 * theirs}
+        shares.look({node: report(node, load) for node, load in loads.items()}, float(second))
+        if shares.of(1, None) != seen[-1]:
+            seen.append(shares.of(1, None))
+    return seen
+
+
+def test_whatWasGivenBackTooOftenIsGivenBackLater() -> None:
+    shares = LeaderShares()
+    assert len(leadingFor(3600, shares, 3.0)) < 14
+    assert len(leadingFor(3600, shares, 3.0, begins=3600)) < 6
+    assert leadingFor(3 * 3600, shares, 0.3, begins=2 * 3600)[-1] == 1.0
+    assert leadingFor(200, shares, 3.0, begins=5 * 3600)[-2:] == [0.75 * 0.75, 0.75]
+
+
 def test_aFullOrStuckDiskLeadsNothing() -> None:
     assert LeaderShares().of(1, report(1, freeLevel=0)) == 0.0
     assert LeaderShares().of(1, report(1, commitSeconds=1.0)) == 0.0
