@@ -2,7 +2,8 @@
 Damaged copies of bodies: who finds one tells the bucket's leader, who mends it; and the scrub that looks for them (design §6).
 
 The scrub reads every body that this node is said to keep, within a month by default: what its records name is there, and has the right digest. It keeps
-to a timetable by bucket, and catches up a little at a time, so that it is never noticed.
+to a timetable by bucket, which the calendar gives, so that a node that is started anew every week comes to all of them, too; and catches up a little at a
+time, so that it is never noticed.
 """
 
 from __future__ import annotations
@@ -98,8 +99,11 @@ class Scrub:
         userMap: UserMap,
         buckets: int,
         report: Callable[[int, bytes, int], Any],
+        seconds: Callable[[], float],
     ) -> None:
+        """@param seconds: the wall clock, by which the timetable goes on over a restart."""
         self._clock = clock
+        self._seconds = seconds
         self._store = store
         self._userMap = userMap
         self._count = buckets
@@ -112,8 +116,10 @@ class Scrub:
         self.read = 0
 
     def start(self) -> None:
-        """Begin at the first bucket."""
-        self._begunAt = self._clock.seconds()
+        """Begin at the bucket whose time it is."""
+        passed = self._seconds() % self._round()
+        self._begunAt = self._clock.seconds() - passed
+        self.place = int(passed / self._round() * self._count)
         self._pulse.start()
 
     def stop(self) -> None:
@@ -128,7 +134,7 @@ class Scrub:
 
     def look(self) -> None:
         """Look at some bodies, if the timetable says so."""
-        round_ = self._userMap.settings.scrubDays * DAY_SECONDS
+        round_ = self._round()
         if self.place >= self._count:
             self._isHurried = False
             if self._clock.seconds() - self._begunAt < round_:
@@ -141,6 +147,9 @@ class Scrub:
                 return
             octets += self._next()
             bodies += 1
+
+    def _round(self) -> float:
+        return self._userMap.settings.scrubDays * DAY_SECONDS
 
     def _next(self) -> int:
         """Look at the next body; how many octets that took."""

@@ -64,6 +64,11 @@ class Keeping:
             seconds=ground.seconds,
         )
         self.scrub = Scrub(
-            clock=clock, store=store, userMap=userMap, buckets=buckets, report=self.damage.report
+            clock=clock,
+            store=store,
+            userMap=userMap,
+            buckets=buckets,
+            report=self.damage.report,
+            seconds=ground.seconds,
         )
         self.parts = (self.mending, sweeping, self.scrub)

@@ -237,28 +237,63 @@ def test_aBodyWithoutAnEntryIsSweptAndANamedOneIsNot() -> None:
     assert "bodiesSwept" in kinds(world)
 
 
-def test_theScrubReadsEveryBodyWithinItsTime() -> None:
-    clock, store = Clock(), MemoryStore()
-    octets, found = b"sound" * 10, list[tuple[int, bytes, int]]()
-    for number in range(40):
-        record = BodyrefRecord(
-            size=len(octets), digest=digestOf(octets), references=1, keepers=(1, 2) if number else (2,)
+class Scrubbed:
+    """A store of 40 bodies in four buckets, two of them damaged and one kept elsewhere, and its scrub."""
+
+    DAMAGED = ((2, bodyIdOf(10), 1), (3, bodyIdOf(7), 1))
+
+    def __init__(self) -> None:
+        self.clock, self.found = Clock(), list[tuple[int, bytes, int]]()
+        self._store, self._userMap = MemoryStore(), UserMap(1)
+        octets = b"sound" * 10
+        for number in range(40):
+            record = BodyrefRecord(
+                size=len(octets), digest=digestOf(octets), references=1, keepers=(1, 2) if number else (2,)
+            )
+            self._store.rows.put(BODYREF, bodyrefKey(number % 4, bodyIdOf(number)), encode(record))
+            putBody(self._store.rows, number % 4, bodyIdOf(number), b"rotten" if number == 7 else octets)
+        self._store.rows.delete(BODY, chunkKey(2, bodyIdOf(10), 0))
+
+    def start(self, epochSeconds: float) -> Scrub:
+        """Start a node that has this store."""
+        scrub = Scrub(
+            clock=self.clock,
+            store=self._store,
+            userMap=self._userMap,
+            buckets=4,
+            report=lambda *what: self.found.append(what),
+            seconds=lambda: epochSeconds + self.clock.seconds(),
         )
-        store.rows.put(BODYREF, bodyrefKey(number % 4, bodyIdOf(number)), encode(record))
-        putBody(store.rows, number % 4, bodyIdOf(number), b"rotten" if number == 7 else octets)
-    store.rows.delete(BODY, chunkKey(2, bodyIdOf(10), 0))
-    userMap = UserMap(1)
-    scrub = Scrub(
-        clock=clock, store=store, userMap=userMap, buckets=4, report=lambda *what: found.append(what)
-    )
-    days = userMap.settings.scrubDays
-    scrub.look()
+        scrub.start()
+        return scrub
+
+    def goBy(self, days: int) -> None:
+        """So many days go by."""
+        for _ in range(days * 24):
+            self.clock.advance(DAY_SECONDS / 24)
+
+    @property
+    def days(self) -> int:
+        return self._userMap.settings.scrubDays
+
+
+def test_theScrubReadsEveryBodyWithinItsTime() -> None:
+    scrubbed = Scrubbed()
+    scrub = scrubbed.start(0.0)
+    scrubbed.clock.advance(0)
     assert scrub.read < 40 <= BODIES_A_LOOK
-    for _ in range(days - 1):
-        clock.advance(DAY_SECONDS)
-        scrub.look()
+    scrubbed.goBy(scrubbed.days - 1)
     assert scrub.read == 39
-    assert sorted(found) == [(2, bodyIdOf(10), 1), (3, bodyIdOf(7), 1)]
+    assert sorted(scrubbed.found) == sorted(scrubbed.DAMAGED)
+
+
+def test_aNodeThatIsStartedAnewEveryFewDaysScrubsEverythingToo() -> None:
+    scrubbed = Scrubbed()
+    for _ in range(scrubbed.days // 3 + 1):
+        scrub = scrubbed.start(1.7e9)
+        scrubbed.goBy(3)
+        scrub.stop()
+    assert set(scrubbed.found) == set(scrubbed.DAMAGED)
 
 
 def test_aNewLeaderLooksAtManyBodiesInPiecesBetweenWhichOthersAreServed() -> None:
