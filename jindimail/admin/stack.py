@@ -43,6 +43,7 @@ from jindimail.cluster.hello import LEVELS, Hello
 from jindimail.cluster.inviter import Inviter
 from jindimail.cluster.links import Links
 from jindimail.cluster.peer import Peer
+from jindimail.cluster.presence import Presence
 from jindimail.cluster.renewal import Renewal, serveRenewal
 from jindimail.cluster.revival import isAlone
 from jindimail.cluster.share import Share
@@ -277,12 +278,15 @@ class Stack:
         )
         unhurried: Any = Unhurried(self.buckets, self._reactor)
         self._upkeep = Upkeep(buckets=unhurried, leads=self._leads, seconds=seconds)
-        self.portal = Portal(
-            MailRealm(buckets=self.buckets, clock=self._reactor, seconds=seconds), [self.checker]
+        self._presence = Presence(links=self.links, subject="session")
+        realm = MailRealm(
+            buckets=self.buckets, clock=self._reactor, seconds=seconds, isGone=self._presence.isGone
         )
+        self.portal = Portal(realm, [self.checker])
 
     def countedElsewhere(self, sessions: Sessions) -> Sessions:
         """The node's sessions, which from now on know of those at other nodes, and these of them."""
+        self._presence.isHere = sessions.isThere
         counts = Headcounts(
             links=self.links, clock=self._reactor, subject="userSessions", nodes=self.share.userMap.living
         )

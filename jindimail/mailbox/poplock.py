@@ -1,8 +1,8 @@
 """
 The POP3 locks that this node's sessions hold (RFC 1939 §4): records, so that they are exclusive in the whole array.
 
-A lock that a session at another node holds is taken over when that node's process is known to have ended: then exactly that holder's lock is
-dropped, and taking it is tried once more. Should the holder live all the same (it was paused, or cut off), it can delete nothing any
+A lock that a session holds is taken over when its node's process is known to have ended, or says that it has no such session (it took the lock by a
+request that came late, when it had given up): then exactly that holder's lock is dropped, and taking it is tried once more. Should the holder live all the same (it was paused, or cut off), it can delete nothing any
 more: what QUIT deletes, it deletes only while the lock is the session's (docs/adr/0025-locks-and-limits-of-the-array.md).
 
 A lock must not outlive its session. Giving it back is tried until it is committed, whatever a full disk or a lost leader
@@ -11,7 +11,7 @@ says in between; only the end of the node ends that, and with it the incarnation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -26,11 +26,28 @@ from jindimail.store.records import PopLockRecord
 RETRY_SECONDS = 1.0
 
 
+IsGone = Callable[[int, str], Awaitable[bool]]
+
+
+async def nobodySays(node: int, session: str) -> bool:
+    """Nodes are not asked for their sessions."""
+    return False
+
+
 class PopLocks:
     """Takes and gives back; one for a node."""
 
-    def __init__(self, *, buckets: IBuckets, clock: IReactorTime, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        buckets: IBuckets,
+        clock: IReactorTime,
+        seconds: Callable[[], float],
+        isGone: IsGone = nobodySays,
+    ) -> None:
+        """@param isGone: whether a node says that it has no session of that name."""
         self._buckets = buckets
+        self._isGone = isGone
         self._clock = clock
         self._seconds = seconds
 
@@ -49,15 +66,18 @@ class PopLocks:
             session=mine.session,
         )
         outcome = await self._buckets.propose(bucket, entry)
-        if isinstance(outcome, Locked) and self._buckets.isOver(
-            outcome.holder.node, outcome.holder.incarnation
-        ):
+        if isinstance(outcome, Locked) and await self._isOver(outcome.holder):
             await self._buckets.propose(bucket, self._dropping(accountId, outcome.holder))
             outcome = await self._buckets.propose(bucket, entry)
         if isinstance(outcome, Locked):
             raise MailboxInUse
         if isinstance(outcome, Refused):
             raise outcome.error()
+
+    async def _isOver(self, lock: PopLockRecord) -> bool:
+        if self._buckets.isOver(lock.node, lock.incarnation):
+            return True
+        return await self._isGone(lock.node, lock.session)
 
     def of(self, session: str) -> PopLockRecord:
         """The lock, as a session of this node has it."""

@@ -84,6 +84,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def isThere(self, name: str) -> bool:
+        """Whether a session of this node is not over, by its id."""
+        return name in self._sessions
+
     def bound(self, sessionsMax: int, sessionsPerPeerMax: int, sessionsPerUserMax: int) -> None:
         """Other bounds, for sessions that come from now on."""
         self._sessionsMax = sessionsMax

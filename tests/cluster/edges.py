@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jindimail.cluster.presence import Presence
 from jindimail.delivery.delivery import Delivery
 from jindimail.delivery.spool import Spool
 from jindimail.directory.accounts import Directory
@@ -85,13 +86,16 @@ class Edges:
             hostName=f"n{node}.example.org",
         )
         self.queue.start()
-        portal = Portal(
-            MailRealm(buckets=self.buckets, clock=self.clock, seconds=self.seconds),
-            [AnyPassword(self.resolver)],
+        presence = Presence(links=share.links, subject="session")
+        realm = MailRealm(
+            buckets=self.buckets, clock=self.clock, seconds=self.seconds, isGone=presence.isGone
         )
+        portal = Portal(realm, [AnyPassword(self.resolver)])
+        sessions = Sessions(seconds=self.seconds, sessionsMax=100, sessionsPerPeerMax=100)
+        presence.isHere = sessions.isThere
         common: dict[str, Any] = {
             "portal": portal,
-            "sessions": Sessions(seconds=self.seconds, sessionsMax=100, sessionsPerPeerMax=100),
+            "sessions": sessions,
             "reactor": self.clock,
             "hostName": "mail.example.org",
             "plaintextPasswords": True,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from twisted.internet.defer import Deferred
 
 from jindimail.model import ARRAY_GROUP, bucketGroup, bucketOf
 from tests.cluster.edges import Edges
@@ -119,3 +122,45 @@ def test_twoThatTakeADeadNodesLockAtOnceDoNotBothGetIt(array: Array) -> None:
     clients = [array.edges[node].pop3(ANNA) for node in NODES if node != holder]
     answers = [client.answer for client in clients]
     assert sorted(answer[:4] for answer in answers) == [b"+OK ", b"-ERR"]
+
+
+class Held:
+    """Calls of a method that reach a node and are not answered until `release`, as where it was paused with them in its buffers."""
+
+    def __init__(self, array: Array, node: int, method: str) -> None:
+        self._answerers: dict[str, Any] = array.world.shares[node].links._answerers._answerers  # type: ignore[attr-defined]
+        self._method = method
+        self._answerer = self._answerers[method]
+        self._calls: list[tuple[Any, ...]] = []
+        self._answerers[method] = self._take
+
+    def _take(self, *call: Any) -> Deferred[bytes]:
+        self._calls.append(call)
+        return Deferred()
+
+    def release(self) -> int:
+        """They are carried out now; how many there were."""
+        self._answerers[self._method] = self._answerer
+        for call in self._calls:
+            Deferred.fromCoroutine(self._answerer(*call)).addErrback(lambda _: None)
+        return len(self._calls)
+
+
+def test_aRequestForTheLockThatComesWhenItsSessionIsOverKeepsNobodyOut(array: Array) -> None:
+    holder = array.holder()
+    leader = array.world.leader(GROUP)
+    (passing,) = set(NODES) - {holder, leader}
+    held = Held(array, passing, "propose")
+    array.world.fabric.cut(holder, leader)
+    session = array.edges[holder].pop3(ANNA)
+    array.world.run(1)
+    array.world.fabric.heal()
+    assert session.answer == b"+OK 2 messages\r\n"
+    assert session.ask(b"QUIT") == b"+OK bye\r\n"
+    session.lose()
+    assert held.release()
+    array.world.run(1)
+    for node in NODES:
+        client = array.edges[node].pop3(ANNA)
+        assert client.answer == b"+OK 2 messages\r\n"
+        assert client.ask(b"QUIT") == b"+OK bye\r\n"
