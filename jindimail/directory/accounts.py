@@ -292,8 +292,11 @@ class Directory:
             remaining = outcome.remaining
             if onProgress is not None:
                 onProgress(remaining)
-        for one in account.record.addresses:
-            await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
+        for one in (
+            account.record.addresses
+        ):  # of other buckets: that of the account's own went with it, and may be another's by now
+            if bucketOf(one) != bucket:
+                await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
 
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
         """Somebody must read postmaster@: the last one who does can neither go nor be disabled, as long as there are others to hand it on to."""

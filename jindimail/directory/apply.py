@@ -140,12 +140,15 @@ def _dropAddress(step: Step, address: str, accountId: int) -> None:
 
 
 def _emptyNamed(step: Step, accountId: int, name: str, mailboxId: int) -> int:
-    """A bounded step of emptying a mailbox; its name goes last, so that the next step finds it again."""
+    """
+    A bounded step of emptying a mailbox; its name goes last, so that the next step finds it again. A session that was deleting it at the
+    same time may have emptied it.
+    """
     mailbox = step.mailbox(mailboxId)
     if mailbox is not None:
         step.putMailbox(mailboxId, replace(mailbox, removed=True))
         step.events.append(MailboxRemoved(step.bucket, mailboxId))
-    left = empty(step, mailboxId)
+    left = 0 if step.anyMailbox(mailboxId) is None else empty(step, mailboxId)
     if not left:
         step.rows.delete(USER, nameKey(step.bucket, accountId, name))
     return left

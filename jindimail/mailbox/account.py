@@ -112,7 +112,9 @@ class Account:
         summary = await self.status(name)
         if summary.name == INBOX:
             raise NotAllowed
-        entry = DeleteMailbox(seconds=self._now(), accountId=self.accountId, mailboxId=summary.mailboxId)
+        entry = DeleteMailbox(
+            seconds=self._now(), accountId=self.accountId, mailboxId=summary.mailboxId, name=summary.name
+        )
         steps: Any = await self._propose(entry)
         with suppress(JindimailError):  # the name is gone: what cannot be emptied now is left to upkeep
             while steps.remaining:

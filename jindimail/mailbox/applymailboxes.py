@@ -106,6 +106,8 @@ def deleteMailbox(step: Step, entry: DeleteMailbox) -> Outcome:
     if record is None or record.owner != entry.accountId:
         return Refused("noMailbox")
     if not record.removed:
+        if entry.name and record.name != entry.name:
+            return Refused("noMailbox")
         if record.name == INBOX or any(_inferiors(step, entry.accountId, record.name)):
             return Refused("notAllowed")
         unname(step, entry.mailboxId, record)

@@ -90,10 +90,15 @@ class CreateMailbox(Entry, frozen=True, kw_only=True, tag=10):
 
 
 class DeleteMailbox(Entry, frozen=True, kw_only=True, tag=11):
-    """Take the name away at once, then empty the mailbox a bounded step at a time; outcome `Steps`."""
+    """
+    Take the name away at once, then empty the mailbox a bounded step at a time; outcome `Steps`.
+
+    @ivar name: what it was called when this was decided; refused `noMailbox` if it is called otherwise by now.
+    """
 
     accountId: int
     mailboxId: int
+    name: str = ""
 
 
 class RenameMailbox(Entry, frozen=True, kw_only=True, tag=12):

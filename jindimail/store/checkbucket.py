@@ -106,7 +106,8 @@ class BucketCheck(BucketFacts):
                 leftOver = all(
                     record.removed for record in self.mailboxes.values() if record.owner == accountId
                 )
-                if not (leftOver and accountId in self._taken):
+                emptiedLater = self.usages.get(accountId, _NONE).messages < 0  # than the account went
+                if not (leftOver and (accountId in self._taken or emptiedLater)):
                     text = "there is no account of this id"
                     yield self.finding(Kind.ACCOUNT_MISSING, USER, key, self.who(accountId), text)
                 continue

@@ -317,6 +317,18 @@ def test_usersAreListedAndRemoved(world: World) -> None:
     assert [domain.name for domain in now(world.directory.domains())] == ["example.org"]
 
 
+def test_whoIsAddedAsSoonAsAnotherOfTheSameAddressIsGoneKeepsIt(world: World) -> None:
+    world.addUser("old@example.org")
+    world.addUser("alice@example.org")
+
+    def addAgain(remaining: int) -> None:
+        if not remaining:
+            world.addUser("alice@example.org")
+
+    now(world.directory.removeUser("alice@example.org", onProgress=addAgain))
+    assert targets(world, "alice@example.org") == ["alice@example.org"]
+
+
 def test_twoWhoChangeADomainAtOnceUndoNothingOfEachOther(world: World) -> None:
     world.addUser("a@example.org")
     own = world.directory._own

@@ -19,7 +19,7 @@ from jindimail.mailbox import applymailboxes
 from jindimail.mailbox.entries import ADD, DropPopLock, RenewUidValidities
 from jindimail.mailbox.opened import portions
 from jindimail.mailbox.poplock import RETRY_SECONDS
-from jindimail.model import UidSet
+from jindimail.model import MailboxSummary, UidSet
 from tests.support.world import World, now
 
 OCTETS = b"s: t\r\n\r\nbody\r\n"
@@ -132,6 +132,22 @@ def test_aMailboxIsDeletedThoughItCannotBeEmptiedNow(world: World, monkeypatch: 
     now(account.delete("Sent"))
     with pytest.raises(NoSuchMailbox):
         now(account.status("Sent"))
+
+
+def test_aMailboxThatIsRenamedMeanwhileIsNotDeleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = world.account(world.addUser())
+    now(account.create("here"))
+    status = account.status
+
+    async def statusAndRename(name: str) -> MailboxSummary:
+        found = await status(name)
+        await account.rename("here", "there")
+        return found
+
+    monkeypatch.setattr(account, "status", statusAndRename)
+    with pytest.raises(NoSuchMailbox):
+        now(account.delete("here"))
+    assert now(status("there")).name == "there"
 
 
 def test_aDeletedMailboxIsGoneForWhoHasItOpen(world: World) -> None:

@@ -295,6 +295,34 @@ def test_aLargeMailboxIsEmptiedStepByStep(log: Log) -> None:
     assert [log.count(table) for table in (MESSAGE, BODY, BODYREF, SUMMARY, CHANGE)] == [0] * 5
 
 
+def test_aMailboxThatIsCalledOtherwiseByNowIsNotDeleted(log: Log) -> None:
+    made = log.apply(
+        e.CreateMailbox(seconds=NOW, accountId=ACCOUNT, name="a", specialUse="", uidValidity=NOW)
+    )
+    log.apply(e.RenameMailbox(seconds=NOW, accountId=ACCOUNT, oldName="a", newName="b", uidValidity=NOW))
+    delete = e.DeleteMailbox(seconds=NOW, accountId=ACCOUNT, mailboxId=made.mailboxId, name="a")
+    assert log.apply(delete) == Refused("noMailbox")
+    assert log.mailbox("b").mailboxId == made.mailboxId
+
+
+def test_anAccountIsRemovedWhileASessionDeletesItsMailbox(log: Log) -> None:
+    made = log.apply(
+        e.CreateMailbox(seconds=NOW, accountId=ACCOUNT, name="Archived", specialUse="", uidValidity=NOW)
+    )
+    log.deliver(1, filings=(e.Filing(accountId=ACCOUNT, mailboxId=made.mailboxId),) * 2100)
+    remove = e.RemoveAccount(seconds=NOW, accountId=ACCOUNT)
+    delete = e.DeleteMailbox(seconds=NOW, accountId=ACCOUNT, mailboxId=made.mailboxId, name="Archived")
+    assert log.apply(remove) == Steps(remaining=1101)
+    assert log.apply(delete) == Steps(remaining=100)
+    assert log.apply(delete) == Steps(remaining=0)
+    assert log.apply(remove).remaining  # its INBOX is left
+    for _ in range(10):
+        if not log.apply(remove).remaining:
+            break
+    assert log.apply(remove) == Refused("noAccount")
+    assert [log.count(table) for table in (MESSAGE, BODY, BODYREF, MAILBOX)] == [0] * 4
+
+
 def test_mailboxesWithInferiorsAndInboxAreNotDeleted(log: Log) -> None:
     log.apply(e.CreateMailbox(seconds=NOW, accountId=ACCOUNT, name="a/b", specialUse="", uidValidity=NOW))
     for name in ("a", "INBOX"):

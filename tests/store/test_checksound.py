@@ -156,6 +156,22 @@ class SoundLivesTests(SynchronousTestCase):
             left = {table for table, values in rows.snapshot().items() if values}
             self.assertEqual(left, {META, HARD, LOG, DELIVERY, ARRAY, USER}, f"seed {seed}")
 
+    def test_checkIsSilentAboutAMailboxThatIsEmptiedAfterItsAccountWent(self) -> None:
+        rows = MemoryRows()
+        life = Life(rows, 1)
+        life.apply(entries.SetAccount, accountId=ACCOUNT_ID, quotaOctets=0, quotaMessages=0)
+        life.mailbox()
+        mailboxId = life.mailboxes[-1]
+        filings = (entries.Filing(accountId=ACCOUNT_ID, mailboxId=mailboxId),) * 1100
+        life.array.deliver(bytes(16), b"x", filings)
+        delete = {"accountId": ACCOUNT_ID, "mailboxId": mailboxId}
+        self.assertEqual(life.apply(entries.DeleteMailbox, **delete), Steps(remaining=100))
+        while life.remove() != Steps(remaining=0):
+            pass
+        self.verify(rows, 1)
+        self.assertEqual(life.apply(entries.DeleteMailbox, **delete), Steps(remaining=0))
+        self.verify(rows, 1)
+
     def verify(self, rows: MemoryRows, seed: int) -> None:
         found = [str(finding) for finding in check(lambda: nullcontext(rows))]
         self.assertEqual(found, [], f"seed {seed}")
