@@ -29,7 +29,7 @@ from jindimail.admin.aside import openOrReplaceStore
 from jindimail.admin.departure import Departure
 from jindimail.admin.eager import EagerEndpoint
 from jindimail.admin.founded import requireFounded
-from jindimail.admin.identity import credentialsFor, introduce
+from jindimail.admin.identity import addressesOf, credentialsFor, introduce
 from jindimail.admin.nodefiles import readPeers, writeCredentials, writePeers
 from jindimail.cluster.acquaintance import Acquaintance, Met, readMet, writeMet
 from jindimail.cluster.arrayrecords import GONE
@@ -170,6 +170,7 @@ class Stack:
                 lives=self.meta.lives[:-LIFE_OCTETS],
                 ends=self.meta.ends,
                 levels=self._levels,
+                addresses=addressesOf(self._configuration),
             ),
             credentials=credentials,
             endpoint=partial(endpointOf, self._reactor),

@@ -1,8 +1,8 @@
 """
 What two nodes tell each other when a connection begins, and whether each accepts the other.
 
-Pure. The certificate says who the peer is; the hello says which life of it this is, which lives its store remembers, and what it can speak
-(what follows from its lives: acquaintance.py).
+Pure. The certificate says who the peer is; the hello says which life of it this is, which lives its store remembers, what it can speak, and where it is
+reached (what follows from its lives: acquaintance.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from enum import IntEnum
 from typing import Any
 
 from jindimail.cluster.authority import Identity
+from jindimail.cluster.token import ADDRESSES_MAX
 from jindimail.errors import ProtocolError, Refusal
+from jindimail.kinds import readAddress
 from jindimail.store.records import LIFE_OCTETS, LIVES_OCTETS
 
 FORMAT = 1
-_MISSING = (b"", b"")  # what versions before did not say: lives, ends
+_MISSING = (b"", b"", ())  # what versions before did not say: lives, ends, addresses
 LEVELS = (1, 1)  # the protocol levels that this version speaks
 
 CONTROL, DATA = 0, 1
@@ -53,6 +55,7 @@ class Hello:
 
     @ivar lives: those of the incarnations just before this one, as this node's store remembers them, the latest last.
     @ivar ends: with how many commits of its store each of these ended, in as many octets; 0: that says nothing.
+    @ivar addresses: where it is reached as it is configured now. What the array has agreed on may be older, and cannot be changed by a node that nobody reaches.
     """
 
     arrayId: bytes
@@ -62,6 +65,7 @@ class Hello:
     levels: tuple[int, int] = LEVELS
     lives: bytes = b""
     ends: bytes = b""
+    addresses: tuple[str, ...] = ()
 
     def lifeOf(self, incarnation: int) -> bytes:
         """The life that an incarnation of this node was, as it remembers; empty: it does not reach back so far."""
@@ -82,6 +86,7 @@ class Hello:
             *self.levels,
             self.lives,
             self.ends,
+            tuple(address.encode("ascii") for address in self.addresses),
         )
 
 
@@ -103,7 +108,8 @@ def decodeHello(fields: Any) -> Hello:
     if any(type(field) is not kind for field, kind in zip(fields, kinds, strict=False)):
         raise ProtocolError("no hello")
     _, arrayId, node, incarnation, life, low, high = fields[: len(kinds)]
-    lives, ends = (*fields[len(kinds) :], *_MISSING[len(fields) - len(kinds) :])[: len(_MISSING)]
+    said = (*fields[len(kinds) :], *_MISSING[len(fields) - len(kinds) :])
+    lives, ends, addresses = said[: len(_MISSING)]
     if len(arrayId) != 16 or len(life) != LIFE_OCTETS or node < 1 or not 1 <= low <= high:
         raise ProtocolError("no hello")
     if not 0 <= incarnation <= INCARNATION_MAX:
@@ -119,7 +125,22 @@ def decodeHello(fields: Any) -> Hello:
         levels=(low, high),
         lives=lives,
         ends=ends,
+        addresses=_decodeAddresses(addresses),
     )
+
+
+def _decodeAddresses(fields: Any) -> tuple[str, ...]:
+    """
+    Addresses as they came in.
+
+    @raise ProtocolError: there are too many, or one is none.
+    """
+    if not isinstance(fields, tuple | list) or len(fields) > ADDRESSES_MAX:
+        raise ProtocolError("no hello")
+    try:
+        return tuple(readAddress(field.decode("ascii")) for field in fields)
+    except (AttributeError, ValueError) as problem:
+        raise ProtocolError("no hello") from problem
 
 
 def judgeHello(mine: Hello, hello: Hello, identity: Identity) -> int:

@@ -270,6 +270,7 @@ class Links:
             old.hangUp()
         if isNew:
             links.drop()  # what is connected to its former life is dead, noticed or not
+        links.told(hello.addresses)
         links.poke()
         return self._mine
 

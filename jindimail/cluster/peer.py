@@ -6,7 +6,7 @@ Control traffic has a connection of its own, so that nothing large ever delays a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
@@ -64,6 +64,7 @@ class PeerLinks:
         changed: Callable[[int], object],
     ) -> None:
         self.peer = peer
+        self._told: tuple[str, ...] = ()
         self._endpoint = endpoint
         self._tried = 0
         self.channels = tuple(
@@ -90,6 +91,10 @@ class PeerLinks:
         if peer != self.peer:
             self.peer = peer
             self.poke()
+
+    def told(self, addresses: tuple[str, ...]) -> None:
+        """The peer says itself where it is reached; it is tried there as well, until it says otherwise."""
+        self._told = addresses
 
     def send(self, messages: list[bytes]) -> None:
         """See `INodeLink`."""
@@ -149,6 +154,6 @@ class PeerLinks:
         )
 
     def _nextEndpoint(self) -> IStreamClientEndpoint:
-        addresses: Sequence[str] = self.peer.addresses
+        addresses = list(dict.fromkeys((*self._told, *self.peer.addresses)))
         self._tried += 1
         return self._endpoint(addresses[self._tried % len(addresses)])

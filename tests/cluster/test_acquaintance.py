@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from jindimail.cluster.acquaintance import Acquaintance, Met, readMet, writeMet
 from jindimail.cluster.hello import INCARNATION_MAX, Hello, Reason, Unwelcome, decodeHello
+from jindimail.cluster.token import ADDRESSES_MAX
 from jindimail.errors import ProtocolError
 from jindimail.store.keys import META, metKey
 from jindimail.store.memory import MemoryRows
@@ -51,6 +53,15 @@ def test_anIncarnationThatTheStoreCannotKeepIsNoHello() -> None:
     assert readMet(rows)[NODE] == (INCARNATION_MAX, life(1), 7)
     with pytest.raises(ProtocolError):
         decodeHello(hello(INCARNATION_MAX + 1, 1).encode())
+
+
+def test_aHelloSaysWhereItsNodeIsReached() -> None:
+    one = replace(hello(3, 3), addresses=("node1.example.org:7400", "[2001:db8::1]:7400"))
+    assert decodeHello(one.encode()) == one
+    assert decodeHello(one.encode()[:-1]).addresses == (), "versions before did not say"
+    for wrong in ((b"node1",), (b"node1:0",), (7,), (b"\xff:7400",), (b"a:1",) * (ADDRESSES_MAX + 1), b"a:1"):
+        with pytest.raises(ProtocolError):
+            decodeHello((*one.encode()[:-1], wrong))
 
 
 def test_theHighestIncarnationIsKept() -> None:
@@ -148,6 +159,6 @@ def test_whatAVersionWithoutCommitsHasMetIsRead() -> None:
     assert readMet(rows) == {NODE: (4, life(4), 0)}
     one = hello(5, 4, 5, ends=(9,))
     assert decodeHello(one.encode()) == one
-    assert decodeHello(one.encode()[:-1]).endOf(4) == 0
-    assert decodeHello(one.encode()[:-2]).lives == b""
+    assert decodeHello(one.encode()[:-2]).endOf(4) == 0
+    assert decodeHello(one.encode()[:-3]).lives == b""
     assert [one.endOf(each) for each in (5, 4, 3)] == [0, 9, 0]

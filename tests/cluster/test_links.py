@@ -192,6 +192,22 @@ class Meeting(SynchronousTestCase):
         self.array.run(3)
         self.assertTrue(self.array.nodes[1].isUp(2))
 
+    def test_peerThatMovedWhileItWasAwayIsFoundWhereItSaysThatItIs(self) -> None:
+        """It reaches the others, and cannot have the array agree on its new address before they reach it."""
+        self.array.run(1)
+        self.array.crash(2)
+        moved = self.array.start(2, addresses=("2:2",))
+        self.array.network.factories["2:2"] = self.array.network.factories.pop("2:1")
+        self.array.run(3)
+        self.assertTrue(self.array.nodes[1].isUp(2) and moved.isUp(1))
+
+    def test_peerThatSaysWhereItIsNotIsFoundWhereTheArrayHasIt(self) -> None:
+        self.array.run(1)
+        self.array.crash(2)
+        said = self.array.start(2, addresses=("2:2",))
+        self.array.run(3)
+        self.assertTrue(self.array.nodes[1].isUp(2) and said.isUp(1))
+
     def test_peerThatNeverAnswersAHelloIsGivenUp(self) -> None:
         """As one does that was stopped: its kernel accepts, and nothing follows."""
         self.array.run(1)

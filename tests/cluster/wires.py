@@ -270,6 +270,7 @@ class Array:
             life=options.get("life") or self.chance.randbytes(8),
             levels=options.get("levels", LEVELS),
             lives=options.get("lives", b""),
+            addresses=options.get("addresses", ()),
         )
         links = Links(
             clock=self.clock,
