@@ -118,6 +118,10 @@ class NodeService(Service):
         Service.startService(self)
         quicken(globalLogPublisher)
         makeLean(self._reactor)
+        if os.geteuid() == 0:
+            self._log.warn(
+                "the node runs as root: let [node] user name whom it becomes once its ports are open"
+            )
         signal.signal(signal.SIGHUP, self._hungUp)
         self._reactor.callWhenRunning(self._begin)
 

@@ -28,6 +28,7 @@ from jindimail.store.environment import Environment, found
 from jindimail.store.space import Space
 from jindimail.store.writer import Writer
 
+SERVICE_USER = "jindimail"
 MANHOLE_HOST_KEY = "manhole-host-key.pem"
 _STANDARD_PORTS = {
     "smtp": 25,
@@ -50,14 +51,25 @@ class First:
     password: str = ""
 
 
-def newConfigurationFile(*, name: str, hostName: str, dataDirectory: str) -> str:
+def newConfigurationFile(*, name: str, hostName: str, dataDirectory: str, user: str = "") -> str:
     """A configuration for a new node on the standard ports."""
+    become = f"user = {user}\n" if user else ""
     listen = "\n".join(f"{service} = tcp:{port}" for service, port in _STANDARD_PORTS.items())
     return (
         "# `jindictl config example` names and explains every key.\n\n"
-        f"[node]\nname = {name}\nhost-name = {hostName}\ndata-directory = {dataDirectory}\n\n"
+        f"[node]\nname = {name}\nhost-name = {hostName}\ndata-directory = {dataDirectory}\n{become}\n"
         f"[listen]\n{listen}\n"
     )
+
+
+def serviceUser() -> str:
+    """Whom a node shall become that root founds: the system's user for it, where there is one, as packages and the guide make it; else nobody."""
+    if os.geteuid() != 0:
+        return ""
+    try:
+        return pwd.getpwnam(SERVICE_USER).pw_name
+    except KeyError:
+        return ""
 
 
 def nodeName(hostName: str) -> str:

@@ -28,6 +28,7 @@ from jindimail.admin.founding import (
     nodeName,
     requireSound,
     requireUnfounded,
+    serviceUser,
 )
 from jindimail.admin.output import Output, readPassword
 from jindimail.admin.storeverbs import resultOf
@@ -161,6 +162,7 @@ def _configurationOf(options: argparse.Namespace, path: str) -> tuple[Configurat
         name=options.name or nodeName(hostName),
         hostName=hostName,
         dataDirectory=os.path.abspath(options.directory),
+        user=serviceUser(),
     )
     return read(text, os.path.dirname(os.path.abspath(path))), text
 

@@ -8,6 +8,7 @@ second one starts what was killed, or with a larger NODES adds nodes to an array
 
 from __future__ import annotations
 
+import argparse
 import json
 import secrets
 import signal
@@ -24,7 +25,7 @@ from typing import Any, TextIO
 from jindimail.admin.certificates import replacePrivately
 from jindimail.admin.client import ControlClient, NotReachable, Refused, Silent
 from jindimail.admin.livenode import STARTING
-from jindimail.admin.quickstart import DOMAIN, HOST, USER, bindable, logEnd, portsOf, statusOf
+from jindimail.admin.quickstart import DOMAIN, HOST, USER, addDirectory, bindable, logEnd, portsOf, statusOf
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.config import Configuration, load
 from jindimail.errors import ConfigError
@@ -51,10 +52,16 @@ LOOK_SECONDS = 0.2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run an array: `quickarray DIRECTORY NODES`; the exit status."""
-    directory = Path(arguments[0] if arguments else "run").resolve()
-    given = arguments[1] if len(arguments) > 1 else "3"
-    count = int(given) if given.isdecimal() else 0
+    """Run an array in the directory that is named, of so many nodes; the exit status."""
+    parser = argparse.ArgumentParser(
+        "quickarray",
+        description="Found an array of nodes in a directory on first use, and run it: `make array`.",
+    )
+    addDirectory(parser)
+    parser.add_argument("nodes", nargs="?", default="3", help=f"how many: 1 to {NODES_MAX} (default: 3)")
+    options = parser.parse_args(arguments)
+    directory = Path(options.directory).resolve()
+    count = int(options.nodes) if options.nodes.isdecimal() else 0
     if not 1 <= count <= NODES_MAX:
         sys.stdout.write(f"NODES: 1 to {NODES_MAX}\n")
         return 2

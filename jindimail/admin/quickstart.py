@@ -7,6 +7,7 @@ need stands in `account.json` (mode 600), rewritten when the node serves.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
@@ -48,8 +49,12 @@ PORTS = {  # service: standard, high
 
 
 def main(arguments: list[str]) -> int:
-    """Run a node in the directory that is named (default: ./run); the exit status."""
-    directory = Path(arguments[0] if arguments else "run").resolve()
+    """Run a node in the directory that is named; the exit status."""
+    parser = argparse.ArgumentParser(
+        "quickstart", description="Found a node in a directory on first use, and run it: `make run`."
+    )
+    addDirectory(parser)
+    directory = Path(parser.parse_args(arguments).directory).resolve()
     out = sys.stdout
     try:
         configuration = prepared(directory, out)
@@ -65,6 +70,11 @@ def main(arguments: list[str]) -> int:
         out.write(f"A node is running in {directory} already.\n")
         return 1
     return run(directory, configuration, out)
+
+
+def addDirectory(parser: argparse.ArgumentParser) -> None:
+    """Where it is founded."""
+    parser.add_argument("directory", nargs="?", default="run", help="where all of it is (default: ./run)")
 
 
 # --- founding ----------------------------------------------------------------------------------------------

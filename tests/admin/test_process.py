@@ -264,9 +264,14 @@ def test_rootBindsAndThenBecomesTheNodesUser() -> None:
         for path in ("metrics", "ready", "login", "static/status.js"):  # nothing is imported or read too late
             with urlopen(f"http://{HOST}:{node.ports['web']}/{path}", timeout=20) as answer:
                 assert answer.status == 200
+        assert "runs as root" not in node.log()
     finally:
         node.close()
         shutil.rmtree(directory)
+
+
+def test_aNodeThatStaysRootSaysSo(serving: NodeProcess) -> None:
+    assert ("runs as root" in serving.log()) == (os.geteuid() == 0)
 
 
 def lowPort() -> int:

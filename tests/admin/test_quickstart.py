@@ -7,10 +7,11 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jindimail.admin import quickstart
+from jindimail.admin import quickarray, quickstart
 from jindimail.config import load, read
 
 
@@ -86,3 +87,15 @@ def test_everythingNeededToConnectIsTold() -> None:
 def test_writtenConfigurationLoads(tmp_path: Path) -> None:
     (tmp_path / "node.ini").write_text(quickstart.configurationText(quickstart.freePorts()))
     assert set(quickstart.portsOf(load(str(tmp_path / "node.ini")))) == set(quickstart.PORTS)
+
+
+@pytest.mark.parametrize("program", [quickstart, quickarray])
+@pytest.mark.parametrize(("asked", "status"), [("--help", 0), ("--nonsense", 2)])
+def test_whatIsNoDirectoryFoundsNothing(
+    program: Any, asked: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        program.main([asked])
+    assert ended.value.code == status
+    assert not list(tmp_path.iterdir())

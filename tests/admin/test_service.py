@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from jindimail.admin.founding import (
     nodeName,
     requireSound,
     requireUnfounded,
+    serviceUser,
 )
 from jindimail.admin.startcheck import checkedConfiguration
 from jindimail.config import Configuration, load, read
@@ -192,6 +194,20 @@ def test_newConfigurationFileReads() -> None:
     found = read(newConfigurationFile(name="one", hostName="mail.example.org", dataDirectory="/d"), "/")
     assert (found.listen.smtp, found.listen.lmtp) == (("tcp:25",), ())
     assert foundingCommand(found) == "jindictl init /d"
+
+
+def test_rootFoundsForTheUserOfTheService(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = {"jindimail": pwd.getpwuid(os.geteuid())}
+    monkeypatch.setattr(pwd, "getpwnam", users.__getitem__)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert serviceUser() == users["jindimail"].pw_name
+    text = newConfigurationFile(name="one", hostName="one", dataDirectory="/d", user="jindimail")
+    assert read(text, "/").node.user == "jindimail"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert serviceUser() == "", "nobody else can become another"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    users.clear()
+    assert serviceUser() == ""
 
 
 def test_nodeNamesAreMadeOfHostNames() -> None:
