@@ -17,6 +17,7 @@ _FIELD = re.compile(
     rb"(?!\r?\n|\Z)(?:([!-9;-~\x80-\xff]++)[ \t]*+:)?[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+"
 )
 _WHOLE_FIELD = re.compile(b"(" + _FIELD.pattern + b")")
+_DESTINATIONS = frozenset({b"to", b"cc", b"bcc"})
 _COUNTED_OCTETS = 256 * 1024  # at a time, so that a large message is not copied
 
 
@@ -71,15 +72,24 @@ def scanFields(header: bytes) -> Iterator[Field]:
 
 
 def readFields(header: bytes) -> dict[bytes, bytes]:
-    """The first value of each field by lower-case name, unfolded and stripped. For reading meaning, hence bounded."""
+    """
+    The first value of each field by lower-case name, unfolded and stripped. For reading meaning, hence bounded.
+
+    Several To, Cc or Bcc are one list (RFC 5322 §4.5.3).
+    """
     text = header.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t")
     fields: dict[bytes, bytes] = {}
+    more: dict[bytes, list[bytes]] = {}
     for line in text.split(b"\n", bounds.fieldsMax)[: bounds.fieldsMax]:
         name, colon, value = line.partition(b":")
         if colon:
             name = name.rstrip().lower()
             if name not in fields:
                 fields[name] = value.strip()
+            elif name in _DESTINATIONS:
+                more.setdefault(name, [fields[name]]).append(value.strip())
+    for name, values in more.items():
+        fields[name] = b", ".join(values)
     return fields
 
 

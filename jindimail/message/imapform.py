@@ -123,7 +123,7 @@ def _write(out: list[bytes], part: Part, extended: bool) -> None:
             part.end - part.bodyStart,
         )
     )
-    if part.isMessage:
+    if part.isMessage and part.subtype == b"rfc822":  # RFC 3501 has no other with an envelope
         out.append(b" %b " % envelope(part.children[0].fields))
         _write(out, part.children[0], extended)
         out.append(b" %d" % part.lines)
@@ -188,7 +188,7 @@ def _basic(node: list[Any]) -> bytes:
         return b"(%b %b)" % (b"".join([_basic(child) for child in children[:count]]), node[count])
     if node[0] == b'"text"':
         return _flat(node[:8])
-    if node[0] == b'"message"' and node[1] in (b'"rfc822"', b'"global"'):
+    if node[0] == b'"message"' and node[1] == b'"rfc822"':
         return b"(%b %b %b)" % (_flat(node[:8])[1:-1], _basic(node[8]), node[9])
     return _flat(node[:7])
 

@@ -10,7 +10,7 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 """Pairs of lower-case name and unquoted value, in their order, continuations joined."""
 
 _PARAMETER = re.compile(rb';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*)"?|([^;"]*+))', re.DOTALL)
-_COMMENT = re.compile(rb'"(?:[^"\\]++|\\.)*"?|(?<=[\s;])(\([^()]*+\)?)', re.DOTALL)
+_COMMENT = re.compile(rb'"(?:[^"\\]++|\\.)*"?|(?<![^\s;])(\([^()]*+\)?)', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SEGMENT = re.compile(rb"([^*]+)\*(?:(\d{1,3})(\*?))?")
 _REMEMBERED_MAX = 1024  # most messages have one of a few
@@ -24,8 +24,7 @@ def parseParameters(value: bytes) -> tuple[bytes, Parameters]:
 
 def _parse(value: bytes) -> tuple[bytes, Parameters]:
     value = value[: bounds.valueOctetsMax]
-    if b"(" in value:
-        value = _COMMENT.sub(lambda match: b" " if match[1] else match[0], value)
+    value = withoutComments(value)
     semicolon = value.find(b";")
     if semicolon < 0:
         return value.strip().lower(), ()
@@ -42,6 +41,11 @@ def _parse(value: bytes) -> tuple[bytes, Parameters]:
     if b"*" in value:
         parameters = _joinContinuations(parameters)
     return value[:semicolon].strip().lower(), parameters
+
+
+def withoutComments(value: bytes) -> bytes:
+    """A structured value with a space for each of its comments (RFC 2045 §5.1); parentheses within a word or quotes stay."""
+    return _COMMENT.sub(lambda match: b" " if match[1] else match[0], value) if b"(" in value else value
 
 
 _remembered = lru_cache(_REMEMBERED_MAX)(_parse)

@@ -15,13 +15,19 @@ import msgspec
 
 from jindimail.message import bounds
 from jindimail.message.headers import headerEnd, lineEnds, readFields
-from jindimail.message.parameters import Parameters, parameterOctets, parameterText, parseParameters
+from jindimail.message.parameters import (
+    Parameters,
+    parameterOctets,
+    parameterText,
+    parseParameters,
+    withoutComments,
+)
 
 _PLAIN_TEXT = (b"text", b"plain", ((b"charset", b"us-ascii"),))
 _MESSAGE = (b"message", b"rfc822", ())
 _OPAQUE = (b"application", b"octet-stream", ())
-_TYPE = re.compile(rb"([!-.0-~]+)/([!-~]+)")
-_IDENTITY = frozenset({b"", b"7bit", b"8bit", b"binary"})
+_TYPE = re.compile(rb"([!-.0-~]+)[ \t]*/[ \t]*([!-~]+)")
+_IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
 
 ContentType = tuple[bytes, bytes, Parameters]
 
@@ -63,8 +69,7 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def encoding(self) -> bytes:
         """Content-Transfer-Encoding in lower case; `7bit` if there is none (RFC 2045 §6.1)."""
-        value = self.fields.get(b"content-transfer-encoding")
-        return (value.partition(b";")[0].strip().lower() if value else b"") or b"7bit"
+        return _encoding(self.fields)
 
     @property
     def contentId(self) -> bytes | None:
@@ -93,9 +98,7 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def language(self) -> tuple[bytes, ...]:
         """The tags of Content-Language (RFC 3282)."""
-        value = self.fields.get(b"content-language")
-        if not value:
-            return ()
+        value = withoutComments(self.fields.get(b"content-language", b""))
         return tuple(tag.strip() for tag in value.split(b",", bounds.parametersMax) if tag.strip())
 
     def walk(self) -> Iterator["Part"]:
@@ -150,7 +153,7 @@ class _Reader:
         if mediaType == b"message":
             if subtype not in (b"rfc822", b"global"):
                 return contentType, ()
-            if fields.get(b"content-transfer-encoding", b"").lower() not in _IDENTITY:
+            if _encoding(fields) not in _IDENTITY:
                 return _OPAQUE, ()
         self.scanLeft -= end - start
         if depth >= bounds.depthMax or self.scanLeft < 0 or self.partsLeft <= 0:
@@ -190,6 +193,11 @@ class _Reader:
             self.partsLeft -= 1
             ranges.append((begin, end))
         return ranges
+
+
+def _encoding(fields: dict[bytes, bytes]) -> bytes:
+    value = fields.get(b"content-transfer-encoding")
+    return (withoutComments(value).partition(b";")[0].strip().lower() if value else b"") or b"7bit"
 
 
 def _encodedBoundary(parameters: Parameters) -> bytes:

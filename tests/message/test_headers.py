@@ -65,6 +65,11 @@ def test_firstValuesAreReadUnfolded() -> None:
     assert readFields(HEADER) == {b"received": b"a\tb", b"subject": b"one", b"x-empty": b""}
 
 
+def test_severalFieldsOfRecipientsAreOneList() -> None:
+    header = b"To: a@x\r\nCc: b@x\r\nTO: c@x,\r\n d@x\r\nFrom: e@x\r\nFrom: f@x\r\nto: g@x\r\n\r\n"
+    assert readFields(header) == {b"to": b"a@x, c@x, d@x, g@x", b"cc": b"b@x", b"from": b"e@x"}
+
+
 def test_allValuesOfAName() -> None:
     assert fieldValues(HEADER, b"SubJect") == [b"one", b"two three"]
     assert fieldValues(HEADER, b"X-None") == []

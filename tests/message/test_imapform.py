@@ -122,7 +122,7 @@ class Reader:
         found["encoding"] = self.string()
         self.space()
         found["octets"] = self.number()
-        if (found["type"], found["subtype"]) in ((b"message", b"rfc822"), (b"message", b"global")):
+        if (found["type"], found["subtype"]) == (b"message", b"rfc822"):
             self.space()
             found["envelope"] = self.envelope()
             self.space()
@@ -196,6 +196,14 @@ def test_messageInMessageCarriesItsEnvelope() -> None:
         b' ((NIL NIL "inner" "example.org")) ((NIL NIL "inner" "example.org")) NIL NIL NIL NIL NIL)'
         b' ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 7 1) 4)'
     )
+
+
+def test_internationalMessageInMessageHasNoEnvelope() -> None:
+    """Clients of RFC 3501 expect one in message/rfc822 only, and a digest in its place."""
+    part = parse(b"Content-Type: message/global\r\n\r\nSubject: x\r\n\r\nbody\r\n")
+    assert imapform.bodystructure(part) == b'("message" "global" NIL NIL NIL "7bit" 20 NIL NIL NIL NIL)'
+    assert imapform.body(part) == b'("message" "global" NIL NIL NIL "7bit" 20)'
+    assert imapform.bodyOf(imapform.bodystructure(part)) == imapform.body(part)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_delimiterLines(body: bytes, expected: list[bytes] | None) -> None:
     ("value", "expected"),
     [
         (b"text/HTML", "text/html"),
-        (b"text / html", "text/plain"),
+        (b"text / html", "text/html"),
+        (b"(a comment) text/html", "text/html"),
+        (b"text/html charset=utf-8", "text/plain"),
         (b"text", "text/plain"),
         (b"/", "text/plain"),
         (b"text/", "text/plain"),
@@ -155,6 +157,15 @@ def test_contentTypeIsReadTolerantly(value: bytes, expected: Any) -> None:
 def test_encodedMessagePartIsOpaque() -> None:
     octets = samples.FORWARD.replace(b"7bit", b"base64")
     assert shape(parse(octets)) == "application/octet-stream"
+    commented = samples.FORWARD.replace(b"7bit", b"7bit (as it should be)")
+    assert shape(parse(commented)) == shape(parse(samples.FORWARD))
+
+
+def test_commentsAreNoPartOfEncodingAndLanguage() -> None:
+    part = parse(
+        b"Content-Transfer-Encoding: (x) Base64 (y)\r\nContent-Language: en (English), (Deutsch) de\r\n\r\neA=="
+    )
+    assert (part.encoding, part.language) == (b"base64", (b"en", b"de"))
 
 
 def test_fieldsOfAPart() -> None:
