@@ -66,32 +66,33 @@ class Pattern:
         whole = re.sub(rb"%+", b"%", whole)
         if len(whole) > NAME_OCTETS_MAX or whole.count(b"*") + whole.count(b"%") > _WILDCARDS_MAX:
             raise Malformed
-        self._pieces = tuple(re.split(r"([*%])", _patternText(whole)))
+        first, *others = re.split(r"([*%])", _patternText(whole))
+        self._pieces = (first, *others)
+        self._belowInbox = (first[:5].upper() + first[5:], *others)
         self.steps = len(self._pieces)
 
     def matches(self, name: str) -> bool:
-        """Whether a name matches; INBOX in any case."""
-        return self._matches(name) or (name == INBOX and self._matchesInbox())
+        """Whether a name matches; INBOX in any case, also as the superior that a pattern begins with."""
+        if _matches(self._pieces, name):
+            return True
+        if name == INBOX:
+            return _matches(tuple(piece.upper() for piece in self._pieces), name)
+        return name.startswith(INBOX + HIERARCHY_DELIMITER) and _matches(self._belowInbox, name)
 
-    def _matchesInbox(self) -> bool:
-        pieces, self._pieces = self._pieces, tuple(piece.upper() for piece in self._pieces)
-        found = self._matches(INBOX)
-        self._pieces = pieces
-        return found
 
-    def _matches(self, name: str) -> bool:
-        """The set of places that the first pieces can reach, piece by piece: time pieces × length."""
-        places = {0}
-        for piece in self._pieces:
-            if piece == "*":
-                places = set(range(min(places), len(name) + 1))
-            elif piece == "%":
-                places = _withoutDelimiter(name, places)
-            elif piece:
-                places = {place + len(piece) for place in places if name.startswith(piece, place)}
-            if not places:
-                return False
-        return len(name) in places
+def _matches(pieces: tuple[str, ...], name: str) -> bool:
+    """The set of places that the first pieces can reach, piece by piece: time pieces × length."""
+    places = {0}
+    for piece in pieces:
+        if piece == "*":
+            places = set(range(min(places), len(name) + 1))
+        elif piece == "%":
+            places = _withoutDelimiter(name, places)
+        elif piece:
+            places = {place + len(piece) for place in places if name.startswith(piece, place)}
+        if not places:
+            return False
+    return len(name) in places
 
 
 def _withoutDelimiter(name: str, places: set[int]) -> set[int]:

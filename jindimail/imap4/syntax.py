@@ -206,8 +206,10 @@ class Cursor:
             self.space()
 
     def attributes(self) -> tuple[bytes, ...]:
-        """One or more names with a backslash, in parentheses, in lower case (RFC 6154)."""
+        """Names with a backslash, in parentheses, in lower case (RFC 6154); there may be none."""
         self.expect(b"(")
+        if self.skip(b")"):
+            return ()
         found = [self.match(_FLAG)[0].lower()]
         while not self.skip(b")"):
             self.space()
@@ -226,11 +228,11 @@ class Cursor:
         return tuple(found)
 
     def dateTime(self) -> int:
-        """A quoted date and time, in seconds since the epoch."""
+        """A quoted date and time, in seconds since the epoch; what was before counts as the epoch itself."""
         instant = parseInternalDate(self.string())
-        if instant is None or not 0 <= instant.epochSeconds < 1 << 40:
+        if instant is None:
             raise Malformed
-        return instant.epochSeconds
+        return max(instant.epochSeconds, 0)
 
     def date(self) -> int:
         """A date, bare or quoted, in days since the epoch."""

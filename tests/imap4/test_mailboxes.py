@@ -89,6 +89,10 @@ C: a3 CREATE X (USE (\\Flagged))
 S: a3 NO [USEATTR] special use not supported
 C: a4 CREATE Old (USE (\\Archive))
 S/ a4 (OK CREATE completed|NO .*)
+C: a4 CREATE Plain (USE ())
+S: a4 OK CREATE completed
+C: a4 CREATE Odd (SIZE 5)
+S: a4 BAD syntax error
 C: a5 CREATE a/b
 S: a5 OK CREATE completed
 C: a6 DELETE a

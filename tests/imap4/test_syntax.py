@@ -161,10 +161,15 @@ def test_dateTimes() -> None:
     for text in (
         b'"9-Sep-2001 03:46:40 +0200"',
         b'"31-Feb-2001 03:46:40 +0200"',
-        b'" 9-Sep-1901 03:46:40 +0200"',
     ):
         with pytest.raises(Malformed):
             whole(Cursor.dateTime, text)
+
+
+@pytest.mark.parametrize("text", [b'"01-Jan-1970 00:00:00 +0100"', b'" 9-Sep-1901 03:46:40 +0200"'])
+def test_datesBeforeTheEpochAreTheEpoch(text: bytes) -> None:
+    """Programs that copy mail send such for messages without a date, and lose the message if it is refused."""
+    assert whole(Cursor.dateTime, text) == 0
 
 
 # --- FETCH --------------------------------------------------------------------------------------------------
@@ -333,6 +338,12 @@ def test_mailboxNamesComeBack(name: str) -> None:
         (b"", b"inbox", "INBOX", True),
         (b"", b"InB*", "INBOX", True),
         (b"", b"sent", "Sent", False),
+        (b"", b"inbox/%", "INBOX/Sub", True),
+        (b"Inbox/", b"S%", "INBOX/Sub", True),
+        (b"", b"inbox*", "INBOX/Sub", True),
+        (b"", b"inbox*", "inboxes", True),
+        (b"", b"inbox/s%", "INBOX/Sub", False),
+        (b"", b"sent/%", "Sent/Sub", False),
         (b"", b"Entw&APw-%", "Entwürfe", True),
         (b"", b"a", "ab", False),
     ],

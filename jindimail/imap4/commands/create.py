@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jindimail.errors import Refusal
 from jindimail.imap4.names import decodeName
-from jindimail.imap4.syntax import Cursor
+from jindimail.imap4.syntax import Cursor, Malformed
 from jindimail.imap4.verbs import Answer, Request
 from jindimail.model import SPECIAL_USES
 
@@ -37,10 +37,10 @@ def _parseUse(cursor: Cursor) -> str:
     cursor.space()
     cursor.expect(b"(")
     if cursor.word() != b"USE":
-        raise NoSuchUse
+        raise Malformed
     cursor.space()
     uses = cursor.attributes()
     cursor.expect(b")")
-    if len(uses) != 1 or uses[0] not in _BY_NAME:
+    if len(uses) > 1 or any(use not in _BY_NAME for use in uses):
         raise NoSuchUse
-    return _BY_NAME[uses[0]]
+    return _BY_NAME[uses[0]] if uses else ""
