@@ -9,9 +9,11 @@ before it, and would take that dot for the end, and what follows for answers.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _LINE_END: Final = b"\r\n"
+_BLANK: Final = re.compile(rb"\n\r?\n")
 
 
 def stuffed(message: bytes) -> bytes:
@@ -60,11 +62,11 @@ class Excerpt:
         start = 0
         if self._tail is not None:
             joined = self._tail + piece
-            blank = joined.find(b"\r\n\r\n")
-            if blank < 0:
-                self._tail = joined[-3:]
+            blank = _BLANK.search(joined)
+            if blank is None:
+                self._tail = joined[-2:]
                 return piece
-            start = blank + 4 - len(self._tail)
+            start = blank.end() - len(self._tail)
             self._tail = None
         return piece[: self._bodyEnd(piece, start)]
 

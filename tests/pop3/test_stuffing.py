@@ -81,16 +81,16 @@ def excerptOf(pieces: Iterable[bytes], lines: int) -> bytes:
 
 
 def dumbExcerpt(message: bytes, lines: int) -> bytes:
-    """Header and body by splitting, then line by line."""
-    if message.startswith(b"\r\n"):
-        header, body = b"\r\n", message[2:]
-    else:
-        header, blank, body = message.partition(b"\r\n\r\n")
-        header += blank
-    return header + b"".join(line + b"\n" for line in body.split(b"\n")[:lines])
+    """Line by line, whatever they end in, up to the blank one and so many more."""
+    header, body = [], message.split(b"\n")
+    while body:
+        header.append(body.pop(0) + b"\n")
+        if header[-1] in (b"\n", b"\r\n"):
+            break
+    return b"".join(header) + b"".join(line + b"\n" for line in body[:lines])
 
 
-BODIES = st.lists(st.sampled_from([b"\r\n", b"\r\n\r\n", b"a", b".", b"\r"])).map(b"".join)
+BODIES = st.lists(st.sampled_from([b"\r\n", b"\r\n\r\n", b"a", b".", b"\r", b"\n"])).map(b"".join)
 
 
 @given(BODIES, st.integers(0, 6), st.lists(st.integers(min_value=0)))
