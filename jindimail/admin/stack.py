@@ -261,7 +261,6 @@ class Stack:
             spool=self.spool,
             clock=self._reactor,
             seconds=seconds,
-            hostName=self._configuration.node.hostName,
         )
         failures = Hearsay(
             links=self.links,

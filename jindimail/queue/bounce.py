@@ -14,27 +14,32 @@ _TEXT = (
 )
 
 
-def bounceId(deliveryId: bytes, target: int, sinceSeconds: int) -> bytes:
-    """The delivery id of the notice about a delivery's recipients in a bucket: made twice, it is filed once."""
-    digest = blake2b(deliveryId + target.to_bytes(2, "big"), digest_size=10).digest()
+def bounceId(deliveryId: bytes, target: int, sinceSeconds: int, octets: bytes = b"") -> bytes:
+    """
+    The id of the notice about a delivery's recipients in a bucket; with its octets, the delivery id: made twice alike, it is filed once, and
+    what is not alike never goes under one id.
+    """
+    digest = blake2b(deliveryId + target.to_bytes(2, "big") + octets, digest_size=10).digest()
     return (sinceSeconds * 1000).to_bytes(6, "big") + digest
 
 
 def bounce(
-    *, noticeId: bytes, hostName: str, to: str, reasons: Mapping[str, str], original: bytes, seconds: int
+    *, noticeId: bytes, to: str, reasons: Mapping[str, str], original: bytes, sinceSeconds: int
 ) -> bytes:
     """
-    The notice, with the message that it is about.
+    The notice, with the message that it is about: the same octets, whichever node makes it, and when.
 
     @param reasons: why, by recipient: an enhanced status code, a space, a text.
+    @param sinceSeconds: when that message was taken.
     """
     name = noticeId.hex()
+    hostName = to.rpartition("@")[2]
     listed = "".join(f"  {recipient}: {reason}\r\n" for recipient, reason in reasons.items())
     fields = "".join(
         f"\r\nFinal-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {reason.partition(' ')[0]}\r\n"
         for recipient, reason in reasons.items()
     )
-    date = formatDate(seconds).decode("ascii")
+    date = formatDate(sinceSeconds).decode("ascii")
     head = (
         f"Received: by {hostName} (queue) id {name}; {date}\r\n"
         f"From: Mail delivery <postmaster@{hostName}>\r\n"

@@ -35,13 +35,9 @@ class Notices:
         *,
         delivery: IDelivery,
         fetch: Callable[[int, Queued], Awaitable[Spooled]],
-        seconds: Callable[[], float],
-        hostName: str,
     ) -> None:
         self._delivery = delivery
         self._fetch = fetch
-        self._seconds = seconds
-        self._hostName = hostName
 
     async def tell(self, bucket: int, row: Queued, reasons: Reasons) -> None:
         """Tell the sender, if it is one of ours, else the postmaster; with nobody to tell, the log."""
@@ -63,17 +59,17 @@ class Notices:
             recipient = await self._delivery.resolve(to)
         except Refusal:
             return False
-        noticeId = bounceId(row.record.deliveryId, row.target, row.record.sinceSeconds)
+        about = row.record.deliveryId, row.target, row.record.sinceSeconds
         octets = bounce(
-            noticeId=noticeId,
-            hostName=self._hostName,
+            noticeId=bounceId(*about),
             to=recipient.targets[0].address,
             reasons=reasons,
             original=await self._original(bucket, row),
-            seconds=int(self._seconds()),
+            sinceSeconds=row.record.sinceSeconds,
         )
-        envelope = Envelope(deliveryId=noticeId, sender="", recipients=(recipient,))
-        (error,) = await self._delivery.deliver(envelope, Body.ofOctets(noticeId, octets))
+        body = Body.ofOctets(bounceId(*about, octets), octets)
+        envelope = Envelope(deliveryId=body.bodyId, sender="", recipients=(recipient,))
+        (error,) = await self._delivery.deliver(envelope, body)
         if isinstance(error, Unavailable):
             raise error
         return error is None

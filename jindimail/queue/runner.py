@@ -75,13 +75,12 @@ class QueueRunner:
         spool: Spool,
         clock: IReactorTime,
         seconds: Callable[[], float],
-        hostName: str,
     ) -> None:
         self._buckets = buckets
         self._spool = spool
         self._clock = clock
         self._seconds = seconds
-        self._notices = Notices(delivery=delivery, fetch=self._fetched, seconds=seconds, hostName=hostName)
+        self._notices = Notices(delivery=delivery, fetch=self._fetched)
         self._stirred: set[int] = set(range(BUCKET_COUNT))
         self._lookedSeconds = clock.seconds()
         self._places: dict[int, bytes] = {}  # by bucket: the row that the last round ended with

@@ -83,7 +83,6 @@ class Edges:
             spool=spool,
             clock=self.clock,
             seconds=self.seconds,
-            hostName=f"n{node}.example.org",
         )
         self.queue.start()
         presence = Presence(links=share.links, subject="session")

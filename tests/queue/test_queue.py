@@ -88,7 +88,6 @@ class Bed:
             spool=Spool(str(directory)),
             clock=self.world.clock,
             seconds=seconds,
-            hostName="mx.example.org",
         )
         self.runner.start()
 
@@ -311,6 +310,31 @@ def test_aRecipientWhoIsGoneIsToldToASenderOfOurs(bed: Bed) -> None:
     assert not bed.waiting()
     with pytest.raises(NoSuchUser):
         now(bed.delivery.resolve(BOB))
+
+
+@pytest.mark.parametrize("isOverdue", [False, True], ids=["alike", "of another reason"])
+def test_noticesOfTwoBucketsAboutOneMessageAreOneOrEachIsWhole(bed: Bed, isOverdue: bool) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.cut.deaf.add(0)
+    bed.deliver(BOB, sender=ALICE)
+    first, second = bed.waiting()
+    assert first.bodyId == second.bodyId
+    now(bed.world.directory.removeUser(BOB))
+    bed.cut.deaf.clear()
+    bed.cut.silent = {0}
+    bed.run()
+    (notice,) = bed.inbox(ALICE)
+    assert len(bed.waiting()) == 1
+    if isOverdue:
+        bed.cut.silent.add(bucketOf(BOB))
+        bed.world.clock.advance(KEPT_SECONDS)
+        bed.beSure()
+    bed.cut.silent.discard(0)
+    bed.run()
+    bed.beSure()
+    assert not bed.waiting()
+    assert bed.inbox(ALICE)[0] == notice
+    assert [b"Status: 5.1.1" in each for each in bed.inbox(ALICE)] == ([True, False] if isOverdue else [True])
 
 
 def test_whatWaitedForTooLongIsToldToThePostmasterWhereTheSenderIsElsewhere(bed: Bed) -> None:
