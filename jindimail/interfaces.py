@@ -331,7 +331,7 @@ class IMailbox(Interface):
         """Synchronous: the tuple of a row's flag names, by the keywords known from the last `summary`/`storeFlags`."""
 
     def close() -> None:
-        """Synchronous: no more listeners are called."""
+        """Synchronous: no listeners are called any more, nor those of a later `follow`."""
 
 
 class IDelivery(Interface):

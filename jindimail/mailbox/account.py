@@ -62,6 +62,7 @@ class Account:
         self._seconds = seconds
         self._opened: WeakSet[OpenMailbox] = WeakSet()  # a session may open many, one after the other
         self._popSession = ""
+        self._isOver = False
 
     async def mailboxes(self) -> Mailboxes:
         """See `IAccount`."""
@@ -88,6 +89,8 @@ class Account:
             readOnly=readOnly,
         )
         self._opened.add(mailbox)
+        if self._isOver:  # by now: whoever asked for it is gone, and will not close it
+            mailbox.close()
         return mailbox
 
     async def create(self, name: str, specialUse: str = "") -> MailboxMade:
@@ -224,6 +227,7 @@ class Account:
 
     def logout(self) -> None:
         """See `IAccount`."""
+        self._isOver = True
         for mailbox in tuple(self._opened):
             mailbox.close()
         self._opened.clear()

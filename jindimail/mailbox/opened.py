@@ -65,6 +65,7 @@ class OpenMailbox:
         self._buckets = buckets
         self._seconds = seconds
         self._followings: list[Any] = []
+        self._isClosed = False
 
     async def summary(self) -> MailboxSummary:
         """See `IMailbox`."""
@@ -107,6 +108,8 @@ class OpenMailbox:
         """See `IMailbox`."""
         following = self._buckets.follow(self._bucket, self.mailboxId, listener)
         self._followings.append(following)
+        if self._isClosed:
+            following.stop()
         return following
 
     async def summaryOf(self, row: MessageRow) -> SummaryRecord:
@@ -228,6 +231,7 @@ class OpenMailbox:
 
     def close(self) -> None:
         """See `IMailbox`."""
+        self._isClosed = True
         for following in self._followings:
             following.stop()
         self._followings.clear()

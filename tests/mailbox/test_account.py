@@ -203,6 +203,18 @@ def test_whoClosedHearsNothing(world: World) -> None:
     assert not heard
 
 
+def test_whatIsOpenedForASessionThatIsOverByThenHearsNothing(world: World) -> None:
+    user = world.addUser()
+    account = world.account(user)
+    heard: list[int] = []
+    early = now(account.open("INBOX"))
+    account.logout()
+    early.follow(lambda: heard.append(1))
+    now(account.open("INBOX")).follow(lambda: heard.append(2))
+    now(world.account(user).append("INBOX", world.body(OCTETS)))
+    assert not heard
+
+
 def test_longSetsAreCutIntoPortions() -> None:
     uids = UidSet.ofRanges([(1, 12), (20, 20), (30, 33)])
     cut = list(portions(uids, 5))
