@@ -156,12 +156,24 @@ class Directory:
         return _domain(name, record)
 
     async def removeDomain(self, name: str) -> None:
-        """Drop a domain that has neither users nor aliases any more."""
+        """
+        Drop a domain that has neither users nor aliases any more. Who adds one meanwhile looks afterwards whether the domain is still there,
+        and this looks afterwards whether one was added: one of the two sees the other.
+        """
         domain = await self.domain(name)
-        async for address, _ in self._allAddresses():
-            if domainOf(address) == domain.name:
-                raise NotAllowed(f"{address} is still there")
+        await self._requireUnused(domain.name)
         await self._propose(None, RemoveDomain(seconds=self._now(), name=domain.name), domain.name)
+        try:
+            await self._requireUnused(domain.name)
+        except NotAllowed:
+            with suppress(AddressTaken):
+                await self.addDomain(domain.name, domain.catchAll, domain.postmaster)
+            raise
+
+    async def _requireUnused(self, domain: str) -> None:
+        async for address, _ in self._allAddresses():
+            if domainOf(address) == domain:
+                raise NotAllowed(f"{address} is still there")
 
     async def setPostmaster(self, address: str) -> None:
         """Who reads postmaster@ of all domains that have none of their own: a user or an alias, no address that a catch-all takes."""
@@ -208,6 +220,9 @@ class Directory:
             mayAdminister=mayAdminister,
         )
         await self._propose(bucket, entry, address)
+        if await self._isHomeless(address):
+            await self._remove(bucket, accountId, address)
+            raise NoSuchDomain(domainOf(address))
         with suppress(
             Unavailable
         ):  # the user is there all the same; the next one that is made is tried again
@@ -285,18 +300,23 @@ class Directory:
         """Remove an account with all its mail and addresses. It is disabled at once; the rest goes step by step."""
         bucket, account = await self._find(address)
         await self._keepPostmaster(bucket, account)
-        remaining = 1
-        while remaining:
-            entry = RemoveAccount(seconds=self._now(), accountId=account.accountId)
-            outcome: Any = await self._propose(bucket, entry, address)
-            remaining = outcome.remaining
-            if onProgress is not None:
-                onProgress(remaining)
+        await self._remove(bucket, account.accountId, address, onProgress)
         for one in (
             account.record.addresses
         ):  # of other buckets: that of the account's own went with it, and may be another's by now
             if bucketOf(one) != bucket:
                 await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
+
+    async def _remove(
+        self, bucket: int, accountId: int, address: str, onProgress: Callable[[int], None] | None = None
+    ) -> None:
+        remaining = 1
+        while remaining:
+            entry = RemoveAccount(seconds=self._now(), accountId=accountId)
+            outcome: Any = await self._propose(bucket, entry, address)
+            remaining = outcome.remaining
+            if onProgress is not None:
+                onProgress(remaining)
 
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
         """Somebody must read postmaster@: the last one who does can neither go nor be disabled, as long as there are others to hand it on to."""
@@ -344,6 +364,9 @@ class Directory:
             raise NotAllowed("an alias leads to 1 to 500 other addresses")
         entry = SetAddress(seconds=self._now(), address=address, targets=own, onlyNew=onlyNew)
         await self._propose(bucketOf(address), entry, address)
+        if await self._isHomeless(address):
+            await self._propose(bucketOf(address), SetAddress(seconds=self._now(), address=address), address)
+            raise NoSuchDomain(domainOf(address))
         return Alias(address=address, targets=own, warnings=await self._unheard(own))
 
     async def _unheard(self, targets: Sequence[str]) -> tuple[str, ...]:
@@ -375,6 +398,16 @@ class Directory:
         ):
             raise NoSuchDomain(domainOf(address))
         return address
+
+    async def _isHomeless(self, address: str) -> bool:
+        """Whether the domain of an address that was made a moment ago was removed meanwhile, as far as can be told."""
+        try:
+            await self._own(address)
+        except NoSuchDomain:
+            return True
+        except Unavailable:
+            pass
+        return False
 
     async def _find(self, address: str) -> tuple[int, Account]:
         found = await self._resolver.account(canonicalAddress(address), fresh=True)

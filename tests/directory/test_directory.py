@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from twisted.cred.error import UnauthorizedLogin
@@ -25,7 +27,7 @@ from jindimail.errors import (
     UserDisabled,
 )
 from jindimail.interfaces import IAccount
-from jindimail.mailbox.entries import SetDomain
+from jindimail.mailbox.entries import CreateAccount, Entry, RemoveDomain, SetAddress, SetDomain
 from jindimail.mailbox.queries import ListDomains
 from jindimail.networks import network
 from tests.support.world import PASSWORD, World, now
@@ -350,6 +352,46 @@ def test_aDomainInUseStays(world: World) -> None:
     world.addUser()
     with pytest.raises(NotAllowed):
         now(world.directory.removeDomain("example.org"))
+
+
+def meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: type[Entry], act: Callable[[], object]
+) -> None:
+    """Have somebody act just before the next entry of a kind is proposed."""
+    propose = world.buckets.propose
+
+    def proposed(bucket: Any, entry: Any, body: Any = None) -> Any:
+        if isinstance(entry, kind):
+            monkeypatch.setattr(world.buckets, "propose", propose)
+            act()
+        return propose(bucket, entry, body)
+
+    monkeypatch.setattr(world.buckets, "propose", proposed)
+
+
+def test_whoIsAddedToADomainThatIsRemovedMeanwhileIsNotThere(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, add in (
+        (CreateAccount, lambda: world.addUser("new@example.org")),
+        (SetAddress, lambda: now(world.directory.addAlias("new@example.org", ["a@example.com"]))),
+    ):
+        meanwhile(world, monkeypatch, kind, lambda: now(world.directory.removeDomain("example.org")))
+        now(world.directory.addDomain("example.com"))
+        with pytest.raises(NoSuchDomain):
+            add()
+        assert not now(world.directory.users()) and not now(world.directory.aliases())
+        now(world.directory.addDomain("example.org"))
+        now(world.directory.removeDomain("example.com"))
+
+
+def test_aDomainThatGotAUserWhileItWasRemovedStays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    now(world.directory.setDomain("example.org", catchAll="new@example.org"))
+    meanwhile(world, monkeypatch, RemoveDomain, lambda: world.addUser("new@example.org"))
+    with pytest.raises(NotAllowed):
+        now(world.directory.removeDomain("example.org"))
+    assert now(world.directory.domain("example.org")).catchAll == "new@example.org"
+    assert targets(world, "any@example.org") == ["new@example.org"]
 
 
 def test_aUserOfAnUnknownDomainIsRefused(world: World) -> None:
