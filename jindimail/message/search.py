@@ -3,10 +3,12 @@
 A needle is folded once with `fold`; whatever it is sought in is folded the same way.
 """
 
+import re
 import unicodedata
 from collections.abc import Generator, Iterator
 from itertools import islice
 
+from jindimail.message.addresses import parseAddresses
 from jindimail.message.headers import fieldsByName, scanFields, unfold
 from jindimail.message.structure import Part
 from jindimail.message.text import partText, plainOfHtml
@@ -14,6 +16,12 @@ from jindimail.message.words import decodeWords
 
 _WINDOW = 128
 """Characters normalised at a time: a long run of combining marks takes quadratic time."""
+
+_ADDRESSED = frozenset({b"from", b"to", b"cc", b"bcc"})
+_DRESSED = re.compile(rb"[(\\]|\s@|@\s")
+"""What makes the addresses in a field differ from those that it means: comments, escapes, white space."""
+
+_DRESSED_OCTETS_MAX = 8 * 1024  # a hostile megabyte would take a second
 
 _STEP_CHARACTERS = 256 * _WINDOW
 _STEP_PIECES = 4096
@@ -44,8 +52,10 @@ class SoughtHeader:
         if texts is None:
             if self._values is None:
                 self._values = fieldsByName(self._header)
-            found = self._values.get(name, ())
-            texts = self._byName[name] = [fold(decodeWords(unfold(value))) for value in found]
+            values = [unfold(value) for value in self._values.get(name, ())]
+            if name in _ADDRESSED:
+                values += _shownAddresses(b", ".join(values))
+            texts = self._byName[name] = [fold(decodeWords(value)) for value in values]
         return any(needle in text for text in texts)
 
     def holds(self, needle: str) -> bool:
@@ -53,6 +63,14 @@ class SoughtHeader:
         if self._all is None:
             self._all = [fold(text) for text in headerText(self._header)]
         return any(needle in text for text in self._all)
+
+
+def _shownAddresses(value: bytes) -> list[bytes]:
+    """What ENVELOPE shows of addresses, which FROM, TO, CC and BCC are about (RFC 3501 §6.4.4), where it is more than what stands there."""
+    if _DRESSED.search(value) is None:
+        return []
+    found = parseAddresses(value[:_DRESSED_OCTETS_MAX])
+    return [b"%b <%b@%b>" % (name or b"", mailbox or b"", host or b"") for name, _, mailbox, host in found]
 
 
 def headerText(header: bytes) -> Iterator[str]:

@@ -62,6 +62,23 @@ def test_fieldsAreSearched(name: bytes, needle: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "needle"),
+    [
+        (b"<user (comment)@ (comment) example.org>", "user@example.org"),
+        (b"user @ example.org", "user@example.org"),
+        (b'"O\\"Hara, Ann" <ann@x>', 'o"hara, ann <ann@x>'),
+        (b"Group: a (A)@x, b@x;", "a@x"),
+        (b"r@x (=?utf-8?q?Ren=C3=A9?=)", "rené <r@x>"),
+        (b'"Ann" <ann@x>', '"ann" <'),
+    ],
+)
+def test_addressesAreFoundAsTheyStandAndAsEnvelopeShowsThem(value: bytes, needle: str) -> None:
+    """RFC 3501 §6.4.4: FROM is about the envelope structure's FROM field."""
+    for name in (b"from", b"to", b"cc", b"bcc"):
+        assert SoughtHeader(name + b": " + value + b"\r\n\r\n").fieldHolds(name, fold(needle))
+
+
+@pytest.mark.parametrize(
     ("needle", "inBody", "inMessage"),
     [
         ("schöne", True, True),
