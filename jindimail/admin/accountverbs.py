@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from jindimail.admin.verb import (
     verb,
 )
 from jindimail.directory.accounts import Domain
+from jindimail.model import BUCKET_COUNT
 
 DOMAIN = Argument(name="domain", doc="the domain's name, example.org say")
 ADDRESS = Argument(name="address", doc="the user's login name, ada@example.org say")
@@ -56,7 +57,9 @@ async def addDomain(
 @verb("domain list", AFTER, columns=("domain", "catchAll", "postmaster"), examples=("jindictl domain list",))
 async def domains(node: LiveNode, report: Report, *, after: str = "") -> dict[str, Any]:
     """All domains of the array."""
-    return _page(await node.directory.domains(), lambda domain: domain.name, after, _domainRow)
+    rest = [each for each in await node.directory.domains() if each.name > after]
+    rows = [_domainRow(each) for each in rest[:PAGE_ROWS]]
+    return {"rows": rows, "after": rows[-1]["domain"] if len(rest) > PAGE_ROWS else None}
 
 
 def _domainRow(found: Domain) -> dict[str, Any]:
@@ -149,11 +152,12 @@ async def addUser(
     Argument(name="domain", doc="only of this domain", option=True, default=""),
     AFTER,
     columns=("address", "enabled", "octets", "quotaOctets", "messages", "quotaMessages"),
+    isSorted=True,
     examples=("jindictl user list --domain example.org",),
 )
 async def users(node: LiveNode, report: Report, *, domain: str = "", after: str = "") -> dict[str, Any]:
     """All users, with what they use."""
-    return _page(await node.directory.users(domain or None), lambda user: user.address, after)
+    return await _pageOf(node.directory.usersFrom(_bucket(after), domain or None))
 
 
 @verb("user show", ADDRESS, examples=("jindictl user show ada@example.org",))
@@ -266,11 +270,12 @@ async def addAlias(node: LiveNode, report: Report, *, address: str, targets: Seq
     Argument(name="domain", doc="only of this domain", option=True, default=""),
     AFTER,
     columns=("address", "targets"),
+    isSorted=True,
     examples=("jindictl alias list",),
 )
 async def aliases(node: LiveNode, report: Report, *, domain: str = "", after: str = "") -> dict[str, Any]:
     """All aliases, and where they lead."""
-    return _page(await node.directory.aliases(domain or None), lambda alias: alias.address, after)
+    return await _pageOf(node.directory.aliasesFrom(_bucket(after), domain or None))
 
 
 @verb("alias show", ALIAS, examples=("jindictl alias show sales@example.org",))
@@ -297,16 +302,21 @@ async def removeAlias(node: LiveNode, report: Report, *, address: str) -> dict[s
     return {"removed": address}
 
 
-def _page(
-    found: Sequence[Any],
-    keyOf: Callable[[Any], str],
-    after: str,
-    rowOf: Callable[[Any], dict[str, Any]] = asdict,
-) -> dict[str, Any]:
-    """One page of what is sorted by its key."""
-    rest = [each for each in found if not after or keyOf(each) > after]
-    page = rest[:PAGE_ROWS]
-    return {
-        "rows": [rowOf(each) for each in page],
-        "after": keyOf(page[-1]) if len(rest) > PAGE_ROWS else None,
-    }
+LISTED_ROWS = 2_000  # of a page: all but few of the buckets that are asked at once stand on one
+
+
+def _bucket(after: str) -> int:
+    """The bucket that a page begins with."""
+    return int(after) if after.isdecimal() else 0
+
+
+async def _pageOf(found: AsyncIterator[tuple[int, Sequence[Any]]]) -> dict[str, Any]:
+    """One page of what lies in all buckets: that of some of them, so that no bucket is asked for more than one page."""
+    rows: list[Any] = []
+    after = None
+    async for bucket, some in found:
+        rows += some
+        if len(rows) >= LISTED_ROWS and bucket + 1 < BUCKET_COUNT:
+            after = str(bucket + 1)
+            break
+    return {"rows": [asdict(each) for each in sorted(rows, key=lambda row: row.address)], "after": after}

@@ -149,6 +149,8 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
         while isinstance(result, dict) and result.get("after") is not None:
             page = client.ask(" ".join(verb.words), {**given, "after": result["after"]}, output.progress)
             result = {"rows": result["rows"] + page["rows"], "after": page["after"]}
+        if verb.isSorted:
+            result["rows"].sort(key=lambda row: row[verb.columns[0]])
     finally:
         client.close()
     output.result(result, verb.columns)

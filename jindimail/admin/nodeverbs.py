@@ -102,13 +102,13 @@ async def sessions(
         answers = await askAll(node, "sessions list", user=user)
         return {"rows": [row for answer in answers.values() for row in answer["rows"]], "after": None}
     now = int(node.seconds())
+    # Ids grow, and a session may have ended since it was the last of a page.
+    begins = len(after), after
     found = [each for each in node.sessions if not user or each.user == user]
-    ids = [each.id for each in found]
-    first = ids.index(after) + 1 if after in ids else 0
-    page = found[first : first + PAGE_ROWS]
-    more = first + PAGE_ROWS < len(found)
+    rest = [each for each in found if (len(each.id), each.id) > begins]
+    page = rest[:PAGE_ROWS]
     rows = [{"id": each.id, "node": node.meta.name, **_sessionRow(each, now)} for each in page]
-    return {"rows": rows, "after": page[-1].id if more else None}
+    return {"rows": rows, "after": page[-1].id if len(rest) > PAGE_ROWS else None}
 
 
 def _sessionRow(session: Session, now: int) -> dict[str, Any]:

@@ -119,7 +119,8 @@ class Verb:
 
     `words` on the command line, `name` in the manhole. `columns` are shown for lists; `confirm` is what an operator is asked
     before something is lost; `foreseen` is a verb with the same arguments, whose
-    answer the operator is shown before that question. `isFar`: other nodes may ask for it (asking.py).
+    answer the operator is shown before that question. `isFar`: other nodes may ask for it (asking.py). `isSorted`: who has all pages of a list
+    shows it in the order of the first column.
     """
 
     words: tuple[str, ...]
@@ -132,6 +133,7 @@ class Verb:
     examples: tuple[str, ...] = ()
     foreseen: str = ""
     isFar: bool = False
+    isSorted: bool = False
 
     @property
     def hasSecrets(self) -> bool:
@@ -160,6 +162,7 @@ def verb(
     examples: tuple[str, ...] = (),
     foreseen: str = "",
     isFar: bool = False,
+    isSorted: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Verb]:
     """Make a verb of `async def name(node, report, *, …)`."""
 
@@ -175,6 +178,7 @@ def verb(
             examples=examples,
             foreseen=foreseen,
             isFar=isFar,
+            isSorted=isSorted,
         )
 
     return make

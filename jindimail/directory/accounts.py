@@ -237,14 +237,23 @@ class Directory:
 
     async def users(self, domain: str | None = None) -> list[User]:
         """All accounts (of a domain), by address."""
+        return sorted(
+            [user async for _, some in self.usersFrom(0, domain) for user in some],
+            key=lambda user: user.address,
+        )
+
+    async def usersFrom(self, first: int, domain: str | None = None) -> AsyncIterator[tuple[int, list[User]]]:
+        """Each bucket from the first on, with its accounts (of a domain)."""
         wanted = None if domain is None else canonicalDomain(domain)
-        found = [
-            _user(bucket, account)
-            async for bucket, accounts in everyBucket(self._accountsOf)
-            for account in accounts
-            if wanted is None or domainOf(account.record.addresses[0]) == wanted
-        ]
-        return sorted(found, key=lambda user: user.address)
+        async for bucket, accounts in everyBucket(self._accountsOf, first):
+            yield (
+                bucket,
+                [
+                    _user(bucket, account)
+                    for account in accounts
+                    if wanted is None or domainOf(account.record.addresses[0]) == wanted
+                ],
+            )
 
     async def _accountsOf(self, bucket: int) -> list[Account]:
         return await self._pages(
@@ -329,15 +338,20 @@ class Directory:
 
     # --- aliases ---
 
-    async def aliases(self, domain: str | None = None) -> list[Alias]:
-        """All aliases (of a domain), by address."""
+    async def aliasesFrom(
+        self, first: int, domain: str | None = None
+    ) -> AsyncIterator[tuple[int, list[Alias]]]:
+        """Each bucket from the first on, with its aliases (of a domain)."""
         wanted = None if domain is None else canonicalDomain(domain)
-        found = [
-            Alias(address=address, targets=record.targets)
-            async for address, record in self._allAddresses()
-            if not record.accountId and (wanted is None or domainOf(address) == wanted)
-        ]
-        return sorted(found, key=lambda alias: alias.address)
+        async for bucket, found in everyBucket(self._addressesOf, first):
+            yield (
+                bucket,
+                [
+                    Alias(address=address, targets=record.targets)
+                    for address, record in found
+                    if not record.accountId and (wanted is None or domainOf(address) == wanted)
+                ],
+            )
 
     async def alias(self, address: str) -> Alias:
         """One alias."""

@@ -102,6 +102,14 @@ def test_pagesAreTurned(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["rows"] == [{"domain": "a"}, {"domain": "b"}]
 
 
+def test_usersAreShownInTheOrderOfTheirAddressesWhateverPageTheyWereOn(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = {"rows": [{"address": "b"}], "after": "7"}, {"rows": [{"address": "a"}], "after": None}
+    assert run("--json", "user", "list", results=pages) == EXIT_OK
+    assert json.loads(capsys.readouterr().out)["rows"] == [{"address": "a"}, {"address": "b"}]
+
+
 def test_passwordComesFromTheStandardInputNotFromTheCommandLine(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from jindimail.admin import accountverbs, nodeverbs
 from jindimail.admin.verb import VerbRefused
+from jindimail.directory.everybucket import AT_ONCE
 from jindimail.errors import AddressTaken, NoSuchAlias, NoSuchDomain, NoSuchUser, NotAllowed
+from jindimail.model import BUCKET_COUNT
 from tests.admin.live import Asker
 from tests.support.world import World
 
@@ -77,6 +81,35 @@ def test_aliasIsAddedShownChangedAndRemoved(ask: Asker) -> None:
         ask("alias show", address="sales@example.org")
 
 
+@pytest.mark.parametrize("verb", ["user list", "alias list"])
+def test_whatLiesInAllBucketsIsListedPageByPageAndNoBucketAskedForEachOfThem(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(accountverbs, "LISTED_ROWS", 3)
+    addresses = [f"u{number:02}@example.org" for number in range(30)]
+    for address in addresses:
+        if verb == "user list":
+            ask("user add", address=address, password="long enough")
+        else:
+            ask("alias add", address=address, targets=["ada@example.org"])
+    asked = list[int]()
+    query = ask.node.buckets.query
+
+    async def counted(bucket: int, *arguments: Any, **options: Any) -> Any:
+        asked.append(bucket)
+        return await query(bucket, *arguments, **options)
+
+    ask.node.buckets.query = counted  # type: ignore[method-assign]
+    found, pages, after = list[str](), 0, ""
+    while after is not None:
+        page = ask(verb, domain="example.org", after=after)
+        addressesOfPage = [row["address"] for row in page["rows"]]
+        assert addressesOfPage == sorted(addressesOfPage)
+        found, after, pages = [*found, *addressesOfPage], page["after"], pages + 1
+    assert sorted(found) == addresses and pages > 5
+    assert len(asked) <= BUCKET_COUNT + pages * AT_ONCE
+
+
 def test_removalOfAUserReportsProgress(ask: Asker) -> None:
     world = World()
     asker = Asker(world)
@@ -134,6 +167,8 @@ def test_sessionsAreListedAndKicked(ask: Asker, monkeypatch: pytest.MonkeyPatch)
     first = ask("sessions list")
     assert first["after"] == "2"
     assert [row["id"] for row in ask("sessions list", after="2")["rows"]] == ["3"]
+    next(iter(ask.node.sessions)).end()
+    assert [row["id"] for row in ask("sessions list", after="1")["rows"]] == ["2", "3"], "it has ended since"
 
 
 def test_longWorkGoesOneAtATime(ask: Asker) -> None:
