@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 
@@ -12,6 +13,9 @@ _TEXT = (
     "{recipients}\r\n"
     "The message is attached. Nothing will be tried any more.\r\n"
 )
+
+
+_NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 
 
 def bounceId(deliveryId: bytes, target: int, sinceSeconds: int, octets: bytes = b"") -> bytes:
@@ -36,7 +40,7 @@ def bounce(
     hostName = to.rpartition("@")[2]
     listed = "".join(f"  {recipient}: {reason}\r\n" for recipient, reason in reasons.items())
     fields = "".join(
-        f"\r\nFinal-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {reason.partition(' ')[0]}\r\n"
+        f"\r\nFinal-Recipient: {_typed(recipient)}\r\nAction: failed\r\nStatus: {reason.partition(' ')[0]}\r\n"
         for recipient, reason in reasons.items()
     )
     date = formatDate(sinceSeconds).decode("ascii")
@@ -58,3 +62,10 @@ def bounce(
         f"--{name}\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     )
     return head.encode() + original + f"\r\n--{name}--\r\n".encode()
+
+
+def _typed(address: str) -> str:
+    """An address with its type, in ASCII as message/delivery-status must be (RFC 6533 §3)."""
+    if address.isascii():
+        return f"rfc822; {address}"
+    return "utf-8; " + _NOT_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):X}}}", address)
