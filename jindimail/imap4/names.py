@@ -15,7 +15,6 @@ from jindimail.imap4.syntax import Malformed
 from jindimail.model import HIERARCHY_DELIMITER, INBOX
 
 NAME_OCTETS_MAX = 1024
-_WILDCARDS_MAX = 32
 
 
 def decodeName(octets: bytes) -> str:
@@ -54,63 +53,64 @@ def encodeName(name: str) -> bytes:
 
 
 class Pattern:
-    """
-    A LIST pattern: `*` matches anything, `%` anything but the delimiter. Matching takes bounded time.
-
-    @ivar steps: what it takes to match a name, as a number to compare.
-    """
+    """A LIST pattern: `*` matches anything, `%` anything but the delimiter. Matching takes time that is linear in the name, whatever the pattern."""
 
     def __init__(self, reference: bytes, pattern: bytes) -> None:
-        """@raise Malformed: too many wildcards."""
-        whole = re.sub(rb"\*[*%]+|%+\*[*%]*", b"*", reference + pattern)
-        whole = re.sub(rb"%+", b"%", whole)
-        if len(whole) > NAME_OCTETS_MAX or whole.count(b"*") + whole.count(b"%") > _WILDCARDS_MAX:
-            raise Malformed
-        first, *others = re.split(r"([*%])", _patternText(whole))
-        self._pieces = (first, *others)
-        self._belowInbox = (first[:5].upper() + first[5:], *others)
-        self.steps = len(self._pieces)
+        """@raise Malformed: too long, or not modified UTF-7."""
+        text = _patternText(reference + pattern)
+        self._names = _Matcher(text)
+        self._inbox = _Matcher(text.upper())
+        first = re.split("[*%]", text)[0][: len(INBOX)]
+        self._belowInbox = _Matcher(first.upper() + text[len(first) :])
 
     def matches(self, name: str) -> bool:
         """Whether a name matches; INBOX in any case, also as the superior that a pattern begins with."""
-        if _matches(self._pieces, name):
+        if self._names.matches(name):
             return True
         if name == INBOX:
-            return _matches(tuple(piece.upper() for piece in self._pieces), name)
-        return name.startswith(INBOX + HIERARCHY_DELIMITER) and _matches(self._belowInbox, name)
+            return self._inbox.matches(name)
+        return name.startswith(INBOX + HIERARCHY_DELIMITER) and self._belowInbox.matches(name)
 
 
-def _matches(pieces: tuple[str, ...], name: str) -> bool:
-    """The set of places that the first pieces can reach, piece by piece: time pieces × length."""
-    places = {0}
-    for piece in pieces:
-        if piece == "*":
-            places = set(range(min(places), len(name) + 1))
-        elif piece == "%":
-            places = _withoutDelimiter(name, places)
-        elif piece:
-            places = {place + len(piece) for place in places if name.startswith(piece, place)}
-        if not places:
-            return False
-    return len(name) in places
+class _Matcher:
+    """
+    The places in a pattern that a name's characters so far can have reached, as bits of a number: all of them go on at once with each
+    character (Baeza-Yates and Gonnet's shift-and). No two wildcards stand side by side.
+    """
 
+    def __init__(self, text: str) -> None:
+        self._literals: dict[str, int] = {}
+        self._any = wildcards = 0
+        for at, character in enumerate(text):
+            if character in "*%":
+                wildcards |= 1 << at
+                self._any |= (character == "*") << at
+            else:
+                self._literals[character] = self._literals.get(character, 0) | 1 << at
+        self._wildcards = wildcards
+        self._end = 1 << len(text)
+        self._rest = self._any & self._end >> 1  # a last `*`, which takes whatever comes
 
-def _withoutDelimiter(name: str, places: set[int]) -> set[int]:
-    """From each of the places up to the next delimiter. Of all before the same one, the first reaches what the others do."""
-    reached: set[int] = set()
-    end = -1
-    for place in sorted(places):
-        if place > end:
-            end = name.find(HIERARCHY_DELIMITER, place)
-            end = end if end >= 0 else len(name)
-            reached.update(range(place, end + 1))
-    return reached
+    def matches(self, name: str) -> bool:
+        """Whether all of a name brings to the end of the pattern."""
+        literals, wildcards = self._literals.get, self._wildcards
+        places = 1 | (1 & wildcards) << 1
+        for character in name:
+            if not places or places & self._rest:
+                break
+            staying = self._any if character == HIERARCHY_DELIMITER else wildcards
+            places = (places & literals(character, 0)) << 1 | places & staying
+            places |= (places & wildcards) << 1
+        return bool(places & (self._end | self._rest))
 
 
 def _patternText(octets: bytes) -> str:
+    """A pattern as text, with one wildcard where several stand side by side."""
+    if len(octets) > NAME_OCTETS_MAX:
+        raise Malformed
     try:
         text: str = decoder(octets)[0]
         text.encode("utf-8")
     except UnicodeError:
         raise Malformed from None
-    return text
+    return re.sub("[*%]+", lambda run: "*" if "*" in run[0] else "%", text)

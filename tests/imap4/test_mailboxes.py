@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.imap4.node import LOGIN, SELECTED, Node, countPauses
+from tests.imap4.node import LOGIN, SELECTED, Node
 
 
 def test_listTellsNamesAttributesAndChildren() -> None:
@@ -189,19 +189,3 @@ S: * STATUS "INBOX" (MESSAGES 1 UNSEEN 1)
 S: b2 OK STATUS completed
 """
     )
-
-
-def test_aListOfManyNamesWithMuchToMatchPauses() -> None:
-    node = Node()
-    protocol, wire = node.login()
-    for number in range(60):
-        protocol.dataReceived(b"c CREATE ab%d\r\n" % number)
-        node.turn()
-    pauses = countPauses(protocol)
-    for command, few in ((b'LIST "" *', True), (b'LIST "" ' + b"%b" * 30 + b"%", False)):
-        wire.clear()
-        protocol.dataReceived(b"b " + command + b"\r\n")
-        for _ in range(20):
-            node.turn()
-        assert wire.value().endswith(b"b OK LIST completed\r\n")
-        assert (len(pauses) == 0) is few

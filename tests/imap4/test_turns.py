@@ -8,16 +8,18 @@ import pytest
 
 from jindimail.edge.connection import TURN_SECONDS
 from tests.imap4.node import Node, countPauses
+from tests.support.world import now
 
 MESSAGES = 40
 
 
 @pytest.fixture
 def node() -> Node:
-    """An account with some messages, on a machine where everything takes a third of a turn."""
+    """An account with some messages and as many mailboxes, on a machine where everything takes a third of a turn."""
     node = Node()
     for number in range(MESSAGES):
         node.append(b"Subject: %d\r\n\r\nbody\r\n" % number)
+        now(node.account.create(f"box{number}"))
     return node
 
 
@@ -41,6 +43,7 @@ def slow(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
         (b"FETCH 1:* BODY.PEEK[]", MESSAGES),
         (b"STORE 1:* +FLAGS (\\Seen)", MESSAGES),
         (b"SEARCH TEXT nowhere", 1),
+        (b'LIST "" b*x%', MESSAGES),
     ],
 )
 def test_longWorkIsDoneInTurns(

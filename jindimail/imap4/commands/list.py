@@ -19,9 +19,6 @@ _SELECT_OPTIONS = frozenset({b"SUBSCRIBED", b"SPECIAL-USE", b"REMOTE"})
 _RETURN_OPTIONS = frozenset({b"SUBSCRIBED", b"SPECIAL-USE", b"CHILDREN"})
 
 
-STEPS_BATCH = 1_000  # of matching, between pauses
-
-
 async def run(session: ImapSession, request: Request) -> Answer:
     """LIST: the mailboxes whose names match."""
     cursor = request.arguments
@@ -63,11 +60,10 @@ async def lsub(session: ImapSession, request: Request) -> Answer:
 async def _matching(session: ImapSession, names: Sequence[str], pattern: Pattern) -> frozenset[str]:
     """The names that match, with pauses if there is much to match."""
     found: set[str] = set()
-    batch = max(1, STEPS_BATCH // pattern.steps)
-    for start in range(0, len(names), batch):
-        if start:
-            await session.breathe()
-        found.update(filter(pattern.matches, names[start : start + batch]))
+    for name in names:
+        if pattern.matches(name):
+            found.add(name)
+        await session.share()
     return frozenset(found)
 
 
