@@ -24,7 +24,7 @@ from jindimail.store.records import WaitingRecord
 
 BUCKETS_AT_ONCE = 16
 EARLY_SECONDS = 5.0  # whoever says before that a bucket does not answer has not waited for it
-HOPS_MAX = 50  # as Postfix; RFC 5321 §6.3 asks for a bound that no honest path reaches
+HOPS_MAX = 100  # RFC 5321 §6.3: "normally at least 100"
 _HEADER_OCTETS_MAX = 256 * 1024
 _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
 _DELIVERED_TO = re.compile(rb"^delivered-to:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)

@@ -83,7 +83,7 @@ def test_whatOneRecipientIsRefusedIsNotTheOthers(world: World) -> None:
 def test_tooManyHopsAreALoop(world: World) -> None:
     octets = b"Received: from a by b\r\n" * (HOPS_MAX + 1) + b"\r\nReceived: in the body counts not\r\n"
     assert isinstance(world.deliver(octets, "alice@example.org")[0], MailLoop)
-    octets = b"RECEIVED: from a\r\n by b\r\n" * HOPS_MAX + b"\r\nReceived: in the body counts not\r\n"
+    octets = b"RECEIVED: from a\r\n by b\r\n" * 100 + b"\r\nReceived: in the body counts not\r\n"
     assert world.deliver(octets, "alice@example.org") == [None]
 
 
