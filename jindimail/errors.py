@@ -128,6 +128,13 @@ class NotAllowed(Refusal):
     imapText = "not possible"
 
 
+class TooManyTargets(Refusal):
+    """An address leads to more addresses, or through more aliases, than mail is filed for: rather for none than for some of them."""
+
+    smtpEnhanced = "5.5.3"
+    smtpText = "leads to too many addresses"
+
+
 class LimitReached(Refusal):
     """A bound of this server (keywords in a mailbox, mailboxes of an account, …)."""
 

@@ -381,7 +381,8 @@ class Directory:
         if await self._isHomeless(address):
             await self._propose(bucketOf(address), SetAddress(seconds=self._now(), address=address), address)
             raise NoSuchDomain(domainOf(address))
-        return Alias(address=address, targets=own, warnings=await self._unheard(own))
+        warnings = await self._unheard(own) or await self._unheard((address,))
+        return Alias(address=address, targets=own, warnings=warnings)
 
     async def _unheard(self, targets: Sequence[str]) -> tuple[str, ...]:
         """What is told of an alias's targets that take no mail now; they may come to be later."""

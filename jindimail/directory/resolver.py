@@ -14,6 +14,7 @@ from jindimail.errors import (
     OverQuota,
     Refusal,
     RelayDenied,
+    TooManyTargets,
     Unavailable,
     UserDisabled,
 )
@@ -90,6 +91,7 @@ class Resolver:
         An envelope recipient, of a message of so many octets (0: unknown).
 
         @raise BadAddress, RelayDenied, NoSuchUser: there is no such recipient.
+        @raise TooManyTargets: it leads to more addresses than a message is filed for.
         @raise UserDisabled, OverQuota, LargerThanQuota: of all the accounts it leads to, none takes the message now.
         """
         try:
@@ -120,6 +122,8 @@ class Resolver:
             seen.update(level)
             if not level or len(seen) > TARGETS_MAX:
                 break
+        if level:
+            raise TooManyTargets
         if not targets:
             raise refusals[0] if refusals else NoSuchUser()
         return Recipient(

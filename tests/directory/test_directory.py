@@ -12,6 +12,7 @@ from twisted.cred.error import UnauthorizedLogin
 from jindimail.directory.addresses import canonicalAddress, untagged
 from jindimail.directory.attempts import PEER_BURST, USER_BURST, Attempts
 from jindimail.directory.credentials import PeerPassword
+from jindimail.directory.resolver import ALIAS_DEPTH_MAX
 from jindimail.errors import (
     AddressTaken,
     AuthenticationFailed,
@@ -23,6 +24,7 @@ from jindimail.errors import (
     OverQuota,
     RelayDenied,
     TooManyAttempts,
+    TooManyTargets,
     Unavailable,
     UserDisabled,
 )
@@ -123,6 +125,36 @@ def test_aliasesThatLeadInACircleEnd(world: World) -> None:
         now(world.delivery.resolve("x@example.org"))
     now(world.directory.setAlias("y@example.org", ["x@example.org", "a@example.org"]))
     assert targets(world, "x@example.org") == ["a@example.org"]
+
+
+def test_anAliasThatLeadsToMoreThanMailIsFiledForTakesNoneRatherThanSome(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jindimail.directory.resolver.TARGETS_MAX", 6)
+    world.addUser("boss@example.org")
+    for group in "ab":
+        members = [f"{group}{number}@example.org" for number in range(3)]
+        for member in members:
+            world.addUser(member)
+        assert not now(world.directory.addAlias(f"{group}@example.org", members)).warnings
+    everybody = ["boss@example.org", "a@example.org", "b@example.org"]
+    made = now(world.directory.addAlias("all@example.org", everybody))
+    assert made.warnings == ("all@example.org: leads to too many addresses",)
+    with pytest.raises(TooManyTargets):
+        targets(world, "all@example.org")
+    monkeypatch.setattr("jindimail.directory.resolver.TARGETS_MAX", 10)
+    assert len(targets(world, "all@example.org")) == 7
+
+
+def test_anAliasThroughTooManyOthersTakesNoMailRatherThanSome(world: World) -> None:
+    world.addUser("boss@example.org")
+    for number in range(ALIAS_DEPTH_MAX):
+        onward = [f"a{number + 1}@example.org", "boss@example.org"]
+        now(world.directory.addAlias(f"a{number}@example.org", onward))
+    world.addUser(f"a{ALIAS_DEPTH_MAX}@example.org")
+    with pytest.raises(TooManyTargets):
+        targets(world, "a0@example.org")
+    assert len(targets(world, "a1@example.org")) == 2
 
 
 def test_anAliasThatLeadsTwiceToOneAccountFilesOnce(world: World) -> None:
@@ -380,7 +412,9 @@ def test_whoIsAddedToADomainThatIsRemovedMeanwhileIsNotThere(
         now(world.directory.addDomain("example.com"))
         with pytest.raises(NoSuchDomain):
             add()
-        assert not now(world.directory.users()) and not now(world.directory.aliases())
+        assert not now(world.directory.users())
+        with pytest.raises(NoSuchAlias):
+            now(world.directory.alias("new@example.org"))
         now(world.directory.addDomain("example.org"))
         now(world.directory.removeDomain("example.com"))
 
