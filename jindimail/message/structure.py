@@ -2,8 +2,8 @@
 
 `parse` reads the header of every part and finds the boundaries between parts; it decodes nothing and
 keeps no copy of any body. Offsets count from the first octet given. Delimiter lines are sought in one
-whole container at a time, so that an outer boundary always ends inner parts (§5.1.2), and compared
-whole, so that a boundary may be the beginning of another. What cannot be read as a container, and what
+whole container at a time, so that an outer boundary always ends inner parts (§5.1.2; but see `_ranges`),
+and compared whole, so that a boundary may be the beginning of another. What cannot be read as a container, and what
 exceeds a bound (`bounds`), is a leaf: a broken multipart is text/plain, one nested too deep is
 application/octet-stream.
 """
@@ -27,6 +27,7 @@ _PLAIN_TEXT = (b"text", b"plain", ((b"charset", b"us-ascii"),))
 _MESSAGE = (b"message", b"rfc822", ())
 _OPAQUE = (b"application", b"octet-stream", ())
 _TYPE = re.compile(rb"([!-.0-~]+)[ \t]*/[ \t]*([!-~]+)")
+_MESSAGES = frozenset({b"rfc822", b"global"})
 _IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
 
 ContentType = tuple[bytes, bytes, Parameters]
@@ -151,7 +152,7 @@ class _Reader:
         """The content type to present, and the parts in a container's body; no parts if it must be a leaf."""
         mediaType, subtype, parameters = contentType
         if mediaType == b"message":
-            if subtype not in (b"rfc822", b"global"):
+            if subtype not in _MESSAGES:
                 return contentType, ()
             if _encoding(fields) not in _IDENTITY:
                 return _OPAQUE, ()
@@ -161,7 +162,7 @@ class _Reader:
         if mediaType == b"message":
             self.partsLeft -= 1
             return contentType, (self.part(start, end, depth + 1, _PLAIN_TEXT),)
-        boundary = parameterOctets(parameters, b"boundary") or _encodedBoundary(parameters)
+        boundary = _boundary(parameters)
         ranges = self._ranges(boundary, start, end) if boundary else []
         if not ranges:
             return _PLAIN_TEXT, ()
@@ -169,30 +170,63 @@ class _Reader:
         return contentType, tuple(self.part(first, last, depth + 1, default) for first, last in ranges)
 
     def _ranges(self, boundary: bytes, start: int, end: int) -> list[tuple[int, int]]:
-        """Where the parts between the delimiter lines of *boundary* begin and end (RFC 2046 §5.1.1)."""
+        """Where the parts between the delimiter lines of *boundary* begin and end (RFC 2046 §5.1.1).
+
+        Some senders give a multipart the boundary of the one around it, which §5.1.2 forbids. Where more delimiter lines
+        follow the closing one, the parts are looked at for that: the end of an inner multipart must not hide what is after it.
+        """
+        ranges, isFollowed = self._parted(boundary, start, end)
+        if isFollowed:
+            self.scanLeft -= end - start
+            if self.scanLeft >= 0:
+                ranges, _ = self._parted(boundary, start, end, heedsInner=True)
+        self.partsLeft -= len(ranges)
+        return ranges
+
+    def _parted(
+        self, boundary: bytes, start: int, end: int, heedsInner: bool = False
+    ) -> tuple[list[tuple[int, int]], bool]:
+        """The ranges, and whether a delimiter line may follow the closing one."""
         octets, mark = self.octets, b"\n--" + boundary
         ranges: list[tuple[int, int]] = []
-        begin = -1
+        begin, inner = -1, 0  # inner: how many multiparts of this boundary are open within the part
         at = octets.find(mark, max(start - 1, 0), end)
-        while at >= 0 and self.delimitersLeft > 0 and (begin < 0 or self.partsLeft > 1):
+        while at >= 0 and self.delimitersLeft > 0 and (begin < 0 or self.partsLeft - len(ranges) > 1):
             self.delimitersLeft -= 1
             after = at + len(mark)
             lineEnd = octets.find(b"\n", after, end)
             if lineEnd < 0:
                 lineEnd = end
             tail = octets[after:lineEnd].rstrip()
-            if not tail or tail == b"--":
+            following = octets.find(mark, lineEnd, end)
+            if tail and tail != b"--":
+                at = following
+                continue
+            if not inner:
                 if 0 <= begin <= at:  # a delimiter right after another parts nothing
-                    self.partsLeft -= 1
                     ranges.append((begin, at - octets.startswith(b"\r", at - 1)))
-                begin = -1 if tail else min(lineEnd + 1, end)
                 if tail:
-                    break
-            at = octets.find(mark, lineEnd, end)
+                    return ranges, following >= 0
+                begin = min(lineEnd + 1, end)
+            if tail:
+                inner -= 1
+            elif heedsInner:
+                inner += self._isParted(boundary, min(lineEnd + 1, end), end if following < 0 else following)
+            at = following
         if 0 <= begin < end:
-            self.partsLeft -= 1
             ranges.append((begin, end))
-        return ranges
+        return ranges, False
+
+    def _isParted(self, boundary: bytes, start: int, end: int) -> bool:
+        """Whether the part that begins here, or the message in it, is a multipart of this boundary."""
+        for _ in range(bounds.depthMax):
+            bodyStart = headerEnd(self.octets, start, end)
+            value = self._fields(start, bodyStart).get(b"content-type", b"")
+            mediaType, subtype, parameters = parseContentType(value, _PLAIN_TEXT)
+            if mediaType != b"message" or subtype not in _MESSAGES:
+                return mediaType == b"multipart" and _boundary(parameters) == boundary
+            start = bodyStart
+        return False
 
 
 def _encoding(fields: dict[bytes, bytes]) -> bytes:
@@ -200,9 +234,10 @@ def _encoding(fields: dict[bytes, bytes]) -> bytes:
     return (withoutComments(value).partition(b";")[0].strip().lower() if value else b"") or b"7bit"
 
 
-def _encodedBoundary(parameters: Parameters) -> bytes:
-    """A boundary that was written in the extended form of RFC 2231, which it need not be."""
-    return (parameterText(parameters, b"boundary") or "").encode("utf-8", "replace")
+def _boundary(parameters: Parameters) -> bytes:
+    """The boundary of a multipart, also where it was written in the extended form of RFC 2231, which it need not be."""
+    plain = parameterOctets(parameters, b"boundary")
+    return plain or (parameterText(parameters, b"boundary") or "").encode("utf-8", "replace")
 
 
 def parseContentType(value: bytes, default: ContentType) -> ContentType:

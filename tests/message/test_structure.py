@@ -129,6 +129,37 @@ def test_delimiterLines(body: bytes, expected: list[bytes] | None) -> None:
     holdsTogether(parse(octets))
 
 
+INNER = b"--b\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+FORWARDED = b"--b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+ONE, TWO, CLOSE = b"--b\r\n\r\none\r\n", b"--b\r\nContent-Type: text/html\r\n\r\ntwo\r\n", b"--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (INNER + ONE + CLOSE + TWO + CLOSE, [["multipart/alternative", "text/plain"], "text/html"]),
+        (INNER + ONE + CLOSE + CLOSE, [["multipart/alternative", "text/plain"]]),
+        (ONE + INNER + ONE + TWO + CLOSE + TWO, ["text/plain", ["multipart/alternative", "text/plain", "text/html"], "text/html"]),
+        (
+            INNER + INNER + ONE + CLOSE + TWO + CLOSE + TWO + CLOSE,
+            [["multipart/alternative", ["multipart/alternative", "text/plain"], "text/html"], "text/html"],
+        ),
+        (
+            FORWARDED + ONE + CLOSE + TWO + CLOSE,
+            [["message/rfc822", ["multipart/mixed", "text/plain"]], "text/html"],
+        ),
+        (INNER + ONE + TWO + CLOSE, ["text/plain", "text/plain", "text/html"]),
+        (INNER + ONE + TWO, ["text/plain", "text/plain", "text/html"]),
+        (ONE + CLOSE + TWO + CLOSE, ["text/plain"]),
+    ],
+)  # fmt: skip
+def test_innerMultipartOfTheSameBoundaryHidesNothing(body: bytes, expected: list[Any]) -> None:
+    """Outlook Express for the Mac wrote such messages: their attachments are behind the inner multipart."""
+    part = parse(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + body)
+    assert shape(part) == ["multipart/mixed", *expected]
+    holdsTogether(part)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
