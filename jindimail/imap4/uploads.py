@@ -100,6 +100,8 @@ async def offerUpload(session: ImapSession, offer: Offer) -> None:
     except NoSuchMailbox:
         raise NoTarget from None
     await session.account.mayAppend(offer.size)
+    if session.isGone:  # meanwhile: nobody would give the room back
+        return
     spooled = session.factory.spool.begin(session.factory.delivery.newDeliveryId())
     session.upload = Upload(mailbox, flags, internalSeconds, len(offer.segments), spooled)
     session.goAhead(offer)

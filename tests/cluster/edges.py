@@ -76,7 +76,7 @@ class Edges:
         self.delivery = Delivery(
             buckets=self.buckets, resolver=self.resolver, seconds=self.seconds, randomOctets=chance.randbytes
         )
-        spool = Spool(mkdtemp())
+        self.spool = spool = Spool(mkdtemp())
         self.queue = QueueRunner(
             buckets=self.buckets,
             delivery=self.delivery,

@@ -211,3 +211,14 @@ def test_quitOutlivesTheLeader(array: Array) -> None:
     array.killLeader()
     assert pop.hear(lambda said: said.endswith(b"\r\n")) == b"+OK bye\r\n"
     assert next(iter(array.edges.values())).pop3(ANNA).answer == b"+OK 2 messages\r\n"
+
+
+def test_aClientThatIsGoneBeforeItsMessageIsAskedForTakesNoRoomInTheSpool(array: Array) -> None:
+    for node in array.ingresses():
+        for milliseconds in range(6):
+            client = array.edges[node].imap(ANNA)
+            client.start(b"APPEND INBOX {10}")
+            array.world.run(milliseconds / 1000)
+            client.lose()
+            array.world.run(1)
+        assert array.edges[node].spool.messages == 0
