@@ -310,19 +310,22 @@ class Directory:
         bucket, account = await self._find(address)
         await self._keepPostmaster(bucket, account)
         await self._remove(bucket, account.accountId, address, onProgress)
-        for one in (
-            account.record.addresses
-        ):  # of other buckets: that of the account's own went with it, and may be another's by now
-            if bucketOf(one) != bucket:
+        for one in account.record.addresses:
+            if bucketOf(one) != bucket:  # else it went with the account, and may be another's by now
                 await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
 
     async def _remove(
         self, bucket: int, accountId: int, address: str, onProgress: Callable[[int], None] | None = None
     ) -> None:
-        remaining = 1
-        while remaining:
+        remaining: int | None = None
+        while remaining != 0:
             entry = RemoveAccount(seconds=self._now(), accountId=accountId)
-            outcome: Any = await self._propose(bucket, entry, address)
+            try:
+                outcome: Any = await self._propose(bucket, entry, address)
+            except NoSuchUser:
+                if remaining is None:
+                    raise
+                return  # upkeep has come by, and taken the last steps
             remaining = outcome.remaining
             if onProgress is not None:
                 onProgress(remaining)

@@ -31,6 +31,7 @@ from jindimail.errors import (
 from jindimail.interfaces import IAccount
 from jindimail.mailbox.entries import CreateAccount, Entry, RemoveDomain, SetAddress, SetDomain
 from jindimail.mailbox.queries import ListDomains
+from jindimail.mailbox.upkeep import Upkeep
 from jindimail.networks import network
 from tests.support.world import PASSWORD, World, now
 
@@ -349,6 +350,14 @@ def test_usersAreListedAndRemoved(world: World) -> None:
         now(world.directory.user("c@other.example"))
     now(world.directory.removeDomain("other.example"))
     assert [domain.name for domain in now(world.directory.domains())] == ["example.org"]
+
+
+def test_aRemovalThatUpkeepFinishesIsDone(world: World) -> None:
+    world.addUser("old@example.org")
+    world.addUser("alice@example.org")
+    upkeep = Upkeep(buckets=world.buckets, leads=lambda _: True, seconds=world.clock.seconds)
+    now(world.directory.removeUser("alice@example.org", onProgress=lambda _: now(upkeep.finish())))
+    assert [user.address for user in now(world.directory.users())] == ["old@example.org"]
 
 
 def test_whoIsAddedAsSoonAsAnotherOfTheSameAddressIsGoneKeepsIt(world: World) -> None:
