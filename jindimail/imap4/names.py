@@ -8,6 +8,7 @@ Imports of Twisted are confined to the codec: this module is pure otherwise.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from twisted.mail.imap4 import decoder, encoder
 
@@ -105,7 +106,7 @@ class _Matcher:
 
 
 def _patternText(octets: bytes) -> str:
-    """A pattern as text, with one wildcard where several stand side by side."""
+    """A pattern as text, in the form of stored names (NFC), with one wildcard where several stand side by side."""
     if len(octets) > NAME_OCTETS_MAX:
         raise Malformed
     try:
@@ -113,4 +114,5 @@ def _patternText(octets: bytes) -> str:
         text.encode("utf-8")
     except UnicodeError:
         raise Malformed from None
+    text = unicodedata.normalize("NFC", text)
     return re.sub("[*%]+", lambda run: "*" if "*" in run[0] else "%", text)

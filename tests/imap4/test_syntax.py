@@ -338,6 +338,7 @@ def test_mailboxNamesComeBack(name: str) -> None:
         (b"", b"inbox", "INBOX", True),
         (b"", b"InB*", "INBOX", True),
         (b"", b"sent", "Sent", False),
+        (b"", b"e&AwE-t%", "\u00e9t\u00e9", True),
         (b"", b"inbox/%", "INBOX/Sub", True),
         (b"Inbox/", b"S%", "INBOX/Sub", True),
         (b"", b"inbox*", "INBOX/Sub", True),
