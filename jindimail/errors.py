@@ -135,6 +135,13 @@ class TooManyTargets(Refusal):
     smtpText = "leads to too many addresses"
 
 
+class HasInferiors(NotAllowed):
+    """A mailbox with others below it is not deleted (RFC 9051 §6.3.5)."""
+
+    imapCode = "HASCHILDREN"
+    imapText = "there are mailboxes below it, delete those first"
+
+
 class LimitReached(Refusal):
     """A bound of this server (keywords in a mailbox, mailboxes of an account, …)."""
 

@@ -239,7 +239,7 @@ class IAccount(Interface):
         """Create a mailbox and its missing superiors; `outcomes.MailboxMade`."""
 
     def delete(name: str) -> Any:
-        """Delete a mailbox; one with inferiors is refused (NotAllowed), INBOX too."""
+        """Delete a mailbox; one with inferiors is refused (HasInferiors), INBOX too (NotAllowed)."""
 
     def rename(oldName: str, newName: str) -> Any:
         """Rename with inferiors; renaming INBOX moves its messages (RFC 9051 §6.3.6)."""

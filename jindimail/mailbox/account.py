@@ -12,6 +12,7 @@ from zope.interface import implementer
 from jindimail.directory.addresses import canonicalAddress, untagged
 from jindimail.errors import (
     BadAddress,
+    HasInferiors,
     JindimailError,
     MailboxExists,
     NoSuchMailbox,
@@ -118,7 +119,10 @@ class Account:
         entry = DeleteMailbox(
             seconds=self._now(), accountId=self.accountId, mailboxId=summary.mailboxId, name=summary.name
         )
-        steps: Any = await self._propose(entry)
+        try:
+            steps: Any = await self._propose(entry)
+        except NotAllowed:
+            raise HasInferiors from None
         with suppress(JindimailError):  # the name is gone: what cannot be emptied now is left to upkeep
             while steps.remaining:
                 steps = await self._propose(entry)

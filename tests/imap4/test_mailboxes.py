@@ -96,7 +96,7 @@ S: a4 BAD syntax error
 C: a5 CREATE a/b
 S: a5 OK CREATE completed
 C: a6 DELETE a
-S: a6 NO [CANNOT] not possible
+S: a6 NO [HASCHILDREN] there are mailboxes below it, delete those first
 C: a7 DELETE INBOX
 S: a7 NO [CANNOT] not possible
 C: a8 DELETE Nowhere
