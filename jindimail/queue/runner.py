@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jindimail.delivery.spool import Spool, Spooled
-from jindimail.errors import Corrupt, JindimailError, OverQuota, Unavailable
+from jindimail.errors import Corrupt, JindimailError, OverQuota, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IDelivery
 from jindimail.mailbox.entries import Dequeue, Filing, Requeue
 from jindimail.mailbox.filing import deliverEntry
@@ -174,22 +174,40 @@ class QueueRunner:
     # --- a bucket
 
     async def _serve(self, target: int, rows: list[tuple[int, Queued]]) -> None:
-        """File what waits for a bucket, if it answers; what waited for too long is given up, whether it does or not."""
+        """
+        File what waits for a bucket, if it answers; what waited for too long is given up, whether it does or not.
+
+        @raise Unavailable: not all of it could be done. No message waits because another cannot be read, or nobody be told of it.
+        """
+        problem: Unavailable | None = None
         overdue = [each for each in rows if self._isOverdue(*each)]
         for bucket, row in overdue:
             reason = row.record.reason or Unavailable.smtpText
-            await self._giveUp(bucket, row, {each.address: f"5.4.7 {reason}" for each in row.record.waiting})
+            lost = {each.address: f"5.4.7 {reason}" for each in row.record.waiting}
+            try:
+                await self._giveUp(bucket, row, lost)
+            except Unavailable as error:
+                problem = error
         rows = [each for each in rows if each not in overdue]
-        if not rows:
-            return
-        if not self._buckets.isReachable(target):
-            raise Unavailable("too few of its nodes are heard")
-        await self._buckets.query(target, ListQueue(limit=1), fresh=True)
+        if rows:
+            await self._requireAnswer(target)
         for bucket, row in rows:
             try:
                 await self._file(bucket, row)
             except Corrupt:
                 await self._unreadable(bucket, row, Failure())
+            except StorageFull:
+                raise
+            except Unavailable as error:
+                problem = error
+                await self._requireAnswer(target)
+        if problem is not None:
+            raise problem
+
+    async def _requireAnswer(self, target: int) -> None:
+        if not self._buckets.isReachable(target):
+            raise Unavailable("too few of its nodes are heard")
+        await self._buckets.query(target, ListQueue(limit=1), fresh=True)
 
     async def _unreadable(self, bucket: int, row: Queued, failure: Failure) -> None:
         """

@@ -43,6 +43,7 @@ class Cut:
         self.silent: set[int] = set()
         self.deaf: set[int] = set()
         self.damaged = False  # no body can be read
+        self.away: set[bytes] = set()  # bodies none of whose keepers answers
         self.proposed: list[tuple[int, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -60,6 +61,8 @@ class Cut:
             return fail(Unavailable())
         if self.damaged and isinstance(query, ReadOctets):
             return fail(Corrupt())
+        if isinstance(query, ReadOctets) and query.bodyId in self.away:
+            return fail(Unavailable())
         return self._buckets.query(bucket, query, fresh)
 
 
@@ -386,6 +389,42 @@ def test_aDamagedMessageKeepsNoOtherWaitingAndIsToldOfInTheEnd(bed: Bed) -> None
     assert not bed.waiting()
     (notice,) = bed.inbox(ALICE)
     assert b"The message itself is damaged." in notice
+
+
+def test_aMessageWhoseKeepersAreAwayKeepsNoOtherWaiting(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    for octets in (OCTETS, OCTETS + b"next\r\n"):
+        assert bed.deliver(BOB, octets=octets) == [None]
+        bed.run(1)
+    first, _ = sorted(bed.waiting(), key=lambda row: row.key)
+    bed.cut.away.add(first.bodyId)
+    bed.cut.silent.clear()
+    bed.run()
+    assert len(bed.inbox(BOB)) == 1
+    bed.cut.away.clear()
+    bed.run()
+    assert len(bed.inbox(BOB)) == 2
+    assert not bed.waiting()
+
+
+def test_whereNobodyCanBeToldOfAMessageTheOthersDoNotWait(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(address: str, octets: int = 0) -> Any:
+        raise Unavailable
+
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    bed.world.clock.advance(KEPT_SECONDS)
+    bed.deliver(BOB, octets=OCTETS + b"next\r\n")
+    monkeypatch.setattr(bed.delivery, "resolve", away)
+    bed.beSure()
+    assert len(bed.waiting()) == 2
+    bed.cut.silent.clear()
+    bed.run()
+    assert [octets[-6:] for octets in bed.inbox(BOB)] == [b"next\r\n"]
+    assert len(bed.waiting()) == 1
+    monkeypatch.undo()
+    bed.run()
+    assert not bed.waiting()
 
 
 def test_rowsOfADeadBucketDoNotHideThoseOfOthers(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
