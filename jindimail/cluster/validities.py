@@ -85,12 +85,12 @@ class Validities:
             self._pulse.start()
 
     async def _look(self) -> None:
-        await DeferredList(
-            [
-                Deferred.fromCoroutine(self._renew(bucket)).addErrback(self._notYet)
-                for bucket in sorted(self._owed)[:BUCKETS_AT_ONCE]
-            ]
-        )
+        owed = sorted(self._owed)
+        for start in range(0, len(owed), BUCKETS_AT_ONCE):  # whatever becomes of those before
+            part = owed[start : start + BUCKETS_AT_ONCE]
+            await DeferredList(
+                [Deferred.fromCoroutine(self._renew(bucket)).addErrback(self._notYet) for bucket in part]
+            )
         if not self._owed:
             self._pulse.stop()
 
