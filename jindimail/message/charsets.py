@@ -23,6 +23,22 @@ _BETTER: Final = {  # what senders of a label really mean (WHATWG Encoding §4.2
     "iso8859_9": "cp1254",
     "tis_620": "cp874",
 }
+_MORE: Final = {  # labels that Python does not know everywhere
+    "cswindows31j": "cp932",
+    "gb_2312_80": "gb2312",
+    "iso_8859_6_e": "iso8859_6",  # RFC 1556: which way the text runs is no matter here
+    "iso_8859_6_i": "iso8859_6",
+    "iso_8859_8_e": "iso8859_8",
+    "iso_8859_8_i": "iso8859_8",
+    "windows_31j": "cp932",
+    "windows_874": "cp874",
+    "x_big5": "big5",
+    "x_euc_jp": "euc_jp",
+    "x_gbk": "gbk",
+    "x_mac_roman": "mac_roman",
+    "x_sjis": "shift_jis",
+    "x_windows_949": "cp949",
+}
 _STATEFUL: Final = re.compile(r"iso.?2022|csiso2022|utf.?(7|16|32)|unicode|u(7|16|32)|hz", re.IGNORECASE)
 """Labels of character sets in which ASCII octets may mean something else."""
 
@@ -30,8 +46,7 @@ _STATEFUL: Final = re.compile(r"iso.?2022|csiso2022|utf.?(7|16|32)|unicode|u(7|1
 def _codecTable() -> dict[str, str]:
     names = {alias: codec for alias, codec in aliases.items() if _CODECS.fullmatch(codec)}
     names.update({codec: codec for codec in (*names.values(), *_UNALIASED)})
-    names["windows_874"] = names["cp874"]
-    names["x_sjis"] = names["shift_jis"]
+    names.update(_MORE)
     return {name: _BETTER.get(codec, codec) for name, codec in names.items()}
 
 
