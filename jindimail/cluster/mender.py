@@ -53,6 +53,7 @@ class Mender:
         self._repair = repair
         self._events = events
         self._load = load
+        self._places: dict[int, bytes] = {}  # by bucket: the body at which a pass was given up
         self.moved = 0
 
     async def survey(self, number: int, wanted: Wanted) -> Looked:
@@ -81,16 +82,20 @@ class Mender:
         most: int = BODIES_AT_ONCE,
     ) -> int:
         """
-        Mend bodies, as far as that can be done now; how many there is nothing more to do for.
+        Mend bodies, as far as that can be done now; how many there is nothing more to do for. After some failures it is given up, and goes on behind them
+        the next time: bodies that nobody has sound just now stand in no other's way.
 
         @param isCurrent: whether to go on.
         @param mended: is called for each body that got what it lacked.
         @param most: how many at a time.
         """
         done = failures = 0
+        last = self._places.pop(number, b"")
+        lacking = sorted(lacking, key=lambda bodyId: bodyId <= last)
 
         async def one(bodyId: bytes) -> None:
-            nonlocal done, failures
+            nonlocal done, failures, last
+            last = bodyId
             try:
                 isMended = await self._repair.mend(number, bodyId, wanted)
             except Corrupt:
@@ -108,6 +113,8 @@ class Mender:
             return failures < FAILURES_MAX and isCurrent()
 
         await self._each(number, lacking, one, goesOn, pauseSeconds, most)
+        if failures >= FAILURES_MAX:
+            self._places[number] = last
         return done
 
     async def restore(self, number: int, node: int, isCurrent: Callable[[], bool]) -> None:
