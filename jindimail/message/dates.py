@@ -40,7 +40,7 @@ _CTIME = re.compile(
     rb"(?:[a-z]{3,9}[ ,]+)?([a-z]{3})[a-z]*\.? (\d{1,2}),? (?:(\d{4}) )?(\d{1,2}):(\d\d)(?::(\d\d))?"
     rb"(?: ([+-]\d{4}|[a-z]{1,5}))?(?: (\d{4}))?"
 )
-_INTERNAL = re.compile(rb"( \d|\d\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
+_INTERNAL = re.compile(rb"([ \d]?\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _SEARCH = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
 
 
@@ -113,7 +113,11 @@ def _days(year: int, month: bytes, day: int) -> int | None:
 
 
 def parseInternalDate(text: bytes) -> Instant | None:
-    """The instant in an IMAP date-time without its quotes, `17-Jul-1996 02:44:25 -0700`, or None (RFC 9051 §9)."""
+    """
+    The instant in an IMAP date-time without its quotes, `17-Jul-1996 02:44:25 -0700`, or None (RFC 9051 §9).
+
+    A day of one digit need not have the space before it: Apple's Mail forgets it.
+    """
     match = _INTERNAL.fullmatch(text)
     if match is None:
         return None
