@@ -1,4 +1,4 @@
-"""`jindictl check --cluster`: all replicas of all groups compared, and all copies of bodies read where they are kept."""
+"""`jindictl check --cluster`: all replicas of all groups compared, all copies of bodies read where they are kept, and bodies found that nobody keeps any more."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import SHOWN_MAX, Report
 from jindimail.cluster.comparing import Compared, Comparing
+from jindimail.cluster.foretelling import LostBodies
 from jindimail.errors import JindimailError
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.replication.digests import Difference, TableDigest
 
 REPLICAS_DIFFER = "replicas-differ"
-GROUP_LOST = "group-lost"
+GROUP_LOST, BODIES_LOST = "group-lost", "bodies-lost"
 NODE_SILENT, REPLICA_ABSENT, GROUP_UNDECIDED = "node-silent", "replica-absent", "group-undecided"
+BODIES_UNCOUNTED = "bodies-uncounted"
 BUCKETS = tuple(range(BUCKET_COUNT))
 
 
@@ -59,7 +61,7 @@ async def checkCluster(node: LiveNode, report: Report) -> dict[str, Any]:
     """
     Compare the array's replicas, and read all copies at their keepers, while it serves.
 
-    A replica that differs is a problem, and so is a copy that its keeper does not have sound. What could not be compared (a node that does not
+    A replica that differs is a problem, and so is a copy that its keeper does not have sound, and a body that only nodes kept which are gone. What could not be compared (a node that does not
     answer, a bucket that changes too fast) is a warning: nothing is said to be sound that was not seen.
     """
     comparing: Comparing = node.share.comparing
@@ -69,17 +71,36 @@ async def checkCluster(node: LiveNode, report: Report) -> dict[str, Any]:
     findings = Findings({node.meta.node: node.meta.name} | names)
     groups = (ARRAY_GROUP, *map(bucketGroup, BUCKETS))
     total = len(groups) + len(BUCKETS)
+    places: dict[int, int] = {}
     for done, group in enumerate(groups):
         compared = await comparing.compare(group, userMap.membersOf(group))
         if not compared.index and not compared.silent:
             compared = await comparing.compare(group, userMap.membersOf(group))
         _tellCompared(findings, compared)
+        if group != ARRAY_GROUP and compared.nodes:
+            places[group - 1] = compared.nodes[0]
         report(done + 1, total, "comparing replicas")
+    gone = tuple(number for number in userMap.nodes if userMap.isGone(number))
+    for bucket, lost in (await node.share.foretelling.count(gone, places) if gone else {}).items():
+        _tellLost(findings, bucket, lost)
     for done, bucket in enumerate(BUCKETS):
         for number in living:
             await _readCopies(findings, comparing, bucket, number)
         report(len(groups) + done + 1, total, "reading copies")
     return findings.result()
+
+
+def _tellLost(findings: Findings, bucket: int, lost: LostBodies | None) -> None:
+    """What went with nodes that were given up is refused to clients as damaged, and nothing brings it back."""
+    where = f"bucket {bucket}"
+    if lost is None:
+        findings.warn(BODIES_UNCOUNTED, where, "what only nodes kept that are gone could not be counted")
+    elif lost.bodies:
+        examples = ", ".join(
+            f"{each.messageId or each.bodyId.hex()} {each.address}".rstrip() for each in lost.examples
+        )
+        what = f"{lost.messages} messages ({lost.octets} octets) were kept only by nodes that are gone: {examples}"
+        findings.problem(BODIES_LOST, where, what, "bodyref")
 
 
 def _tellCompared(findings: Findings, compared: Compared) -> None:

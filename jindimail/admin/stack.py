@@ -393,12 +393,11 @@ class Stack:
         peers = {peer.node: peer for peer in self._firstPeers}
         for number, record in nodes.items():
             peers[number] = Peer(node=number, name=record.name, addresses=record.addresses)
+        gone = {number for number, record in nodes.items() if record.state == GONE}
         living = [
-            peer
-            for number, peer in sorted(peers.items())
-            if number != self.meta.node and (number not in nodes or nodes[number].state != GONE)
+            peer for number, peer in sorted(peers.items()) if number != self.meta.node and number not in gone
         ]
-        self.links.setPeers(living)
+        self.links.setPeers(living, gone)
         if tuple(living) != self._firstPeers:
             self._firstPeers = tuple(living)
             kept = self.inThread(partial(writePeers, self._directory, self._firstPeers))

@@ -1,8 +1,9 @@
 """
 Whether the array knows this node no more, as far as other nodes' refusals tell (docs/adr/0020): a node that was removed while it could not be reached has rows that say otherwise.
 
-Pure. Nodes that cannot be reached say nothing, or one that is dead for good would let a removed node take clients for ever whom it has nothing
-to give. A node that has just joined may not be known yet where the array's own group is late, which is not so at most of them.
+Pure. Who has it in its records that this node was given up is believed alone, since that is never taken back: nodes that were given up by force (`cluster recover`) and live after all may be
+a majority among themselves, and must not go on as another half of the array. Who merely does not know it may be late, and it may have just joined, which is not so at most of them; nodes that cannot be
+reached say nothing, or one that is dead for good would let a removed node take clients for ever whom it has nothing to give.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ UNKNOWN_SECONDS = 10.0
 
 
 class Disowned:
-    """For how long most others have refused this node."""
+    """Whether this node is refused for good, and for how long most others do not know it."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -26,6 +27,8 @@ class Disowned:
 
         @param troubles: for each other node, why there is no connection, by channel; less than two of them where there is one.
         """
+        if any(Reason.GONE.name in trouble for trouble in troubles):
+            return True
         isKnown = any(len(trouble) < len(CHANNELS) for trouble in troubles)
         refusals = sum(set(trouble) == {Reason.UNKNOWN_NODE.name} for trouble in troubles)
         if isKnown or 2 * refusals <= len(troubles):

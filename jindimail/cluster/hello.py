@@ -38,6 +38,7 @@ class Reason(IntEnum):
     NO_LEVEL = 6
     NOT_UNDERSTOOD = 7
     OLD_COPY = 8
+    GONE = 9  # given up for good, which an array never takes back
 
 
 class Unwelcome(Refusal):

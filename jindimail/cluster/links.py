@@ -8,7 +8,7 @@ comes in is the sign to dial back at once. The certificate says who the peer is;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from twisted.internet.defer import Deferred, fail
@@ -92,6 +92,7 @@ class Links:
         self._joining = joining
         self._contexts = Contexts(credentials)
         self._peers: dict[int, PeerLinks] = {}
+        self._gone: Collection[int] = ()
         self._incoming: dict[tuple[int, int], Incoming] = {}
         self._acquaintance = acquaintance or Acquaintance()
         self._answerers = Answerers()
@@ -132,8 +133,13 @@ class Links:
 
     # --- who there is
 
-    def setPeers(self, peers: Iterable[Peer]) -> None:
-        """All other nodes that this node shall have links to, and shall accept. Others' connections end."""
+    def setPeers(self, peers: Iterable[Peer], gone: Collection[int] = ()) -> None:
+        """
+        All other nodes that this node shall have links to, and shall accept. Others' connections end.
+
+        @param gone: of these, those that are told that they were given up for good.
+        """
+        self._gone = gone
         wanted = {peer.node: peer for peer in peers if peer.node != self.node and peer.addresses}
         for node in set(self._peers) - set(wanted):
             self._peers.pop(node).stop()
@@ -259,7 +265,7 @@ class Links:
         links = self._peers.get(hello.node)
         judgeHello(self._mine, hello, incoming.identity)
         if links is None:
-            raise Unwelcome(Reason.UNKNOWN_NODE)
+            raise Unwelcome(Reason.GONE if hello.node in self._gone else Reason.UNKNOWN_NODE)
         isNew = self._acquaintance.isNew(hello)
         self._believe(links.peer, incoming.identity, hello)
         key = hello.node, incoming.channel

@@ -136,6 +136,14 @@ class Share:
             seconds=ground.seconds,
             draw=ground.draw,
         )
+        self.foretelling = Foretelling(
+            clock=ground.clock,
+            links=ground.links,
+            store=ground.store,
+            groups=ground.groups,
+            machine=ground.machine,
+            userMap=ground.userMap,
+        )
         self.operations.recovery = Recovery(
             clock=ground.clock,
             store=ground.store,
@@ -143,14 +151,7 @@ class Share:
             groups=ground.groups,
             userMap=ground.userMap,
             events=ground.events,
-            foretelling=Foretelling(
-                clock=ground.clock,
-                links=ground.links,
-                store=ground.store,
-                groups=ground.groups,
-                machine=ground.machine,
-                userMap=ground.userMap,
-            ),
+            foretelling=self.foretelling,
             numbers=ground.numbers,
             propose=self.buckets.propose,
             renewal=entries.renewUidValidities,

@@ -6,13 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replaceFields
 from twisted.internet.defer import Deferred
 
 from jindimail.admin import clustercheck
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import VerbRefused
 from jindimail.admin.verbs import VERBS
-from jindimail.store.keys import BODY, MESSAGE, chunkKey
+from jindimail.cluster.arrayrecords import GONE
+from jindimail.store.keys import BODY, BODYREF, MESSAGE, SUMMARY, bodyrefKey, chunkKey, summaryKey
+from jindimail.store.records import BodyrefRecord, decode, encode
 from tests.admin.live import liveNode
 from tests.cluster.mail import BUCKET, MailWorld, bodyName
 from tests.support.world import World
@@ -67,6 +70,23 @@ def test_damagedCopyIsNamedWithBodyAndNode(checked: Checked) -> None:
     (problem,) = checked()["problems"]
     assert problem["kind"] == "body-damaged"
     assert problem["where"] == f"bucket {BUCKET}, body {bodyName(1).hex()}, n2"
+
+
+def test_bodiesThatOnlyNodesKeptWhichAreGoneAreLost(checked: Checked) -> None:
+    """As after a recovery by force: no keeper is left that could be asked."""
+    gone, key = 9, bodyrefKey(BUCKET, bodyName(1))
+    for share in checked.world.shares.values():
+        record = replaceFields(share.userMap.nodes[3], state=GONE)
+        share.userMap.update({**share.userMap.nodes, gone: record}, {})
+    for rows in checked.world.rows.values():
+        record = decode(rows.get(BODYREF, key) or b"", BodyrefRecord)
+        rows.put(BODYREF, key, encode(replaceFields(record, keepers=(gone,))))
+        rows.delete(SUMMARY, summaryKey(BUCKET, bodyName(1)))  # which is none here
+    (problem,) = checked()["problems"]
+    assert (problem["kind"], problem["where"]) == ("bodies-lost", f"bucket {BUCKET}")
+    assert problem["what"].startswith(
+        f"1 messages ({len(OCTETS)} octets) were kept only by nodes that are gone: "
+    )
 
 
 def test_whatCouldNotBeSeenIsAWarning(checked: Checked) -> None:

@@ -25,7 +25,7 @@ from tests.chaos.network import Namespaces
 from tests.chaos.promises import INBOX
 from tests.chaos.scene import TIMEOUT_SECONDS, Scene, sharedScene
 from tests.faults.shim import Sync
-from tests.support.node import HOST, NodeFailed
+from tests.support.node import HOST, NodeFailed, NotReachable
 
 NAMES = ("node1", "node2", "node3")
 ACCOUNTS = 9
@@ -262,7 +262,12 @@ def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvaliditiesAndLosesWhatItFore
     assert foreseen["foundedAnew"] == 257 and foreseen["messages"] > 0 and foreseen["uncounted"] == []
     told = scene.array.ctl(survivor, "cluster", "recover", *lost, "--yes", "--json")
     assert told["messages"] == foreseen["messages"]
+    found = scene.array.ask(survivor, "check", cluster=True)
+    assert {each["kind"] for each in found["problems"]} == {"bodies-lost"}
     for name in lost:
+        scene.array.start(name, waits=False)  # they live after all, and are a majority of what they were
+    for name in lost:
+        scene.until(lambda name=name: _isRemoved(scene, name), "who was given up stays so")
         scene.array.forget(name)
     for account in scene.accounts:
         scene.promises.forgetValidity(account.address)
@@ -298,6 +303,13 @@ def _foreseen(scene: Scene, survivor: str, lost: list[str]) -> dict[str, Any]:
 
     scene.until(foresee, "the lost are known to be silent")
     return foreseen[0]
+
+
+def _isRemoved(scene: Scene, name: str) -> bool:
+    """Whether a node that was just started says that it is of the array no more."""
+    with suppress(NotReachable):
+        return bool(scene.array.ask(name, "status")["state"] == "removed")
+    return False
 
 
 def _damaged(scene: Scene, name: str) -> int:

@@ -44,6 +44,13 @@ def test_aNodeIsNotDisownedByAHalfNorWhereAnyOtherKnowsIt(troubles: tuple[tuple[
     assert not isDisowned(*troubles)
 
 
+def test_whoWasGivenUpKnowsItAtOnceWhoeverElseIsThere() -> None:
+    """Two of three that were given up by force, and live after all, are a majority among themselves."""
+    given = ("GONE", "GONE")
+    assert Disowned().look([given, CONNECTED], 0.0)
+    assert Disowned().look([SILENT, given, CONNECTED], 0.0)
+
+
 def test_whoWasKnownInBetweenIsNotDisownedYet() -> None:
     disowned = Disowned()
     for seconds, troubles in ((0.0, UNKNOWN), (6.0, CONNECTED), (7.0, UNKNOWN), (16.9, UNKNOWN)):

@@ -166,6 +166,13 @@ class Meeting(SynchronousTestCase):
         self.assertEqual(self.array.trouble(2, 1)["control"], "UNKNOWN_NODE")
         self.assertEqual(self.array.nodes[1].peers(), ())
 
+    def test_nodeThatWasGivenUpIsToldSo(self) -> None:
+        self.array.run(1)
+        self.array.nodes[1].setPeers([], {2})
+        self.array.run(3)
+        self.assertFalse(self.array.nodes[2].isUp(1))
+        self.assertEqual(self.array.trouble(2, 1)["control"], "GONE")
+
     def test_nothingPassesBetweenANodeAndOneThatItHoldsForGone(self) -> None:
         """Whatever the other holds of it: a node that was given up may live, and know nothing of that."""
         self.array.run(1)
