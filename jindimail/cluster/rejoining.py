@@ -85,6 +85,7 @@ class Rejoining:
         self._finished = finished
         self._hints: dict[int, int] = {}
         self._asking: set[int] = set()
+        self._last = -1  # the group that was asked for last: those that nobody leads keep no other waiting
         self._pulse = Pulse(clock, LOOK_SECONDS, self._look)
         self.isUnderWay = False
         links.serve(RENOUNCE, self._answer)
@@ -115,8 +116,9 @@ class Rejoining:
             self._pulse.stop()
             self._finished()
             return
-        for group in missing:
+        for group in sorted(missing, key=lambda group: group <= self._last):
             if group not in self._asking and len(self._asking) < GROUPS_AT_ONCE:
+                self._last = group
                 self._asking.add(group)
                 asking = Deferred.fromCoroutine(self._renounce(group))
                 asking.addErrback(lambda failure: failure.trap(JindimailError) and None)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import msgspec
+from twisted.internet.task import Clock
+
+from jindimail.cluster.arrayrecords import UP, NodeRecord
+from jindimail.cluster.events import Events
+from jindimail.cluster.memorylinks import Fabric
+from jindimail.cluster.rejoining import GROUPS_AT_ONCE, RENOUNCE, Rejoining, Renounced
+from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.entries import SetDomain
 from jindimail.mailbox.queries import ListDomains
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.configuration import Configuration
-from jindimail.store.keys import META, REJOINING_KEY
+from jindimail.store.keys import HARD, META, REJOINING_KEY, groupKey
+from jindimail.store.memory import MemoryRows, MemoryStore
 from tests.cluster.test_mending import chunkAt, deliver, keepersOf, octetsOf
 from tests.cluster.world import World
 
@@ -77,6 +87,43 @@ def test_aNodeRenouncesNothingWhileNobodyCanConfirm() -> None:
     world.start(3)
     world.until(lambda: not second.rejoining.isUnderWay, 60)
     world.settle()
+
+
+def test_groupsThatNobodyLeadsKeepNoOtherWaiting() -> None:
+    clock = Clock()
+    fabric = Fabric(clock)
+    stuck = range(1, GROUPS_AT_ONCE + 1)
+
+    def answer(node: int, payload: bytes, seconds: float) -> bytes:
+        group = msgspec.msgpack.decode(payload, type=int)
+        return msgspec.msgpack.encode(Renounced(-1 if group in stuck else 7))
+
+    fabric.add(2).serve(RENOUNCE, answer)
+    rows = MemoryRows()
+    rows.put(META, REJOINING_KEY, b"")
+    rows.put(HARD, groupKey(ARRAY_GROUP), b"there")
+    userMap = UserMap(1)
+    nodes = {number: NodeRecord(name=f"n{number}", addresses=(), host="", state=UP) for number in (1, 2)}
+    userMap.update(nodes, {})
+    groups: Any = None
+    rejoining = Rejoining(
+        clock=clock,
+        store=MemoryStore(rows=rows),
+        links=fabric.add(1),
+        groups=groups,
+        userMap=userMap,
+        events=Events(node=1, seconds=clock.seconds),
+        numbers=range(GROUPS_AT_ONCE + 10),
+        peers=tuple,
+        renounced=lambda group, node: None,
+        finished=lambda: None,
+    )
+    rejoining.start()
+    for _ in range(100):
+        clock.advance(0.05)
+    rejoining.stop()
+    buried = [group for group in range(GROUPS_AT_ONCE + 10) if rows.get(HARD, groupKey(group)) is not None]
+    assert buried == [ARRAY_GROUP, *range(GROUPS_AT_ONCE + 1, GROUPS_AT_ONCE + 10)]
 
 
 def test_theHighestIdCountsAlsoWhereTheNodeHadNoReplica() -> None:
