@@ -190,9 +190,7 @@ class Governing:
         self._leaderShares.look(reports, self._clock.seconds())
         wishes = {group: wish for group in self._numbers if (wish := self._userMap.wish(group)) is not None}
         known: dict[str, Any] = {
-            "nodes": plannedNodes(
-                nodes, self._downSeconds, lambda node: self._leaderShares.of(node, reports.get(node))
-            ),
+            "nodes": plannedNodes(nodes, self._downSeconds, self._leaderShares.of),
             "wishes": wishes,
             "replicas": settings.replicas,
             "repairSeconds": settings.repairSeconds,

@@ -123,41 +123,58 @@ SHARE_MIN = 0.3
 
 
 class _Leaning:
-    """
-    What one node leads.
+    """What one node leads: the part of its weight with which it does, and whether its disk is full or stuck."""
 
-    @ivar share: the part of its weight with which it does.
-    """
-
-    __slots__ = ("_direction", "_isGivenBack", "_patienceSeconds", "_since", "share")
+    __slots__ = ("_direction", "_isGivenBack", "_isStuck", "_part", "_patienceSeconds", "_since")
 
     def __init__(self) -> None:
-        self.share = 1.0
+        self._part = 1.0
+        self._isStuck = False
         self._direction = 0
         self._since = 0.0
         self._isGivenBack = False
         self._patienceSeconds = TAKE_BACK_SECONDS
 
+    @property
+    def share(self) -> float:
+        """The part of its weight with which it should lead."""
+        return 0.0 if self._isStuck else self._part
+
+    def stick(self) -> None:
+        """Its disk is full or stuck."""
+        self.rest()
+        if not self._isStuck:
+            self._isStuck = True
+            self._taken()
+
     def shed(self, now: float) -> None:
         """It is loaded above the others."""
-        if self.share > SHARE_MIN and self._lasts(-1, SHED_SECONDS, now):
-            if self._isGivenBack:
-                self._patienceSeconds = min(TAKE_BACK_SECONDS_MAX, 2 * self._patienceSeconds)
-            self._isGivenBack = False
-            self.share *= SHARE_STEP
+        if self._part > SHARE_MIN and self._lasts(-1, SHED_SECONDS, now):
+            self._part *= SHARE_STEP
+            self._taken()
 
     def takeBack(self, now: float) -> None:
         """It is loaded as the others are, or less."""
-        if self._lasts(1, self._patienceSeconds, now):
-            if self.share == 1.0:
-                self._isGivenBack, self._patienceSeconds = False, TAKE_BACK_SECONDS
-            else:
-                self._isGivenBack = True
-                self.share = min(1.0, self.share / SHARE_STEP)
+        if not self._lasts(1, self._patienceSeconds, now):
+            return
+        if self.share == 1.0:
+            self._isGivenBack, self._patienceSeconds = False, TAKE_BACK_SECONDS
+            return
+        self._isGivenBack = True
+        if self._isStuck:
+            self._isStuck = False
+        else:
+            self._part = min(1.0, self._part / SHARE_STEP)
 
     def rest(self) -> None:
         """It is well as it is."""
         self._direction = 0
+
+    def _taken(self) -> None:
+        """It has less to lead than it had; if that was given back to it, too early."""
+        if self._isGivenBack:
+            self._patienceSeconds = min(TAKE_BACK_SECONDS_MAX, 2 * self._patienceSeconds)
+        self._isGivenBack = False
 
     def _lasts(self, direction: int, seconds: float, now: float) -> bool:
         """Whether it has been so for long enough; then this begins anew."""
@@ -172,8 +189,9 @@ class LeaderShares:
     """
     With which part of its weight each node should lead, by its measured load, with hysteresis.
 
-    A node above the others for a while leads a quarter less, and so on; it is given back slowly, and each time that it was given back too much, the next
-    time is twice as far. Kept by group 0's leader only: another begins anew.
+    A node above the others for a while leads a quarter less, and so on; one whose disk is full or stuck leads nothing. It is given back slowly, and each
+    time that it was given back too early, the next time is twice as far. A node that is not heard of is judged by what it said last: who commits slowly
+    is heard of now and then only. Kept by group 0's leader only: another begins anew.
     """
 
     def __init__(self) -> None:
@@ -185,7 +203,9 @@ class LeaderShares:
             others = [each.load for other, each in reports.items() if other != node]
             mean = sum(others) / len(others) if others else report.load
             leaning = self._leanings.setdefault(node, _Leaning())
-            if report.load > mean + SHED_MARGIN and report.load > SHED_LOAD:
+            if report.freeLevel == 0 or report.commitSeconds > COMMIT_SECONDS:
+                leaning.stick()
+            elif report.load > mean + SHED_MARGIN and report.load > SHED_LOAD:
                 leaning.shed(now)
             elif report.load < mean + TAKE_BACK_MARGIN:
                 leaning.takeBack(now)
@@ -194,10 +214,8 @@ class LeaderShares:
         for node in self._leanings.keys() - reports.keys():
             self._leanings[node].rest()
 
-    def of(self, node: int, report: Report | None) -> float:
+    def of(self, node: int) -> float:
         """A node's share; 0 for one whose disk is full or stuck."""
-        if report is not None and (report.freeLevel == 0 or report.commitSeconds > COMMIT_SECONDS):
-            return 0.0
         leaning = self._leanings.get(node)
         return 1.0 if leaning is None else leaning.share
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,26 +66,26 @@ def test_aNodeAboveTheOthersLeadsLessAfterAWhileAndMoreAgainMuchLater() -> None:
     hot = {1: report(1, 0.9), 2: report(2, 0.2), 3: report(3, 0.2)}
     shares.look(hot, 0.0)
     shares.look(hot, SHED_SECONDS - 1)
-    assert shares.of(1, hot[1]) == 1.0
+    assert shares.of(1) == 1.0
     shares.look(hot, SHED_SECONDS)
-    assert shares.of(1, hot[1]) == 0.75 and shares.of(2, hot[2]) == 1.0
+    assert shares.of(1) == 0.75 and shares.of(2) == 1.0
     calm = {node: report(node, 0.2) for node in hot}
     shares.look(calm, 100.0)
     shares.look(calm, 99.0 + TAKE_BACK_SECONDS)
-    assert shares.of(1, calm[1]) == 0.75
+    assert shares.of(1) == 0.75
     shares.look(calm, 100.0 + TAKE_BACK_SECONDS)
-    assert shares.of(1, calm[1]) == 1.0
+    assert shares.of(1) == 1.0
 
 
 def leadingFor(seconds: int, shares: LeaderShares, leads: float, begins: int = 0) -> list[float]:
     """The shares of a node that half as much work loads as much as the two others, as they change in so many seconds in which all have so much to lead."""
-    seen = [shares.of(1, None)]
+    seen = [shares.of(1)]
     for second in range(begins, begins + seconds):
         mine, theirs = (part / (seen[-1] + 2) for part in (seen[-1], 1.0))
         loads = {1: 0.1 + leads * mine, 2: 0.1 + leads / 2 * theirs, 3: 0.1 + leads / 2 * theirs}
         shares.look({node: report(node, load) for node, load in loads.items()}, float(second))
-        if shares.of(1, None) != seen[-1]:
-            seen.append(shares.of(1, None))
+        if shares.of(1) != seen[-1]:
+            seen.append(shares.of(1))
     return seen
 
 
@@ -96,10 +97,34 @@ def test_whatWasGivenBackTooOftenIsGivenBackLater() -> None:
     assert leadingFor(200, shares, 3.0, begins=5 * 3600)[-2:] == [0.75 * 0.75, 0.75]
 
 
-def test_aFullOrStuckDiskLeadsNothing() -> None:
-    assert LeaderShares().of(1, report(1, freeLevel=0)) == 0.0
-    assert LeaderShares().of(1, report(1, commitSeconds=1.0)) == 0.0
-    assert LeaderShares().of(1, None) == 1.0
+@pytest.mark.parametrize("fields", [{"freeLevel": 0}, {"commitSeconds": 1.0, "load": 2.5}])
+def test_aFullOrStuckDiskLeadsNothingUntilItHasBeenWellForAWhile(fields: dict[str, float]) -> None:
+    shares = LeaderShares()
+    assert shares.of(1) == 1.0
+    sound = {2: report(2, 0.1), 3: report(3, 0.1)}
+    shares.look(sound | {1: report(1, **fields)}, 0.0)
+    assert shares.of(1) == 0.0 and shares.of(2) == 1.0
+    shares.look(sound, 10.0)
+    assert shares.of(1) == 0.0, "who is not heard of has not said that it is well"
+    shares.look(sound | {1: report(1, 0.1)}, 20.0)
+    shares.look(sound | {1: report(1, 0.1)}, 19.0 + TAKE_BACK_SECONDS)
+    assert shares.of(1) == 0.0
+    shares.look(sound | {1: report(1, 0.1)}, 20.0 + TAKE_BACK_SECONDS)
+    assert shares.of(1) == 1.0
+
+
+def test_aDiskThatIsStuckNowAndThenGetsItsGroupsBackLaterEachTime() -> None:
+    shares, chance, measures = LeaderShares(), Random(1), Measures()
+    seen = [1.0]
+    for second in range(4 * 3600):
+        isBusy = second % 300 < 60
+        age = chance.uniform(0.0, 0.8) if isBusy else 0.0
+        measures.add(cpu=0.1, lagSeconds=0.0, commitSeconds=age, queue=0)
+        mine = report(1, measures.load, commitSeconds=measures.commitSeconds)
+        shares.look({1: mine, 2: report(2, 0.1), 3: report(3, 0.1)}, float(second))
+        if (shares.of(1) == 0.0) != (seen[-1] == 0.0):
+            seen.append(shares.of(1))
+    assert len(seen) < 8
 
 
 def chosen(
