@@ -118,18 +118,23 @@ SHED_SECONDS = 30.0
 TAKE_BACK_MARGIN = 0.1
 TAKE_BACK_SECONDS = 120.0
 TAKE_BACK_SECONDS_MAX = 3600.0
+STUCK_PART = 0.25  # of that time for a disk that was stuck or full: that may have been a hiccup, and it leads nothing meanwhile
 SHARE_STEP = 0.75
 SHARE_MIN = 0.3
 
 
 class _Leaning:
-    """What one node leads: the part of its weight with which it does, and whether its disk is full or stuck."""
+    """
+    What one node leads.
 
-    __slots__ = ("_direction", "_isGivenBack", "_isStuck", "_part", "_patienceSeconds", "_since")
+    @ivar isStuck: its disk is full or stuck, or was lately.
+    """
+
+    __slots__ = ("_direction", "_isGivenBack", "_part", "_patienceSeconds", "_since", "isStuck")
 
     def __init__(self) -> None:
         self._part = 1.0
-        self._isStuck = False
+        self.isStuck = False
         self._direction = 0
         self._since = 0.0
         self._isGivenBack = False
@@ -138,33 +143,34 @@ class _Leaning:
     @property
     def share(self) -> float:
         """The part of its weight with which it should lead."""
-        return 0.0 if self._isStuck else self._part
+        return 0.0 if self.isStuck else self._part
 
     def stick(self) -> None:
         """Its disk is full or stuck."""
         self.rest()
-        if not self._isStuck:
-            self._isStuck = True
+        if not self.isStuck:
+            self.isStuck = True
             self._taken()
 
     def shed(self, now: float) -> None:
         """It is loaded above the others."""
-        if self._part > SHARE_MIN and self._lasts(-1, SHED_SECONDS, now):
+        if self.isStuck:
+            self.rest()
+        elif self._part > SHARE_MIN and self._lasts(-1, SHED_SECONDS, now):
             self._part *= SHARE_STEP
             self._taken()
 
     def takeBack(self, now: float) -> None:
-        """It is loaded as the others are, or less."""
-        if not self._lasts(1, self._patienceSeconds, now):
-            return
+        """It is loaded as the others are, or less; or not above them by much, and its disk is well."""
         if self.share == 1.0:
-            self._isGivenBack, self._patienceSeconds = False, TAKE_BACK_SECONDS
-            return
-        self._isGivenBack = True
-        if self._isStuck:
-            self._isStuck = False
-        else:
-            self._part = min(1.0, self._part / SHARE_STEP)
+            if self._lasts(1, TAKE_BACK_SECONDS_MAX, now):
+                self._isGivenBack, self._patienceSeconds = False, TAKE_BACK_SECONDS
+        elif self._lasts(1, self._patienceSeconds * (STUCK_PART if self.isStuck else 1.0), now):
+            self._isGivenBack = True
+            if self.isStuck:
+                self.isStuck = False
+            else:
+                self._part = min(1.0, self._part / SHARE_STEP)
 
     def rest(self) -> None:
         """It is well as it is."""
@@ -207,7 +213,7 @@ class LeaderShares:
                 leaning.stick()
             elif report.load > mean + SHED_MARGIN and report.load > SHED_LOAD:
                 leaning.shed(now)
-            elif report.load < mean + TAKE_BACK_MARGIN:
+            elif leaning.isStuck or report.load < mean + TAKE_BACK_MARGIN:
                 leaning.takeBack(now)
             else:
                 leaning.rest()
