@@ -15,6 +15,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.events import Events
 from jindimail.cluster.mending import Mending
 from jindimail.cluster.pulse import Pulse
@@ -34,6 +35,7 @@ LOOK_SECONDS = 1.0
 OCTETS_A_LOOK = 4 << 20
 BODIES_A_LOOK = 200
 DAY_SECONDS = 86_400
+_YES = b"1"  # it was damaged
 
 
 class Damaged(msgspec.Struct, frozen=True, array_like=True):
@@ -48,8 +50,16 @@ class Damage:
     """Reports of damage, to the leaders that mend it."""
 
     def __init__(
-        self, *, links: ILinks, groups: Groups, userMap: UserMap, events: Events, mending: Mending
+        self,
+        *,
+        links: ILinks,
+        groups: Groups,
+        userMap: UserMap,
+        events: Events,
+        mending: Mending,
+        counters: BucketCounters,
     ) -> None:
+        self._counters = counters
         self._links = links
         self._groups = groups
         self._userMap = userMap
@@ -59,12 +69,14 @@ class Damage:
         links.serve(DAMAGED, self._told)
 
     def report(self, bucket: int, bodyId: bytes, node: int) -> None:
-        """A node's copy of a body was found damaged or missing; harmless if that is not so."""
+        """
+        A node's copy of a body was found damaged or missing. That is news only if the leader finds so, too: this node's replica may be behind, and the
+        message expunged.
+        """
         damaged = Damaged(bucket, bodyId, node)
         if damaged in self._underWay or len(self._underWay) >= REPORTS_MAX:
             return
         self._underWay.add(damaged)
-        self._events.add("bodyDamaged", bucket=bucket, body=bodyId.hex(), at=node)
         telling = Deferred.fromCoroutine(self._tell(damaged))
         telling.addErrback(lambda failure: failure.trap(JindimailError) and None)
         telling.addBoth(lambda _: self._underWay.discard(damaged))
@@ -72,15 +84,18 @@ class Damage:
     async def _tell(self, damaged: Damaged) -> None:
         group = bucketGroup(damaged.bucket)
         leader = self._groups.leaderOf(group) or self._userMap.membersOf(group)[0]
-        await self._links.call(leader, DAMAGED, msgspec.msgpack.encode(damaged), TELL_SECONDS)
+        payload = msgspec.msgpack.encode(damaged)
+        if await self._links.call(leader, DAMAGED, payload, TELL_SECONDS) == _YES:
+            self._counters.damaged += 1
+            self._events.add("bodyDamaged", bucket=damaged.bucket, body=damaged.bodyId.hex(), at=damaged.node)
 
     async def _told(self, node: int, payload: bytes, deadlineSeconds: float) -> bytes:
         try:
             damaged = msgspec.msgpack.decode(payload, type=Damaged)
         except msgspec.MsgspecError as problem:
             raise Corrupt("no report of damage") from problem
-        await self._mending.damaged(damaged.bucket, damaged.bodyId, damaged.node)
-        return b""
+        isDamaged = await self._mending.damaged(damaged.bucket, damaged.bodyId, damaged.node)
+        return _YES if isDamaged else b""
 
 
 class Scrub:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from jindimail.cluster.counters import BucketCounters
 from jindimail.cluster.damage import Damage, Scrub
 from jindimail.cluster.downtime import Downtime
 from jindimail.cluster.ground import Ground
@@ -32,6 +33,7 @@ class Keeping:
         entries: IBodyEntries,
         candidates: Callable[[int], Sequence[int]],
         load: Callable[[], float],
+        counters: BucketCounters,
     ) -> None:
         """See the parts."""
         clock, store, groups, node = ground.clock, ground.store, ground.groups, ground.links.node
@@ -52,7 +54,12 @@ class Keeping:
             downSeconds=self.downtime.of,
         )
         self.damage = Damage(
-            links=ground.links, groups=groups, userMap=userMap, events=events, mending=self.mending
+            links=ground.links,
+            groups=groups,
+            userMap=userMap,
+            events=events,
+            mending=self.mending,
+            counters=counters,
         )
         sweeping = Sweeping(
             clock=clock,

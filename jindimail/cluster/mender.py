@@ -163,17 +163,20 @@ class Mender:
             record = bodyref(rows, number, bodyId)
         return record is not None and record.size > LARGE_OCTETS
 
-    async def replace(self, number: int, bodyId: bytes, node: int) -> None:
+    async def replace(self, number: int, bodyId: bytes, node: int) -> bool:
         """
-        A keeper's copy was found damaged or missing, as somebody says: look, and put it anew.
+        A keeper's copy was found damaged or missing, as somebody says: look, and put it anew; whether it was so.
 
         @raise Unavailable: it could not be done now.
         """
         try:
-            if await self._repair.replace(number, bodyId, node):
-                self._events.add("bodyMended", bucket=number, body=bodyId.hex(), at=node)
+            wasDamaged = await self._repair.replace(number, bodyId, node)
         except Corrupt:
             self._events.add("bodyLost", bucket=number, body=bodyId.hex(), at=node)
+            return True
+        if wasDamaged:
+            self._events.add("bodyMended", bucket=number, body=bodyId.hex(), at=node)
+        return wasDamaged
 
     async def _pause(self, seconds: float) -> None:
         await deferLater(self._clock, seconds + LOADED_PAUSE_SECONDS * min(1.0, self._load()))

@@ -288,12 +288,12 @@ class Mending:
 
     # --- damage
 
-    async def damaged(self, number: int, bodyId: bytes, node: int) -> None:
+    async def damaged(self, number: int, bodyId: bytes, node: int) -> bool:
         """
-        A keeper's copy was found damaged or missing, as somebody says: this node leads the bucket and looks for itself.
+        A keeper's copy was found damaged or missing, as somebody says: this node leads the bucket and looks for itself; whether it was.
 
         @raise Unavailable: this node does not lead, or it could not be done now.
         """
         if not self._groups.leadingTerm(number + 1):
             raise Unavailable("another node leads")
-        await self._mender.replace(number, bodyId, node)
+        return await self._mender.replace(number, bodyId, node)

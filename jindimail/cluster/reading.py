@@ -143,7 +143,6 @@ class Reading:
 
     def tellDamaged(self, bucket: int, bodyId: bytes, node: int) -> None:
         """A node's copy was found damaged or missing."""
-        self._counters.damaged += 1
         for listener in self.damaged:
             listener(bucket, bodyId, node)
 

@@ -166,6 +166,7 @@ class Share:
             entries=entries,
             candidates=self.candidates,
             load=self.gossip.ownLoad,
+            counters=self.counters,
         )
         self.mending, self.damage = keeping.mending, keeping.damage
         self.sweep, self.scrub = keeping.sweep, keeping.scrub

@@ -52,7 +52,19 @@ def test_aDamagedCopyHereIsReadElsewhereAndToldOf() -> None:
     world.shares[1].reading.damaged.append(lambda *words: told.append(words))
     assert world.read(1, 1, len(OCTETS)) == OCTETS
     assert told == [(BUCKET, bodyName(1), 1)]
+    world.run(1)
     assert "bodyDamaged" in [event.kind for event in world.shares[1].events]
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["sound", "expunged"])
+def test_whatTheLeaderFindsSoundOrNotThereIsNoDamage(number: int) -> None:
+    world = delivered()
+    world.shares[3].reading.tellDamaged(BUCKET, bodyName(number), 1)
+    world.run(5)
+    assert world.shares[3].counters.damaged == 0
+    assert not {"bodyDamaged", "bodyMended", "bodyLost"} & {
+        event.kind for share in world.shares.values() for event in share.events
+    }
 
 
 @pytest.mark.parametrize("node", [3, 4])
@@ -64,6 +76,7 @@ def test_aKeeperWithADamagedOrLostCopyCountsAsHavingNone(node: int) -> None:
         else:
             world.rows[1].put(BODY, KEY, damage)
         assert world.read(node, 1, len(OCTETS)) == OCTETS
+        world.run(1)
         assert world.shares[node].counters.damaged == 1
 
 
@@ -94,6 +107,7 @@ def test_aGiantIsReadByChunkAndALostChunkFromTheNextKeeper(node: int) -> None:
     world = delivered(GIANT)
     world.rows[1].delete(BODY, chunkKey(BUCKET, bodyName(1), 5))
     assert world.read(node, 1, len(GIANT)) == GIANT
+    world.run(1)
     assert world.shares[node].counters.damaged >= 1
 
 
@@ -130,6 +144,7 @@ def test_aGiantIsReadOnlyFromKeepersWhoseCopyIsSoundAsAWhole(node: int) -> None:
     world.rows[1].put(BODY, last, bytes(CHUNK_OCTETS))
     before = world.shares[node].counters.damaged
     assert world.read(node, 1, len(GIANT)) == GIANT
+    world.run(1)
     assert world.shares[node].counters.damaged > before
 
 
