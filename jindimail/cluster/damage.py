@@ -16,14 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.counters import BucketCounters
-from jindimail.cluster.events import Events
+from jindimail.cluster.ground import Ground
 from jindimail.cluster.mending import Mending
 from jindimail.cluster.pulse import Pulse
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import Corrupt, JindimailError
-from jindimail.interfaces import ILinks, IStore
+from jindimail.interfaces import IStore
 from jindimail.model import bucketGroup
-from jindimail.replication.driver import Groups
 from jindimail.store.bodies import verify
 from jindimail.store.keys import BODYREF, bodyrefKey, bucketKey, unpackBodyKey
 from jindimail.store.records import BodyrefRecord, decode
@@ -49,24 +48,15 @@ class Damaged(msgspec.Struct, frozen=True, array_like=True):
 class Damage:
     """Reports of damage, to the leaders that mend it."""
 
-    def __init__(
-        self,
-        *,
-        links: ILinks,
-        groups: Groups,
-        userMap: UserMap,
-        events: Events,
-        mending: Mending,
-        counters: BucketCounters,
-    ) -> None:
+    def __init__(self, ground: Ground, *, mending: Mending, counters: BucketCounters) -> None:
         self._counters = counters
-        self._links = links
-        self._groups = groups
-        self._userMap = userMap
-        self._events = events
+        self._links = ground.links
+        self._groups = ground.groups
+        self._userMap = ground.userMap
+        self._events = ground.events
         self._mending = mending
         self._underWay: set[Damaged] = set()
-        links.serve(DAMAGED, self._told)
+        ground.links.serve(DAMAGED, self._told)
 
     def report(self, bucket: int, bodyId: bytes, node: int) -> None:
         """

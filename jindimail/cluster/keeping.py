@@ -53,14 +53,7 @@ class Keeping:
             candidates=candidates,
             downSeconds=self.downtime.of,
         )
-        self.damage = Damage(
-            links=ground.links,
-            groups=groups,
-            userMap=userMap,
-            events=events,
-            mending=self.mending,
-            counters=counters,
-        )
+        self.damage = Damage(ground, mending=self.mending, counters=counters)
         sweeping = Sweeping(
             clock=clock,
             groups=groups,

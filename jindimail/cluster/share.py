@@ -24,7 +24,7 @@ from jindimail.cluster.operations import Operations
 from jindimail.cluster.reach import Reach
 from jindimail.cluster.recovery import Recovery
 from jindimail.cluster.selftending import SelfTending
-from jindimail.cluster.spill import candidates, spreadOf
+from jindimail.cluster.spill import candidates, homeOf, spreadOf
 from jindimail.errors import Unavailable
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.copies import Copies
@@ -179,8 +179,7 @@ class Share:
 
     def candidates(self, bucket: int, first: Sequence[int] = ()) -> tuple[int, ...]:
         """The nodes to ask to keep a new body of a bucket, the best first (`spill`); of equally good ones of its home, `first`."""
-        home = self.userMap.home(bucket)
-        home = tuple(dict.fromkeys((*(node for node in first if node in home), *home)))
+        home = homeOf(bucket, self.userMap.home(bucket), first)
         others = [node for node in self.userMap.upAndFull() if node not in home]
         weights = {node: record.weight for node, record in self.userMap.nodes.items()}
         spread = spreadOf(bucket, others, self.userMap.settings.spread)

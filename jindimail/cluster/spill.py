@@ -27,6 +27,17 @@ def spreadOf(bucket: int, nodes: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(sorted(nodes, key=weigh)[:count])
 
 
+def homeOf(bucket: int, home: Sequence[int], first: Sequence[int]) -> tuple[int, ...]:
+    """
+    A bucket's home in the order in which its nodes are asked: those that shall be first, the leader, and the others, which are others first from
+    bucket to bucket, so that no node keeps more than its part.
+
+    @param home: the leader in front.
+    """
+    wanted = (node for node in first if node in home)
+    return tuple(dict.fromkeys((*wanted, *home[:1], *spreadOf(bucket, home[1:], len(home)))))
+
+
 def candidates(
     home: Sequence[int],
     spread: Sequence[int],

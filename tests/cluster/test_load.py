@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jindimail.cluster.arrayrecords import UP, WishRecord
 from jindimail.cluster.load import (
     FRESH_SECONDS,
     SHED_SECONDS,
@@ -21,7 +24,8 @@ from jindimail.cluster.load import (
     decodeReports,
     encodeReports,
 )
-from jindimail.cluster.spill import candidates, spreadOf
+from jindimail.cluster.planner import PlannedNode, plan
+from jindimail.cluster.spill import candidates, homeOf, spreadOf
 from tests.cluster.mail import MailWorld
 
 
@@ -155,6 +159,20 @@ def test_whoHasNoRoomIsNoCandidate() -> None:
 
 def test_whereNobodyHasRoomHomeIsAskedAllTheSame() -> None:
     assert chosen({node: report(node, freeLevel=0) for node in (1, 2, 3, 4)}) == (1, 2)
+
+
+def test_wherePlansAreMadeBodiesAreSpreadEvenlyAmongAllNodesThatMailComesInAt() -> None:
+    nodes = dict[int, PlannedNode]()
+    wishes = dict[int, WishRecord]()
+    for number in (1, 2, 3, 4, 5):
+        nodes[number] = PlannedNode(weight=100, host=str(number), state=UP)
+        while changes := plan(nodes, wishes, range(257), replicas=3):
+            wishes |= changes
+        kept = Counter[int]()
+        for bucket, ingress in product(range(256), nodes):
+            home = wishes[bucket + 1].voters
+            kept.update(homeOf(bucket, home, (home[0], ingress))[:2])
+        assert number < 3 or max(kept.values()) < 1.2 * min(kept.values())
 
 
 def test_everybodyKnowsTheSameSpread() -> None:
