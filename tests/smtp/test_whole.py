@@ -147,5 +147,5 @@ def test_rcptKnowsTheQuotaAndTheSizeThatMailTold(world: World, tmp_path: Path) -
 def test_aLoopEnds(world: World, tmp_path: Path) -> None:
     client = Client(world, tmp_path, "smtp")
     client.ask(b"EHLO a", b"MAIL FROM:<>", b"RCPT TO:<bob@example.org>", b"DATA")
-    assert client.say(b"Received: here\r\n" * 60 + b"\r\n.\r\n") == ["554 5.4.6"]
+    assert client.say(b"Received: here\r\n" * 101 + b"\r\n.\r\n") == ["554 5.4.6"]
     assert messages(world, "bob@example.org") == []
