@@ -264,7 +264,10 @@ class IAccount(Interface):
         """`(UsageRecord, quotaOctets, quotaMessages)`."""
 
     def lockPop(session: str) -> Any:
-        """Take the exclusive POP3 lock (MailboxInUse); `unlockPop(session)` gives it back."""
+        """
+        Take the exclusive POP3 lock (MailboxInUse), under a name that no other login has (mailbox/poplock.py); `unlockPop` of that gives it
+        back.
+        """
 
     def unlockPop(session: str, mailbox: Any = None, uids: Any = None) -> Any:
         """

@@ -5,6 +5,8 @@ A lock that a session holds is taken over when its node's process is known to ha
 request that came late, when it had given up): then exactly that holder's lock is dropped, and taking it is tried once more. Should the holder live all the same (it was paused, or cut off), it can delete nothing any
 more: what QUIT deletes, it deletes only while the lock is the session's (docs/adr/0025-locks-and-limits-of-the-array.md).
 
+A lock is named by its session, and behind a colon by which login of it: a login that came to nothing may give its lock back when the next one has succeeded.
+
 A lock must not outlive its session. Giving it back is tried until it is committed, whatever a full disk or a lost leader
 says in between; only the end of the node ends that, and with it the incarnation that the lock names.
 """
@@ -24,6 +26,7 @@ from jindimail.mailbox.outcomes import Locked, Refused
 from jindimail.store.records import PopLockRecord
 
 RETRY_SECONDS = 1.0
+LOGIN_DELIMITER = ":"
 
 
 IsGone = Callable[[int, str], Awaitable[bool]]
@@ -66,7 +69,7 @@ class PopLocks:
             session=mine.session,
         )
         outcome = await self._buckets.propose(bucket, entry)
-        if isinstance(outcome, Locked) and await self._isOver(outcome.holder):
+        if isinstance(outcome, Locked) and await self._isOver(outcome.holder, mine):
             await self._buckets.propose(bucket, self._dropping(accountId, outcome.holder))
             outcome = await self._buckets.propose(bucket, entry)
         if isinstance(outcome, Locked):
@@ -74,10 +77,13 @@ class PopLocks:
         if isinstance(outcome, Refused):
             raise outcome.error()
 
-    async def _isOver(self, lock: PopLockRecord) -> bool:
+    async def _isOver(self, lock: PopLockRecord, mine: PopLockRecord) -> bool:
         if self._buckets.isOver(lock.node, lock.incarnation):
             return True
-        return await self._isGone(lock.node, lock.session)
+        session = _sessionOf(lock)
+        if (lock.node, lock.incarnation, session) == (mine.node, mine.incarnation, _sessionOf(mine)):
+            return True
+        return await self._isGone(lock.node, session)
 
     def of(self, session: str) -> PopLockRecord:
         """The lock, as a session of this node has it."""
@@ -104,3 +110,7 @@ class PopLocks:
             return proposed.addCallbacks(lambda _: None, again)
 
         return attempt()
+
+
+def _sessionOf(lock: PopLockRecord) -> str:
+    return lock.session.partition(LOGIN_DELIMITER)[0]

@@ -14,6 +14,7 @@ from jindimail.edge.connection import IConnectionFactory
 from jindimail.edge.peers import Peer
 from jindimail.errors import AuthenticationFailed, ProtocolError, Refusal
 from jindimail.interfaces import IAccount
+from jindimail.mailbox.poplock import LOGIN_DELIMITER
 from jindimail.mailbox.sessions import Session
 from jindimail.model import INBOX
 from jindimail.pop3.connection import Connection
@@ -60,6 +61,8 @@ class Authorization(Connection):
         self._logout: Any = None
         self._exchange: sasl.Exchange | None = None
         self._failedLogins = 0
+        self._logins = 0
+        self._lock = ""
         self._modSeq = 0
         self._follower: Any = None
         self._isChanged = False
@@ -217,7 +220,9 @@ class Authorization(Connection):
 
     async def _opened(self, account: Any) -> tuple[Any, int, Maildrop]:
         """INBOX under the exclusive lock (RFC 1939 §3), and what is in it."""
-        await account.lockPop(self.sessionId)
+        self._logins += 1
+        self._lock = f"{self.sessionId}{LOGIN_DELIMITER}{self._logins}"
+        await account.lockPop(self._lock)
         mailbox = await account.open(INBOX)
         summary = await mailbox.summary()
         return mailbox, summary.highestModSeq, Maildrop(mailbox.uidValidity, await mailbox.rows())

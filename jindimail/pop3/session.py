@@ -213,7 +213,7 @@ class Pop3(Authorization):
             if self.maildrop.deletedCount:
                 if self._isChanged:
                     await self._learnVanished()
-                await self.account.unlockPop(self.sessionId, self.mailbox, self.maildrop.deletedUids())
+                await self.account.unlockPop(self._lock, self.mailbox, self.maildrop.deletedUids())
             else:
                 await self._unlock()
         except JindimailError as error:
@@ -225,6 +225,6 @@ class Pop3(Authorization):
     async def _unlock(self) -> None:
         """Give the lock back, so that the client may log in again at once."""
         try:
-            await self.account.unlockPop(self.sessionId)
+            await self.account.unlockPop(self._lock)
         except JindimailError:
             self.log.failure("lock of session {session} not given back", session=self.sessionId)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -15,11 +15,12 @@ from zope.interface import implementer
 
 from jindimail.cluster.memory import memoryBuckets
 from jindimail.directory.credentials import IPeerPassword
+from jindimail.errors import Unavailable
 from jindimail.mailbox.account import Account
-from jindimail.mailbox.entries import ADD, REMOVE, CreateAccount, RenewUidValidities
+from jindimail.mailbox.entries import ADD, REMOVE, CreateAccount, DropPopLock, RenewUidValidities
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Done
-from jindimail.mailbox.poplock import PopLocks
+from jindimail.mailbox.poplock import RETRY_SECONDS, PopLocks
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.sessions import Sessions
 from jindimail.model import Body, UidSet, bucketOf
@@ -176,6 +177,32 @@ S: +OK 3 messages
 def test_aRefusedLoginLeavesTheOthersLock(node: Node) -> None:
     refused = "S/ .*\nC: USER anna\nC: PASS x\nS: +OK send PASS\nS/ -ERR \\[IN-USE\\] .*\n"
     node.run(LOGIN + f"SESSION 2\n{refused}LOST\nSESSION 3\n{refused}")
+
+
+def test_aLockThatAnEarlierLoginOfTheSessionCouldNotGiveBackIsNotTheLaterOnes(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose = node.buckets.propose
+    monkeypatch.setattr(node.buckets, "query", lambda *_, **__: fail(Unavailable()))
+    monkeypatch.setattr(
+        node.buckets,
+        "propose",
+        lambda bucket, entry, body=None: (
+            fail(Unavailable()) if isinstance(entry, DropPopLock) else propose(bucket, entry, body)
+        ),
+    )
+    protocol, wire = node.connect()
+    protocol.dataReceived(b"USER anna@example.org\r\nPASS x\r\n")
+    assert b"-ERR [SYS/TEMP]" in wire.value()  # the lock was taken, and then INBOX could not be read
+    monkeypatch.undo()
+    node.clock.advance(RETRY_SECONDS / 2)
+    wire.clear()
+    protocol.dataReceived(b"USER anna@example.org\r\nPASS x\r\n")
+    assert b"+OK 3 messages" in wire.value()
+    node.clock.advance(RETRY_SECONDS)
+    other, wire = node.connect()
+    other.dataReceived(b"USER anna@example.org\r\nPASS x\r\n")
+    assert b"-ERR [IN-USE]" in wire.value()
 
 
 @pytest.mark.parametrize("before", ["", "DO copy1\n"])
