@@ -202,6 +202,9 @@ class Authorization(Connection):
         """The lock is given back, whatever ended the connection; nothing is deleted but by QUIT (RFC 1939 §6)."""
         if self._follower is not None:
             self._follower.stop()
+        self.maildrop = Maildrop(
+            0, ()
+        )  # large, and this session stays until the collector comes for its cycles
         logout, self._logout = self._logout, None
         if logout is not None:
             logout()

@@ -210,10 +210,11 @@ class Pop3(Authorization):
     async def _update(self) -> None:
         """The UPDATE state. What fails is said; then the deletions may or may not be done (RFC 1939 §6)."""
         try:
-            if self.maildrop.deletedCount:
+            deleted = self.maildrop.deletedUids()
+            if deleted:
                 if self._isChanged:
                     await self._learnVanished()
-                await self.account.unlockPop(self._lock, self.mailbox, self.maildrop.deletedUids())
+                await self.account.unlockPop(self._lock, self.mailbox, deleted)
             else:
                 await self._unlock()
         except JindimailError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import pytest
@@ -508,6 +509,24 @@ def test_theRegistryKnowsWhoIsThere() -> None:
     assert wire.aborted
     protocol.connectionLost(Failure(ConnectionLost()))
     assert not len(bed.sessions)
+
+
+def test_theMaildropIsLetGoOfWithItsConnectionWhateverWaitsForTheCollector() -> None:
+    bed = Bed(*THREE)
+    protocol, _ = bed.loggedIn()
+    maildrop = weakref.ref(protocol.maildrop)
+    protocol.connectionLost(Failure(ConnectionLost()))
+    assert maildrop() is None
+
+
+def test_whatQuitIsToDeleteIsDeletedWhenItsClientHasGone() -> None:
+    bed = Bed(*THREE)
+    protocol, _ = bed.loggedIn()
+    bed.store.hold()
+    protocol.dataReceived(b"DELE 1\r\nQUIT\r\n")
+    protocol.connectionLost(Failure(ConnectionLost()))
+    bed.store.release()
+    assert 1 not in bed.store.messages
 
 
 def test_smallPacketsAreNotDelayed() -> None:
