@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from jindimail.errors import Unavailable
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.entries import DeleteMailbox, RemoveAccount
 from jindimail.mailbox.queries import FindLeftovers, Leftovers
@@ -28,10 +30,11 @@ class Upkeep:
         self.finished = 0
 
     async def finish(self) -> None:
-        """All led buckets, one after the other."""
+        """All led buckets, one after the other; one that cannot be finished now keeps none of the others waiting."""
         for bucket in range(BUCKET_COUNT):
             if self._leads(bucket):
-                await self._finishBucket(bucket)
+                with suppress(Unavailable):
+                    await self._finishBucket(bucket)
 
     async def _finishBucket(self, bucket: int) -> None:
         now = int(self._seconds())

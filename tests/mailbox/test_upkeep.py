@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from twisted.internet.defer import fail
+
+from jindimail.errors import Corrupt
 from jindimail.mailbox.entries import DeleteMailbox, Deliver, Filing, RemoveAccount
 from jindimail.mailbox.upkeep import Upkeep
 from jindimail.model import Body, digestOf
@@ -53,6 +57,22 @@ def test_anAccountHalfRemovedIsFinished() -> None:
     rows = world.rows.snapshot()
     assert not rows[MESSAGE] and not rows[MAILBOX]
     assert list(rows[USER]) == [uidValidityFloorKey(user.bucket)]
+
+
+def test_aBucketThatCannotBeFinishedKeepsNoOtherWaiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    user = world.addUser()
+    now(world.buckets.propose(user.bucket, RemoveAccount(seconds=0, accountId=user.accountId)))
+    query = world.buckets.query
+    monkeypatch.setattr(
+        world.buckets,
+        "query",
+        lambda bucket, *given: fail(Corrupt()) if bucket == 0 else query(bucket, *given),
+    )
+    upkeep(world)
+    assert not world.rows.snapshot()[ADDRESS]
 
 
 def test_theAddressOfAnAccountThatWasHalfRemovedIsFreeAgain() -> None:
