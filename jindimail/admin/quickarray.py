@@ -173,7 +173,10 @@ class Array:
             assert site.process is not None
             site.process.wait()
         if mine:
-            self._write()
+            if (
+                self._path.exists()
+            ):  # else nobody can make the first account any more, and what went wrong is to be said
+                self._write()
             self._say("\nThe nodes have stopped; `make array` starts them again with everything they hold.\n")
 
     def _bringUp(self) -> None:

@@ -8,6 +8,7 @@ import os
 import poplib
 import signal
 import smtplib
+import socket
 import stat
 import subprocess
 import sys
@@ -205,6 +206,22 @@ def test_aNodeThatWasDrainedIsLeftOut(make: Callable[..., MakeArray]) -> None:
     assert [node["name"] for node in left["nodes"]] == ["node2", "node3"]
     assert "node1 was removed" in again.log.read_text()
     assert subjectsByImap(left, 0) == {1: "one"}
+
+
+def test_whatKeepsANodeFromServingIsSaidWhereTheArrayIsFoundedToo(
+    make: Callable[..., MakeArray], tmp_path: Path
+) -> None:
+    site = tmp_path / "run" / "array" / "node2"
+    site.mkdir(mode=0o700, parents=True)
+    ports = freePorts(2)
+    (site / "node.ini").write_text(configurationText(2, ports))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", ports["pop3"]))
+        other.listen()
+        array = make(2)
+        assert array.process.wait(PATIENCE_SECONDS) == 1
+    assert "node2 does not serve" in array.log.read_text()
+    assert "Address already in use" in array.log.read_text()
 
 
 @pytest.mark.parametrize("nodes", ["0", "10", "-1", "many", ""])
