@@ -188,7 +188,10 @@ class Limits:
         octets(65536, 1 << 30), "The largest message that is accepted.", 50 << 20, live=True
     )
     recipients: int = _key(
-        number(100, 100_000), "Recipients of one message (RFC 5321 §4.5.3.1.8).", 1000, live=True
+        number(100, 100_000),
+        "Recipients of one message (RFC 5321 §4.5.3.1.8); an alias counts for as many as it leads to.",
+        1000,
+        live=True,
     )
     sessions: int = _key(number(1, 1_000_000), "Client connections of the node.", 10_000, live=True)
     sessionsPerPeer: int = _key(

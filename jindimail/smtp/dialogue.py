@@ -334,7 +334,7 @@ class Dialogue:
         transaction = self._transaction
         assert transaction is not None
         address = syntax.parseRcpt(rest, transaction.mail.isUtf8)
-        if len(transaction.recipients) >= self._limits.recipientsMax:
+        if transaction.targets >= self._limits.recipientsMax:
             return reply.TOO_MANY_RECIPIENTS
         return self._resolve(transaction, address)
 
@@ -345,7 +345,7 @@ class Dialogue:
             )
         except JindimailError as error:
             return self._refuseRecipient(error)
-        transaction.recipients.append(recipient)
+        transaction.add(recipient)
         self._state = state.RCPT
         return reply.RECIPIENT_OK
 

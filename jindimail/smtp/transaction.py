@@ -14,13 +14,28 @@ from jindimail.smtp.syntax import Mail
 
 
 class Transaction:
-    """From MAIL to the end of the message, or to whatever ends it before."""
+    """
+    From MAIL to the end of the message, or to whatever ends it before.
 
-    __slots__ = ("_digest", "_spooled", "_top", "content", "deliveryId", "held", "mail", "recipients")
+    @ivar targets: how many accounts its recipients lead to, those that several lead to counted for each.
+    """
+
+    __slots__ = (
+        "_digest",
+        "_spooled",
+        "_top",
+        "content",
+        "deliveryId",
+        "held",
+        "mail",
+        "recipients",
+        "targets",
+    )
 
     def __init__(self, mail: Mail) -> None:
         self.mail = mail
         self.recipients: list[Recipient] = []
+        self.targets = 0
         self.deliveryId = b""
         self.held = b""
         """What a BDAT chunk left for the next one."""
@@ -28,6 +43,11 @@ class Transaction:
         self._spooled: Spooled | None = None
         self._top: Top | None = None
         self._digest: blake2b | None = None
+
+    def add(self, recipient: Recipient) -> None:
+        """One more recipient."""
+        self.recipients.append(recipient)
+        self.targets += len(recipient.targets)
 
     def digestContent(self) -> None:
         """Have a key when the message is there."""
