@@ -26,8 +26,11 @@ class TlsSide:
 
     Who wears it has `send`, to the network, and `deliver`, to the protocol; it says by `isDeaf` that nothing more shall be delivered, and is told
     when the handshake is over (`shaken`), when the other side has said farewell (`parted`), and when what comes is not TLS, or not to be trusted (`broken`).
+
+    @ivar flaw: why it is broken, in OpenSSL's words.
     """
 
+    flaw = ""
     tls: ssl.SSLObject
     send: Callable[[bytes], None]
     _in: ssl.MemoryBIO
@@ -67,7 +70,8 @@ class TlsSide:
         self._isHolding = True
         try:
             self._decrypt()
-        except ssl.SSLError:
+        except ssl.SSLError as error:
+            self.flaw = getattr(error, "verify_message", "") or error.reason or ""
             self._isHolding = False
             self._flush()
             self.broken()

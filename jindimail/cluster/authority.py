@@ -32,6 +32,10 @@ class NotOurs(Refusal):
     """A certificate, or a request for one, that this array does not accept."""
 
 
+class NotNow(NotOurs):
+    """It is the array's, and not valid by this machine's clock."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Which node of which array a certificate stands for."""
@@ -180,7 +184,7 @@ def verifyNode(certificate: x509.Certificate, authority: x509.Certificate, now: 
         raise NotOurs("not issued by the array's authority") from problem
     for each in (certificate, authority):
         if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
-            raise NotOurs("a certificate that is not valid now")
+            raise NotNow("a certificate that is not valid now, by this machine's clock: is that right?")
     if not constraints.ca:
         raise NotOurs("not issued by an authority")
     return identityOf(certificate)

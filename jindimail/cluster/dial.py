@@ -110,7 +110,7 @@ class Dial:
         if self.done.called:
             self.lost()
         else:
-            self._fail(Unavailable("hung up"))
+            self._fail(Unavailable(f"hung up: {door.flaw}" if door.flaw else "hung up"))
 
     def _fail(self, problem: JindimailError) -> None:
         if not self.done.called:

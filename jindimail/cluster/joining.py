@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from jindimail.cluster.authority import (
     Credentials,
+    NotNow,
     NotOurs,
     certificateHash,
     fingerprintOf,
@@ -191,6 +192,9 @@ class _Exchange:
         try:
             authority = next(each for each in chain if fingerprintOf(each) == self._token.fingerprint)
             verifyNode(chain[0], authority, self._now)
+        except NotNow as problem:
+            self._fail(problem)
+            return None
         except (StopIteration, NotOurs):
             self._fail(NotOurs("whoever answers is not of the token's array"))
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from struct import pack
 from typing import Any
 
@@ -82,10 +83,16 @@ class Joining(SynchronousTestCase):
                 addresses=("3:1",),
                 clock=self.array.clock,
                 endpoint=self.array.network.endpoint("3:1"),
-                now=CERTIFIED_AT,
-                **options,
+                **{"now": CERTIFIED_AT, **options},
             )
         )
+
+    def test_whoseClockIsWrongIsNotToldOfImpostors(self) -> None:
+        for days in (-7, 200):
+            asked = self.ask(now=CERTIFIED_AT + timedelta(days=days))
+            with self.assertRaisesRegex(NotOurs, "not valid now, by this machine's clock"):
+                self.array.result(asked)
+        self.assertEqual(self.applicants, [])
 
     def test_nodeWithATokenGetsIn(self) -> None:
         joined = self.array.result(self.ask(labels={"host": "rack 2"}))

@@ -91,6 +91,8 @@ class Meeting(SynchronousTestCase):
         self.array.run(3)
         self.assertFalse(self.array.nodes[1].isUp(2))
         self.assertFalse(self.array.nodes[2].isUp(1))
+        self.assertEqual(self.array.trouble(1, 2)["control"], "hung up: certificate has expired")
+        self.assertIn("EXPIRED", self.array.trouble(2, 1)["control"])
 
     def test_renewedCertificateIsSpokenWithNext(self) -> None:
         old = self.array.credentials(2, at=CERTIFIED_AT - timedelta(days=91))
