@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHalfCloseableProtocol,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
@@ -72,7 +73,7 @@ class IConnectionFactory(Protocol):
         """The connection is lost."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHalfCloseableProtocol)
 class MailboxConnection(TimeoutMixin):
     """The transport's side of a session, mixed into a protocol; subclasses say what an event is and how it is answered."""
 
@@ -98,6 +99,7 @@ class MailboxConnection(TimeoutMixin):
         self._isClosing = False
         self._isLeaving = False
         self._isReading = True
+        self._hasEnded = False
         self._isResting = False
         self._turnSince = 0.0
         self._roomWanted: Deferred[None] | None = None
@@ -164,6 +166,14 @@ class MailboxConnection(TimeoutMixin):
             self._reader.feed(data)
             self.work()
 
+    def readConnectionLost(self) -> None:
+        """The client sends no more: what it has sent is answered, then that is the end."""
+        self._hasEnded = True
+        self.work()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol`; we never close one half only."""
+
     def pauseProducing(self) -> None:
         """The transport is full: the client does not read as fast as we write."""
         self.isStalled = True
@@ -199,6 +209,8 @@ class MailboxConnection(TimeoutMixin):
                 break
             event = self._reader.next()
             if event is None:
+                if self._hasEnded:
+                    self.close()
                 break
             self.take(event)
             if self._hasHadItsTurn():
@@ -218,7 +230,7 @@ class MailboxConnection(TimeoutMixin):
 
     def _regulate(self) -> None:
         """Read on only while the queue has room."""
-        if self.isGone or self._isClosing:
+        if self.isGone or self._isClosing or self._hasEnded:
             return
         isHeldUp = self._isBusy or self._isResting or self.isStalled
         wanted = not isHeldUp or self._reader.waitingOctets <= self.limits.inputOctetsMax

@@ -1,8 +1,9 @@
-"""Clients that stop reading in the middle of a large message: the node's memory does not grow with them."""
+"""Clients that stop reading in the middle of a large message: the node's memory does not grow with them. And those that stop sending: they are answered."""
 
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +83,24 @@ def test_largeMessagesToSlowClientsTakeLittleMemory(
     for client in clients:
         client.socket.close()
     assert grown < GROWTH_OCTETS_MAX, f"{grown / 2**20:.1f} MiB for {CLIENTS} clients"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "commands", "end"),
+    [
+        ("imap", b'a LOGIN %b "%b"\r\nb SELECT INBOX\r\nc FETCH 1 BODY.PEEK[]\r\nd LOGOUT\r\n', b"d OK"),
+        ("imap", b'a LOGIN %b "%b"\r\nb SELECT INBOX\r\nc FETCH 1 BODY.PEEK[]\r\n', b"c OK"),
+        ("pop3", b"USER %b\r\nPASS %b\r\nRETR 1\r\nQUIT\r\n", b"+OK"),
+        ("pop3", b"USER %b\r\nPASS %b\r\nRETR 1\r\n", b"\r\n.\r\n"),
+    ],
+)
+def test_whoSendsNoMoreGetsAllAnswers(
+    server: Server, accounts: list[Account], protocol: str, commands: bytes, end: bytes
+) -> None:
+    account = accounts[0]
+    with socket.create_connection((server.host, int(server.port(protocol))), 60) as client:
+        client.sendall(commands % (account.login.encode(), account.password.encode()))
+        client.shutdown(socket.SHUT_WR)
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+    assert len(answers) > len(LARGE.octets)
+    assert end in answers[-100:]

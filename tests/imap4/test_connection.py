@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from jindimail.imap4.limits import Limits
@@ -465,3 +465,35 @@ def test_aBrokenAppendLeavesNothingInTheSpool(octets: bytes) -> None:
     assert node.factory.spool.messages == 0
     protocol.dataReceived(b"b NOOP\r\n")
     assert wire.value().endswith(b"\r\nb OK completed\r\n")
+
+
+def test_aClientThatSendsNoMoreIsAnsweredWhatItHasSent() -> None:
+    node = Node()
+    protocol, wire = node.connect()
+    protocol.dataReceived(b'a LOGIN anna@example.org "se\\"cret\\\\"\r\nb SELECT INBOX\r\nc NOOP\r\nd NO')
+    protocol.readConnectionLost()
+    node.turn()
+    answers = wire.value()
+    assert [b"\r\n%b OK" % tag in answers for tag in (b"a", b"b", b"c")] == [True] * 3
+    assert wire.disconnecting
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"b IDLE\r\n",
+        b"b APPEND INBOX {10+}\r\n12345",
+        b"b APPEND INBOX {10}\r\n",
+        b"b AUTHENTICATE PLAIN\r\n",
+    ],
+)
+def test_whatTheClientWillNeverSendIsNotWaitedFor(sent: bytes) -> None:
+    node = Node()
+    protocol, wire = node.login()
+    protocol.dataReceived(sent)
+    assert not wire.disconnecting
+    protocol.readConnectionLost()
+    assert wire.disconnecting
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert node.factory.spool.messages == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from jindimail.pop3.limits import Limits
@@ -551,3 +551,26 @@ def test_clearPasswordsAreForLoopbackOnly(address: object, isTaken: bool) -> Non
     wire.clear()
     protocol.dataReceived(b"USER anna\r\n")
     assert wire.value() == (b"+OK send PASS\r\n" if isTaken else b"-ERR TLS required, use STLS first\r\n")
+
+
+def test_aClientThatSendsNoMoreIsAnsweredWhatItHasSent() -> None:
+    bed = Bed(b"Subject: one\r\n\r\nbody\r\n")
+    protocol, wire = bed.loggedIn()
+    bed.store.hold()
+    protocol.dataReceived(b"RETR 1\r\nDELE 1\r\nQUIT\r\n")
+    protocol.readConnectionLost()
+    assert not wire.disconnecting
+    bed.store.release()
+    assert wire.value().count(b"+OK") == 3
+    assert wire.disconnecting
+    assert not bed.store.messages
+
+
+def test_aClientThatSendsNoMoreAndDidNotQuitDeletesNothing() -> None:
+    bed = Bed(b"Subject: one\r\n\r\nbody\r\n")
+    protocol, wire = bed.loggedIn()
+    protocol.dataReceived(b"DELE 1\r\n")
+    protocol.readConnectionLost()
+    assert wire.disconnecting
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert bed.store.messages
