@@ -166,8 +166,15 @@ class Directory:
         try:
             await self._requireUnused(domain.name)
         except NotAllowed:
+            back = SetDomain(
+                seconds=self._now(),
+                name=domain.name,
+                catchAll=domain.catchAll,
+                postmaster=domain.postmaster,
+                onlyNew=True,
+            )
             with suppress(AddressTaken):
-                await self.addDomain(domain.name, domain.catchAll, domain.postmaster)
+                await self._propose(None, back, domain.name)
             raise
 
     async def _requireUnused(self, domain: str) -> None:
@@ -419,12 +426,8 @@ class Directory:
 
     async def _isHomeless(self, address: str) -> bool:
         """Whether the domain of an address that was made a moment ago was removed meanwhile, as far as can be told."""
-        try:
-            await self._own(address)
-        except NoSuchDomain:
-            return True
-        except Unavailable:
-            pass
+        with suppress(Unavailable):
+            return domainOf(address) not in await self._resolver.domains(fresh=True)
         return False
 
     async def _find(self, address: str) -> tuple[int, Account]:

@@ -429,7 +429,9 @@ def test_whoIsAddedToADomainThatIsRemovedMeanwhileIsNotThere(
 
 
 def test_aDomainThatGotAUserWhileItWasRemovedStays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    now(world.directory.setDomain("example.org", catchAll="new@example.org"))
+    now(world.directory.addDomain("gone.example"))
+    now(world.directory.setDomain("example.org", "new@example.org", "who@gone.example"))
+    now(world.directory.removeDomain("gone.example"))
     meanwhile(world, monkeypatch, RemoveDomain, lambda: world.addUser("new@example.org"))
     with pytest.raises(NotAllowed):
         now(world.directory.removeDomain("example.org"))
