@@ -39,8 +39,12 @@ class Notices:
         self._delivery = delivery
         self._fetch = fetch
 
-    async def tell(self, bucket: int, row: Queued, reasons: Reasons) -> None:
-        """Tell the sender, if it is one of ours, else the postmaster; with nobody to tell, the log."""
+    async def tell(self, bucket: int, row: Queued, reasons: Reasons, body: Body | None = None) -> None:
+        """
+        Tell the sender, if it is one of ours, else the postmaster; with nobody to tell, the log.
+
+        @param body: the message, if it is at hand: another node that believes to lead may have been done with it, and then it is in no queue.
+        """
         self.log.error(
             "message {delivery} from <{sender}>: {count} recipients of bucket {target} did not get it: {reasons}",
             delivery=row.bodyId.hex(),
@@ -50,11 +54,13 @@ class Notices:
             reasons=sorted(set(reasons.values())),
         )
         for to in (row.record.sender, "postmaster"):
-            if to and await self._sendNotice(bucket, row, reasons, to):
+            if to and await self._sendNotice(bucket, row, reasons, to, body):
                 return
         self.log.critical("message {delivery}: nobody could be told", delivery=row.bodyId.hex())
 
-    async def _sendNotice(self, bucket: int, row: Queued, reasons: Reasons, to: str) -> bool:
+    async def _sendNotice(
+        self, bucket: int, row: Queued, reasons: Reasons, to: str, body: Body | None
+    ) -> bool:
         try:
             recipient = await self._delivery.resolve(to)
         except Refusal:
@@ -64,12 +70,12 @@ class Notices:
             noticeId=bounceId(*about),
             to=recipient.targets[0].address,
             reasons=reasons,
-            original=await self._original(bucket, row),
+            original=await self._original(bucket, row) if body is None else _octetsOf(body),
             sinceSeconds=row.record.sinceSeconds,
         )
-        body = Body.ofOctets(bounceId(*about, octets), octets)
-        envelope = Envelope(deliveryId=body.bodyId, sender="", recipients=(recipient,))
-        (error,) = await self._delivery.deliver(envelope, body)
+        notice = Body.ofOctets(bounceId(*about, octets), octets)
+        envelope = Envelope(deliveryId=notice.bodyId, sender="", recipients=(recipient,))
+        (error,) = await self._delivery.deliver(envelope, notice)
         if isinstance(error, Unavailable):
             raise error
         return error is None
@@ -81,6 +87,10 @@ class Notices:
         except Corrupt:
             return _DAMAGED
         try:
-            return b"".join(spooled.finish().source.pieces(_PIECE_OCTETS))
+            return _octetsOf(spooled.finish())
         finally:
             spooled.discard()
+
+
+def _octetsOf(body: Body) -> bytes:
+    return b"".join(body.source.pieces(_PIECE_OCTETS))

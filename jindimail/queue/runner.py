@@ -231,9 +231,11 @@ class QueueRunner:
             body = spooled.finish()
             if body.digest != row.digest:
                 raise Corrupt("a queued body has another digest")
-            outcome = await self._propose(bucket, row, body)
+            await self._filed(bucket, row, body, await self._propose(bucket, row, body))
         finally:
             spooled.discard()
+
+    async def _filed(self, bucket: int, row: Queued, body: Body, outcome: Any) -> None:
         if isinstance(outcome, Refused):  # void: under this id it never came, and never will
             await self._wait(bucket, row, row.record.waiting, 0, row.record.reason)
             return
@@ -242,12 +244,10 @@ class QueueRunner:
         full = tuple(each for each, filed in pairs if _isPassing(filed.refused))
         lost = {each.address: _reason(filed.refused) for each, filed in pairs if _isLasting(filed.refused)}
         self.filed += 1
+        if lost:
+            await self._notices.tell(bucket, row, lost, body)
         if full:
-            if lost:
-                await self._notices.tell(bucket, row, lost)
             await self._wait(bucket, row, full, LATER_SECONDS, OverQuota.smtpText)
-        elif lost:
-            await self._giveUp(bucket, row, lost)
         else:
             await self._dequeue(bucket, row)
 

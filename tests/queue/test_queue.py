@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from jindimail.delivery.delivery import Delivery
 from jindimail.delivery.spool import Spool
 from jindimail.errors import Corrupt, NoSuchUser, OutcomeUnknown, OverQuota, Unavailable
-from jindimail.mailbox.entries import Dequeue, Enqueue, VoidDelivery
+from jindimail.mailbox.entries import Deliver, Dequeue, Enqueue, VoidDelivery
 from jindimail.mailbox.outcomes import Done, Refused
 from jindimail.mailbox.queries import ListQueue, ReadOctets
 from jindimail.model import BUCKET_COUNT, Body, Envelope, bucketOf
@@ -85,14 +85,20 @@ class Bed:
             seconds=seconds,
             randomOctets=self.world.random.randbytes,
         )
-        self.runner = QueueRunner(
-            buckets=self.cut,
+        self._seconds = seconds
+        self.runner = self.newRunner(self.cut, directory)
+        self.runner.start()
+
+    def newRunner(self, buckets: Any, directory: Path) -> QueueRunner:
+        """One that looks after all these buckets."""
+        directory.mkdir(exist_ok=True)
+        return QueueRunner(
+            buckets=buckets,
             delivery=self.delivery,
             spool=Spool(str(directory)),
             clock=self.world.clock,
-            seconds=seconds,
+            seconds=self._seconds,
         )
-        self.runner.start()
 
     def deliver(self, *recipients: str, octets: bytes = OCTETS, sender: str = SENDER) -> list[Any]:
         resolved = tuple(now(self.delivery.resolve(recipient)) for recipient in recipients)
@@ -313,6 +319,28 @@ def test_aRecipientWhoIsGoneIsToldToASenderOfOurs(bed: Bed) -> None:
     assert not bed.waiting()
     with pytest.raises(NoSuchUser):
         now(bed.delivery.resolve(BOB))
+
+
+def test_aNodeThatStillBelievesToLeadDoesNotTakeForDamagedWhatAnotherIsDoneWith(
+    bed: Bed, tmp_path: Path
+) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB, sender=ALICE)
+    bed.cut.silent.clear()
+    now(bed.world.directory.removeUser(BOB))
+    leader = bed.newRunner(bed.world.buckets, tmp_path / "leader")
+    asIs = bed.cut.propose
+
+    def overtaken(bucket: Any, entry: Any, body: Any = None) -> Deferred[Any]:
+        if isinstance(entry, Deliver) and bucket == bucketOf(BOB):
+            now(leader.look())
+            assert not bed.waiting()
+        return asIs(bucket, entry, body)
+
+    bed.cut.propose = overtaken  # type: ignore[method-assign]
+    bed.run()
+    (notice,) = bed.inbox(ALICE)
+    assert OCTETS in notice
 
 
 @pytest.mark.parametrize("isOverdue", [False, True], ids=["alike", "of another reason"])
