@@ -17,6 +17,9 @@ from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
 
 ARRAY_VOTERS_MAX = 5
+SPREAD_NODES_MAX = (
+    7  # so many nodes share buckets with each other all alike, more of them with few peers each
+)
 MOVES_MAX = 64  # replicas that move only for balance, in one round
 PEERS_MAX = 8  # nodes that share buckets with a node, where that can be: heartbeats cost by the pair
 
@@ -45,6 +48,7 @@ class _Plan:
     repairSeconds: float
     counts: dict[int, int] = field(default_factory=dict)
     peers: dict[int, dict[int, int]] = field(default_factory=dict)  # node → peer → groups shared
+    isSmall: bool = False
 
     def isKept(self, node: int) -> bool:
         """Whether a replica there is left where it is: a node that is down for a moment comes back."""
@@ -102,6 +106,16 @@ class _Plan:
         mine = max(0, len(peers) + len(fresh) - PEERS_MAX) if fresh else 0
         return mine + sum(len(self.peers.get(other, {})) >= PEERS_MAX for other in fresh)
 
+    def shared(self, node: int, others: Iterable[int]) -> int:
+        """
+        How many groups a node has in common with these others: the fewer, the less stands still when it is lost together with one of them. Not
+        looked at in a large array, where a node shall have few peers.
+        """
+        if not self.isSmall:
+            return 0
+        peers = self.peers.get(node, {})
+        return sum(peers.get(other, 0) for other in others)
+
     def best(self, taken: Collection[int]) -> int | None:
         """The least loaded node for one more replica, on a host of its own if there is one."""
         hosts = {self.nodes[node].host for node in taken if node in self.nodes}
@@ -112,6 +126,7 @@ class _Plan:
                 self.nodes[node].host in hosts,
                 self.strangers(node, taken),
                 (self.counts.get(node, 0) + 1) / self.nodes[node].weight,
+                self.shared(node, taken),
                 node,
             ),
             default=None,
@@ -162,6 +177,7 @@ def plan(
     made = _Plan(nodes, repairSeconds)
     if not made.full():
         return {}
+    made.isSmall = len(made.full()) <= SPREAD_NODES_MAX
     buckets = [group for group in groups if group != ARRAY_GROUP]
     placed = {group: _kept(made, wishes.get(group)) for group in buckets}
     for members in placed.values():
@@ -227,8 +243,10 @@ def _shares(weights: Mapping[int, int], held: int, groups: int) -> dict[int, flo
 
 
 def _move(made: _Plan, placed: Mapping[int, list[int]], heavy: int, light: int) -> bool:
-    """Move one replica, of the group that makes the fewest new peers; whether there was any that may."""
-    best: tuple[int, list[int]] | None = None
+    """
+    Move one replica, of the group that makes the fewest new peers, and spreads best what two nodes have in common; whether there was any that may.
+    """
+    best: tuple[tuple[int, int], list[int]] | None = None
     for members in placed.values():
         if heavy not in members or light in members:
             continue
@@ -236,10 +254,10 @@ def _move(made: _Plan, placed: Mapping[int, list[int]], heavy: int, light: int) 
         hosts = {made.nodes[node].host for node in others}
         if made.nodes[light].host in hosts and made.nodes[heavy].host not in hosts:
             continue
-        cost = made.strangers(light, others)
+        cost = made.strangers(light, others), made.shared(light, others) - made.shared(heavy, others)
         if best is None or cost < best[0]:
             best = cost, members
-        if not cost:
+        if cost == (0, 0):
             break
     if best is None:
         return False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,6 +174,22 @@ def test_fourNodesVoteWithThreeAboutTheArray() -> None:
 def test_aNodeThatJoinsLearnsAboutTheArrayAndHasNoBucketYet() -> None:
     wishes, _ = settled({1: node(), 2: node(state=JOINING)})
     assert wishes[0].learners == (2,) and not spread(wishes)[2]
+
+
+@pytest.mark.parametrize("joining", [(1,) * 7, (3, 2, 2), (4, 3), (7,)])
+def test_anyTwoOfFewNodesShareAboutAsManyBucketsHoweverTheyJoined(joining: tuple[int, ...]) -> None:
+    """Or the loss of two that joined one after the other would stop most of the mail."""
+    nodes = dict[int, PlannedNode]()
+    wishes = dict[int, WishRecord]()
+    for count in joining:
+        nodes |= {number: node() for number in range(len(nodes) + 1, len(nodes) + count + 1)}
+        wishes, _ = settled(nodes, wishes)
+        shared = Counter(
+            pair for group, wish in wishes.items() if group for pair in combinations(sorted(members(wish)), 2)
+        )
+        assert (
+            len(nodes) < 4 or max(shared.values()) <= min(shared[pair] for pair in combinations(nodes, 2)) + 3
+        )
 
 
 def test_manyNodesShareBucketsWithAFewEach() -> None:
