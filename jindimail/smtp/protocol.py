@@ -3,7 +3,7 @@ The shell of SMTP, submission and LMTP: Twisted's `ESMTP` with its reading and a
 
 Commands stand in a queue, which is the buffer itself: the next one is looked at when the one before it has been answered,
 however long that takes, so replies come in order. Replies to commands that came together leave in one write. Reading stops while too
-much waits, here or on its way to the client.
+much waits, here or on its way to the client. Whoever has had the reactor for `TURN_SECONDS` lets it go round (edge/connection.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jindimail.edge.begin import begin
+from jindimail.edge.connection import TURN_SECONDS
 from jindimail.edge.pace import Pace
 from jindimail.edge.peers import peerOf
 from jindimail.smtp import reply
@@ -65,6 +66,7 @@ class SmtpProtocol(ESMTP):
         self._replies: list[bytes] = []
         self._isWorking = False
         self._isWaiting = False  # for the answer to a command
+        self._isResting = False  # while others have their turn
         self._isClosed = False
         self._isLeaving = False
         self._inputEnded = False
@@ -136,7 +138,7 @@ class SmtpProtocol(ESMTP):
     def readConnectionLost(self) -> None:
         """The client sends no more; it still gets its answers."""
         self._inputEnded = True
-        if not self._isWaiting and not self._isClosed:
+        if not self._isWaiting and not self._isResting and not self._isClosed:
             self._close()
 
     def writeConnectionLost(self) -> None:
@@ -192,10 +194,12 @@ class SmtpProtocol(ESMTP):
         self._work()
 
     def _work(self) -> None:
-        """Answer one command after the other, until one has to wait or none is left."""
-        if self._isWorking:
+        """Answer one command after the other, until one has to wait, none is left, or it is others' turn."""
+        if self._isWorking or self._isResting:
             return
         self._isWorking = True
+        seconds = self._serving.reactor.seconds
+        until = seconds() + TURN_SECONDS
         while not (self._isWaiting or self._isClosed or self._outputIsFull):
             if self._isLeaving and self._mayLeave():
                 self._answered(reply.LEAVING)
@@ -213,9 +217,18 @@ class SmtpProtocol(ESMTP):
                 self._answered(answer)
             else:
                 self._wait(answer)
+            if seconds() >= until and not self._isWaiting:
+                self._isResting = True
+                self._serving.reactor.callLater(0, self._workOn)
+                break
         self._isWorking = False
         self._flush()
         self._settleInput()
+
+    def _workOn(self) -> None:
+        self._isResting = False
+        if not self._isClosed:
+            self._work()
 
     def _mayLeave(self) -> bool:
         return self._dialogue is not None and self._dialogue.isIdle
@@ -224,10 +237,10 @@ class SmtpProtocol(ESMTP):
         """Stop or start reading, and end the session when its client has."""
         if self._isClosed:
             return
-        if self._inputEnded and not self._isWaiting:
+        if self._inputEnded and not self._isWaiting and not self._isResting:
             self._close()
             return
-        mustWait = self._isWaiting or self._outputIsFull
+        mustWait = self._isWaiting or self._isResting or self._outputIsFull
         if mustWait and len(self._buffer) - self._at > self._limits.pipelineOctetsMax:
             if not self._inputIsPaused:
                 self._inputIsPaused = True

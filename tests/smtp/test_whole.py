@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from itertools import count
 from pathlib import Path
 
 import pytest
 from twisted.internet.address import IPv4Address
 
 from jindimail.delivery.spool import Spool
+from jindimail.edge.connection import TURN_SECONDS
 from jindimail.smtp.factory import SmtpFactory
 from tests.smtp.fakes import FakeTransport, codes
 from tests.support.world import PASSWORD, World, now
@@ -64,6 +66,29 @@ def test_aRecipientCountsAsOftenAsItLeadsToAnAccount(world: World, tmp_path: Pat
     client.ask(b"EHLO client.example.net", b"MAIL FROM:<sender@example.net>")
     answers = client.ask(*(b"RCPT TO:<all+%d@example.org>" % number for number in range(6)))
     assert answers == ["250 2.1.5"] * 4 + ["452 4.5.3"] * 2
+
+
+@pytest.mark.parametrize("isHalfClosed", [False, True])
+def test_manyCommandsAreAnsweredInTurnsAndInOrder(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isHalfClosed: bool
+) -> None:
+    client = Client(world, tmp_path, "smtp")
+    client.ask(b"EHLO client.example.net")
+    seconds, passed = world.clock.seconds, count()
+    monkeypatch.setattr(world.clock, "seconds", lambda: seconds() + next(passed) * TURN_SECONDS / 3)
+    commands = [b"MAIL FROM:<>", b"RCPT TO:<alice@example.org>", b"NOOP", b"RSET"] * 10
+    answers = client.ask(*commands)
+    assert 1 <= len(answers) <= 4
+    if isHalfClosed:
+        client.protocol.readConnectionLost()
+    else:
+        answers += client.ask(*commands)
+        commands *= 2
+    for _ in commands:
+        world.clock.advance(0)
+    answers += codes(client.transport.value())
+    assert answers == ["250 2.1.0", "250 2.1.5", "250 2.0.0", "250 2.0.0"] * (len(commands) // 4)
+    assert client.transport.disconnecting is isHalfClosed
 
 
 def messages(world: World, address: str) -> list[bytes]:
