@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +20,7 @@ from jindimail.admin.verb import (
     verb,
 )
 from jindimail.directory.accounts import Domain
+from jindimail.errors import NoSuchUser
 from jindimail.model import BUCKET_COUNT
 
 DOMAIN = Argument(name="domain", doc="the domain's name, example.org say")
@@ -215,7 +217,9 @@ async def setPassword(node: LiveNode, report: Report, *, address: str, password:
 )
 async def removeUser(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
     """Remove a user with all mail, step by step; log in and delivery end at once."""
-    total = (await node.directory.user(address)).messages
+    total = 0
+    with suppress(NoSuchUser):  # it may be half removed
+        total = (await node.directory.user(address)).messages
     await node.directory.removeUser(
         address, lambda remaining: report(max(0, total - remaining), total, "removing messages")
     )

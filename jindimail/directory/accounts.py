@@ -16,6 +16,7 @@ from jindimail.directory.addresses import canonicalAddress, canonicalDomain, dom
 from jindimail.directory.everybucket import everyBucket
 from jindimail.directory.passwords import Passwords
 from jindimail.directory.postmaster import Postmaster, leadsTo
+from jindimail.directory.removal import Removal
 from jindimail.directory.resolver import Resolver
 from jindimail.errors import (
     AddressTaken,
@@ -30,7 +31,6 @@ from jindimail.errors import (
 from jindimail.interfaces import IBuckets
 from jindimail.mailbox.entries import (
     CreateAccount,
-    RemoveAccount,
     RemoveDomain,
     SetAccount,
     SetAddress,
@@ -105,6 +105,7 @@ class Directory:
         self._seconds = seconds
         self._newId = newId
         self._postmaster = Postmaster(buckets=buckets, resolver=resolver, put=self._putSetting)
+        self._removal = Removal(buckets=buckets, resolver=resolver, propose=self._propose, seconds=seconds)
 
     # --- domains ---
 
@@ -226,9 +227,14 @@ class Directory:
             uidValidity=self._now(),
             mayAdminister=mayAdminister,
         )
-        await self._propose(bucket, entry, address)
+        try:
+            await self._propose(bucket, entry, address)
+        except AddressTaken:
+            if not await self._removal.finish(address):
+                raise
+            await self._propose(bucket, entry, address)
         if await self._isHomeless(address):
-            await self._remove(bucket, accountId, address)
+            await self._removal.remove(bucket, accountId, address)
             raise NoSuchDomain(domainOf(address))
         with suppress(
             Unavailable
@@ -314,28 +320,17 @@ class Directory:
 
     async def removeUser(self, address: str, onProgress: Callable[[int], None] | None = None) -> None:
         """Remove an account with all its mail and addresses. It is disabled at once; the rest goes step by step."""
-        bucket, account = await self._find(address)
+        try:
+            bucket, account = await self._find(address)
+        except NoSuchUser:
+            if await self._removal.finish(canonicalAddress(address)):
+                return
+            raise
         await self._keepPostmaster(bucket, account)
-        await self._remove(bucket, account.accountId, address, onProgress)
+        await self._removal.remove(bucket, account.accountId, address, onProgress)
         for one in account.record.addresses:
             if bucketOf(one) != bucket:  # else it went with the account, and may be another's by now
                 await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
-
-    async def _remove(
-        self, bucket: int, accountId: int, address: str, onProgress: Callable[[int], None] | None = None
-    ) -> None:
-        remaining: int | None = None
-        while remaining != 0:
-            entry = RemoveAccount(seconds=self._now(), accountId=accountId)
-            try:
-                outcome: Any = await self._propose(bucket, entry, address)
-            except NoSuchUser:
-                if remaining is None:
-                    raise
-                return  # upkeep has come by, and taken the last steps
-            remaining = outcome.remaining
-            if onProgress is not None:
-                onProgress(remaining)
 
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
         """Somebody must read postmaster@: the last one who does can neither go nor be disabled, as long as there are others to hand it on to."""

@@ -29,7 +29,14 @@ from jindimail.errors import (
     UserDisabled,
 )
 from jindimail.interfaces import IAccount
-from jindimail.mailbox.entries import CreateAccount, Entry, RemoveDomain, SetAddress, SetDomain
+from jindimail.mailbox.entries import (
+    CreateAccount,
+    Entry,
+    RemoveAccount,
+    RemoveDomain,
+    SetAddress,
+    SetDomain,
+)
 from jindimail.mailbox.queries import ListDomains
 from jindimail.mailbox.upkeep import Upkeep
 from jindimail.networks import network
@@ -358,6 +365,23 @@ def test_aRemovalThatUpkeepFinishesIsDone(world: World) -> None:
     upkeep = Upkeep(buckets=world.buckets, leads=lambda _: True, seconds=world.clock.seconds)
     now(world.directory.removeUser("alice@example.org", onProgress=lambda _: now(upkeep.finish())))
     assert [user.address for user in now(world.directory.users())] == ["old@example.org"]
+
+
+@pytest.mark.parametrize("isAddedAtOnce", [False, True])
+def test_aUserWhoIsHalfRemovedCanBeRemovedAndAdded(world: World, isAddedAtOnce: bool) -> None:
+    world.addUser("old@example.org")
+    before = world.addUser("alice@example.org")
+    step = RemoveAccount(seconds=1, accountId=before.accountId)
+    assert now(world.buckets.propose(before.bucket, step)).remaining
+    if not isAddedAtOnce:
+        now(world.directory.removeUser("alice@example.org"))
+        with pytest.raises(NoSuchUser):
+            now(world.directory.removeUser("alice@example.org"))
+    after = world.addUser("alice@example.org")
+    assert after.accountId != before.accountId
+    assert targets(world, "alice@example.org") == ["alice@example.org"]
+    with pytest.raises(AddressTaken):
+        world.addUser("alice@example.org")
 
 
 def test_whoIsAddedAsSoonAsAnotherOfTheSameAddressIsGoneKeepsIt(world: World) -> None:
