@@ -107,7 +107,8 @@ class Sessions:
 
     def loggedIn(self, session: Session, user: str) -> None:
         """A session becomes a user's; see `Session.login`."""
-        if self._users[user] + self.elsewhere(user) >= self._sessionsPerUserMax:
+        others = self._users[user] - (session.user == user)
+        if others + self.elsewhere(user) >= self._sessionsPerUserMax:
             raise TooManySessions
         if session.id in self._sessions:
             self._lessOf(session.user)

@@ -66,3 +66,15 @@ def test_aSessionThatEndedMeanwhileIsNobodys() -> None:
     gone.end()
     gone.login("anna")
     next_.login("anna")
+
+
+def test_aSessionThatLogsInAgainDoesNotCountAgainstItself() -> None:
+    sessions = made(sessionsPerUserMax=1)
+    first, second = sessions.admit("pop3", "a"), sessions.admit("pop3", "a")
+    assert first is not None and second is not None
+    for _ in range(2):  # the first time the maildrop was in use
+        first.login("anna")
+    with pytest.raises(TooManySessions):
+        second.login("anna")
+    first.end()
+    second.login("anna")
