@@ -32,6 +32,7 @@ EVENTS_SHOWN = 40
 RECENT_SLOTS = 6  # what "now" means: the last half minute
 CHART_HEIGHT = 40
 MINUTES = SLOTS_MAX * SLOT_SECONDS // 60
+_AT_WORK = ("serving", "witness")  # states of a node that is as it shall be
 
 NODE_COLUMNS = (
     "Node",
@@ -164,7 +165,7 @@ def alerts(array: ArrayStatus) -> tuple[str, ...]:
             found.append(
                 f"{status.node} was restored alone: `jindictl cluster recover` founds the array anew from it."
             )
-        elif status.state != "serving":
+        elif status.state not in _AT_WORK:
             found.append(f"{status.node} is {status.state}.")
         away = [name for name in status.peersDown if name not in {each.node for each in array.silent}]
         if away:
@@ -248,7 +249,7 @@ def _row(status: NodeStatus, until: int) -> tuple[Cell, ...]:
         Cell(
             text=status.state,
             note=f"for {durationText(status.uptimeSeconds)}" + (", witness" if not status.weight else ""),
-            tone=GOOD if status.state == "serving" else WARN,
+            tone=GOOD if status.state in _AT_WORK else WARN,
         ),
         Cell(text=f"{load:.0%}", note=f"{octetsText(status.residentOctets)} memory", bar=min(1.0, load)),
         Cell(text=shareText([slot.lag for slot in recent], 0.99), note="99 %"),

@@ -23,7 +23,7 @@ from jindimail.admin.webhistory import (
 from jindimail.admin.webpage import statusPage
 from jindimail.admin.websight import ASK_SECONDS, FRESH_SECONDS, METHOD, Sight
 from jindimail.admin.webstatus import ArrayStatus, EventStatus, LedGroup, NodeStatus, SilentNode, leaders
-from jindimail.admin.webview import BAD, CHART_HEIGHT, NODE_COLUMNS, WARN, viewOf
+from jindimail.admin.webview import BAD, CHART_HEIGHT, GOOD, NODE_COLUMNS, WARN, viewOf
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord
 from jindimail.cluster.load import Report
 from jindimail.errors import OutcomeUnknown
@@ -250,6 +250,12 @@ def test_everyBucketShowsItsLeaderInItsColourAndItsNumber() -> None:
 
 def test_soundArrayHasNoAlerts() -> None:
     assert viewOf(arrayOf(status(1, leads=allLed()), status(2))).alerts == ()
+
+
+def test_aWitnessIsAsItShallBe() -> None:
+    view = viewOf(arrayOf(status(1, leads=allLed()), status(2, state="witness")))
+    assert view.alerts == ()
+    assert [row[1].tone for row in view.nodes] == [GOOD, GOOD]
 
 
 def test_whatSomebodyShouldLookAtIsSaidInSentences() -> None:
