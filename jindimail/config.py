@@ -189,7 +189,7 @@ class Limits:
     )
     recipients: int = _key(
         number(100, 100_000),
-        "Recipients of one message (RFC 5321 §4.5.3.1.8); an alias counts for as many as it leads to.",
+        "Recipients of one message (RFC 5321 §4.5.3.1.8); from other servers an alias counts for as many as it leads to.",
         1000,
         live=True,
     )

@@ -334,7 +334,9 @@ class Dialogue:
         transaction = self._transaction
         assert transaction is not None
         address = syntax.parseRcpt(rest, transaction.mail.isUtf8)
-        if transaction.targets >= self._limits.recipientsMax:
+        # Servers bring later what they are told 452 for; mail programs give all of the message up.
+        count = transaction.targets if self.isStranger else len(transaction.recipients)
+        if count >= self._limits.recipientsMax:
             return reply.TOO_MANY_RECIPIENTS
         return self._resolve(transaction, address)
 

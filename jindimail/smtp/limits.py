@@ -13,7 +13,7 @@ class SmtpLimits:
     """Octets of a message as it comes in, told to the client with SIZE (RFC 1870)."""
 
     recipientsMax: int = 1000
-    """Recipients of a transaction (RFC 5321 §4.5.3.1.8 asks for 100), each of which counts as often as it leads to an account; more get 452."""
+    """Recipients of a transaction (RFC 5321 §4.5.3.1.8 asks for 100); a stranger's count as often as they lead to an account. More get 452."""
 
     badCommandsMax: int = 10
     """Commands that cannot be understood, or out of order, before the connection ends with 421."""

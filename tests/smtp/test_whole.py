@@ -57,15 +57,18 @@ def world() -> World:
     return world
 
 
-def test_aRecipientCountsAsOftenAsItLeadsToAnAccount(world: World, tmp_path: Path) -> None:
+def test_aStrangersRecipientCountsAsOftenAsItLeadsToAnAccount(world: World, tmp_path: Path) -> None:
     members = [f"member{number}@example.org" for number in range(300)]
     for member in members:
         world.addUser(member)
     now(world.directory.addAlias("all@example.org", members))
     client = Client(world, tmp_path, "smtp")
     client.ask(b"EHLO client.example.net", b"MAIL FROM:<sender@example.net>")
-    answers = client.ask(*(b"RCPT TO:<all+%d@example.org>" % number for number in range(6)))
-    assert answers == ["250 2.1.5"] * 4 + ["452 4.5.3"] * 2
+    asked = [b"RCPT TO:<all+%d@example.org>" % number for number in range(6)]
+    assert client.ask(*asked) == ["250 2.1.5"] * 4 + ["452 4.5.3"] * 2
+    trusted = Client(world, tmp_path, "lmtp")
+    trusted.ask(b"LHLO client.example.net", b"MAIL FROM:<sender@example.net>")
+    assert trusted.ask(*asked) == ["250 2.1.5"] * 6
 
 
 @pytest.mark.parametrize("isHalfClosed", [False, True])
