@@ -203,9 +203,9 @@ class Pop3(Authorization):
             for change in changes.changes:
                 if isinstance(change, Vanished):
                     self.maildrop.vanish(change.uids)
+            self._modSeq = changes.modSeq
             if not changes.changes:
                 return
-            self._modSeq = changes.modSeq
 
     async def _update(self) -> None:
         """The UPDATE state. What fails is said; then the deletions may or may not be done (RFC 1939 §6)."""

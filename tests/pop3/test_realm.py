@@ -260,3 +260,24 @@ S: +OK 0 octets
 S: .
 """
     )
+
+
+def test_aMaildropWhoseChangesWereDroppedIsReadOnce(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jindimail.mailbox.step.CHANGES_KEPT", 1)
+    protocol, wire = node.connect()
+    protocol.dataReceived(b"USER anna@example.org\r\nPASS x\r\n")
+    node.flags()
+    read: list[object] = []
+    rows = protocol.mailbox.rows
+
+    async def counted() -> Any:
+        read.append(None)
+        return await rows()
+
+    monkeypatch.setattr(protocol.mailbox, "rows", counted)
+    for _ in range(3):
+        protocol.dataReceived(b"RETR 1\r\n")
+        resultOf(node.inbox.storeFlags(UidSet.of([1]), ADD, ("\\Seen",)))
+        resultOf(node.inbox.storeFlags(UidSet.of([1]), REMOVE, ("\\Seen",)))
+    assert wire.value().count(b"+OK 14 octets") == 3
+    assert len(read) == 1
