@@ -21,11 +21,13 @@ from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
 from jindimail.cluster.mender import Mender
 from jindimail.cluster.pulse import Pulse
+from jindimail.cluster.spill import apart
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import Unavailable
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.driver import Groups
 from jindimail.replication.repair import Wanted
+from jindimail.store.records import BodyrefRecord
 
 LOOK_SECONDS = 1.0
 BUCKETS_AT_ONCE = 2
@@ -33,6 +35,17 @@ SETTLE_SECONDS = 5.0  # after an election, before a first pass
 RETRY_SECONDS = 5.0
 OWING_SECONDS = 30.0  # after a delivery that found too few keepers although nobody is said to be away
 HOMING_PAUSE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart(Wanted):
+    """What bodies shall have, new keepers on other hosts than those that stay, where there are any."""
+
+    hostOf: Callable[[int], str]
+
+    def fresh(self, record: BodyrefRecord) -> list[int]:
+        """See `Wanted`."""
+        return list(apart(Wanted.fresh(self, record), self.hostOf, self.live(record)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +254,11 @@ class Mending:
         isCurrent = partial(self._isCurrent, number, bucket)
         while bucket.doubted:
             await self._mender.restore(number, bucket.doubted.pop(), isCurrent)
-        wanted = Wanted(
-            candidates=self._nodesFor(number), copies=loss.copies, isLost=lambda node: node in loss.nodes
+        wanted = Apart(
+            hostOf=self._userMap.hostOf,
+            candidates=self._nodesFor(number),
+            copies=loss.copies,
+            isLost=lambda node: node in loss.nodes,
         )
         found = await self._mender.survey(number, wanted)
         lacking, bucket.owed = found.lacking, found.owed
@@ -270,7 +286,12 @@ class Mending:
         copies = min(self._loss.copies, len(nodes))
         if copies < self._loss.copies:
             return True  # as far as can be done now; a change of home asks again
-        wanted = Wanted(candidates=nodes, copies=copies, isLost=lambda node: node not in home)
+        wanted = Apart(
+            hostOf=self._userMap.hostOf,
+            candidates=nodes,
+            copies=copies,
+            isLost=lambda node: node not in home,
+        )
         found = await self._mender.survey(number, wanted)
         isCurrent = partial(self._isCurrent, number, bucket)
         mended = await self._mender.mend(

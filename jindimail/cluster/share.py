@@ -24,7 +24,7 @@ from jindimail.cluster.operations import Operations
 from jindimail.cluster.reach import Reach
 from jindimail.cluster.recovery import Recovery
 from jindimail.cluster.selftending import SelfTending
-from jindimail.cluster.spill import candidates, homeOf, spreadOf
+from jindimail.cluster.spill import apart, candidates, homeOf, spreadOf
 from jindimail.errors import Unavailable
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.copies import Copies
@@ -183,7 +183,8 @@ class Share:
         others = [node for node in self.userMap.upAndFull() if node not in home]
         weights = {node: record.weight for node, record in self.userMap.nodes.items()}
         spread = spreadOf(bucket, others, self.userMap.settings.spread)
-        return candidates(home, spread, self.gossip.fresh(), weights, self._ground.draw)
+        found = candidates(home, spread, self.gossip.fresh(), weights, self._ground.draw)
+        return apart(found, self.userMap.hostOf)
 
     async def catchUp(self) -> None:
         """

@@ -3,11 +3,12 @@ Which nodes are to keep a new body: the target-hit strategy (design §6). Pure.
 
 Home first: the bucket's leader, then its other full members. A node of home that is pressed (loaded above the array's mean, or nearly full)
 comes later than what the spread offers: the better of two random nodes of it, by load per weight. Nodes without room for bodies are no candidates.
+Of nodes that fail together, since they stand on one host, only the first counts before those on other hosts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 from jindimail.cluster.load import Report, meanLoad
@@ -36,6 +37,18 @@ def homeOf(bucket: int, home: Sequence[int], first: Sequence[int]) -> tuple[int,
     """
     wanted = (node for node in first if node in home)
     return tuple(dict.fromkeys((*wanted, *home[:1], *spreadOf(bucket, home[1:], len(home)))))
+
+
+def apart(nodes: Iterable[int], hostOf: Callable[[int], str], taken: Iterable[int] = ()) -> tuple[int, ...]:
+    """Nodes in their order, but for those on hosts of others before them, or of those that are taken, which come last."""
+    hosts = {hostOf(node) for node in taken}
+    first: list[int] = []
+    last: list[int] = []
+    for node in nodes:
+        host = hostOf(node)
+        (last if host in hosts else first).append(node)
+        hosts.add(host)
+    return (*first, *last)
 
 
 def candidates(

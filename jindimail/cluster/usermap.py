@@ -95,6 +95,11 @@ class UserMap:
         """The nodes that are being emptied."""
         return tuple(node for node, record in self.nodes.items() if record.state == DRAINING)
 
+    def hostOf(self, node: int) -> str:
+        """What fails together with a node, as far as is known."""
+        record = self.nodes.get(node)
+        return f"node {node}" if record is None else record.host
+
     def isFull(self, node: int) -> bool:
         """Whether a node keeps bodies and serves clients: it is there, and no witness."""
         record = self.nodes.get(node)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 from twisted.internet.defer import Deferred, fail
 
+from jindimail.cluster.arrayrecords import WishRecord
 from jindimail.cluster.calls import ARRIVING, Delivery
 from jindimail.cluster.delivering import CALL_OCTETS_MAX
 from jindimail.cluster.placing import FRESH_SECONDS
@@ -47,6 +49,21 @@ def test_theIngressIsTheSecondKeeper() -> None:
     world.result(world.deliver(3, 2, LARGE))
     assert world.reference(1, 2).keepers == (1, 3)
     assert not world.holds(2, 1, len(SMALL)) and not world.holds(2, 2, len(LARGE))
+
+
+@pytest.mark.parametrize("ingress", [1, 2, 3])
+def test_copiesGoToDifferentHostsWhereThereAreAny(ingress: int) -> None:
+    """Wherever the mail comes in: a node on the leader's host is no second keeper."""
+    world = MailWorld()
+    for share in world.shares.values():
+        nodes = {
+            node: structs.replace(record, host="b" if node == 3 else "a")
+            for node, record in share.userMap.nodes.items()
+        }
+        share.userMap.update(nodes, {GROUP: WishRecord(voters=(1, 2, 3))})
+    for number, octets in enumerate((SMALL, LARGE)):
+        world.result(world.deliver(ingress, number, octets))
+        assert world.reference(1, number).keepers == (1, 3)
 
 
 @pytest.mark.parametrize("ingress", [2, 4])

@@ -25,7 +25,7 @@ from jindimail.cluster.load import (
     encodeReports,
 )
 from jindimail.cluster.planner import PlannedNode, plan
-from jindimail.cluster.spill import candidates, homeOf, spreadOf
+from jindimail.cluster.spill import apart, candidates, homeOf, spreadOf
 from tests.cluster.mail import MailWorld
 
 
@@ -140,6 +140,13 @@ def chosen(
 
 def test_homeComesFirstInItsOrder() -> None:
     assert chosen({node: report(node, 0.3) for node in (1, 2, 3, 4)}) == (1, 2, 3, 4)
+
+
+def test_whatFailsTogetherComesAfterWhatDoesNot() -> None:
+    hosts = {1: "a", 2: "a", 3: "b", 4: "a", 5: "c"}
+    assert apart((1, 2, 3, 4, 5), hosts.__getitem__) == (1, 3, 5, 2, 4)
+    assert apart((1, 2, 3, 5), hosts.__getitem__, (4,)) == (3, 5, 1, 2)
+    assert apart((4, 3, 2, 1), str) == (4, 3, 2, 1)
 
 
 def test_aLoadedHomeSpillsToTheBetterOfTwo() -> None:

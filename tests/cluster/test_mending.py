@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 
 from jindimail.cluster.arrayrecords import DOWN, GONE
 from jindimail.cluster.damage import BODIES_A_LOOK, DAY_SECONDS, Scrub
+from jindimail.cluster.mending import Apart
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.entries import CreateAccount, Deliver, Filing, RemoveAccount
 from jindimail.mailbox.outcomes import Filed
@@ -106,6 +107,13 @@ def test_aLonelyNodesBodiesGetASecondKeeperWhenOneComes() -> None:
     world.until(lambda: all(set(keepersOf(world, number)) == {1, 2} for number in range(3)), 60)
     world.until(lambda: sum(share.mending.moved for share in world.shares.values()) == 3, 10)
     assert not any(share.mending.owed for share in world.shares.values()) and "copiesRepaired" in kinds(world)
+
+
+def test_aNewKeeperStandsOnAnotherHostThanThoseThatStay() -> None:
+    hosts = {1: "a", 2: "a", 3: "b", 4: "b", 5: "c"}
+    record = BodyrefRecord(size=1, digest=b"", references=1, keepers=(3, 5))
+    wanted = Apart(hostOf=hosts.__getitem__, candidates=(5, 4, 1, 2), copies=2, isLost=lambda node: node == 5)
+    assert wanted.fresh(record) == [1, 4, 2]
 
 
 def test_oneBucketAfterTheOtherIsMendedWithoutWaitingForTheNextLook() -> None:
