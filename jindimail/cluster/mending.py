@@ -220,7 +220,7 @@ class Mending:
         """Begin passes: those that owe copies first, then those not known to be clean, then those whose bodies may not be home."""
         due = self._due(now)
         due.sort(key=lambda number: (-self._buckets[number].owed, number))
-        if not due and not self.owed and all(bucket.dueAt is None for bucket in self._buckets.values()):
+        if self._isAtRest():
             due = [number for number, bucket in self._buckets.items() if not bucket.isHome]
         for number in due:
             if len(self._running) >= BUCKETS_AT_ONCE:
@@ -230,6 +230,10 @@ class Mending:
                 work = Deferred.fromCoroutine(self._pass(number, self._buckets[number]))
                 work.addErrback(lambda failure: self.log.failure("a pass of repairs failed", failure))
                 work.addBoth(self._passed, number)
+
+    def _isAtRest(self) -> bool:
+        """Whether nothing is owed, and no pass has to be made: bodies that only go home keep nobody waiting."""
+        return not self.owed and all(bucket.dueAt is None for bucket in self._buckets.values())
 
     def _due(self, now: float) -> list[int]:
         return [
@@ -293,9 +297,12 @@ class Mending:
             isLost=lambda node: node not in home,
         )
         found = await self._mender.survey(number, wanted)
-        isCurrent = partial(self._isCurrent, number, bucket)
+
+        def goesOn() -> bool:
+            return self._isCurrent(number, bucket) and self._isAtRest()
+
         mended = await self._mender.mend(
-            number, found.lacking, wanted, isCurrent, bucket.mended, HOMING_PAUSE_SECONDS, most=1
+            number, found.lacking, wanted, goesOn, bucket.mended, HOMING_PAUSE_SECONDS, most=1
         )
         if mended:
             self._events.add("bodiesMoved", bucket=number, bodies=mended)

@@ -204,6 +204,25 @@ def test_bodiesFollowTheirBucketHome() -> None:
     world.until(lambda: "bodiesMoved" in kinds(world), 10)
 
 
+def test_bodiesThatGoHomeLetThoseThatAreOwedGoFirst() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    home = world.shares[1].userMap.home(BUCKET)
+    away = next(node for node in (1, 2, 3, 4) if node not in home)
+    deliver(world, range(250), (home[1], away))
+
+    def areAway() -> int:
+        return sum(away in keepersOf(world, number) for number in range(250))
+
+    before = areAway()
+    world.shares[world.leader(GROUP)].mending._buckets[BUCKET].isHome = False  # as after a change of home
+    world.until(lambda: areAway() < before, 60)
+    assert areAway() > 200
+    world.result(world.shares[home[0]].operations.drain(away))
+    world.until(lambda: world.shares[home[0]].userMap.nodes[away].state == GONE, 30)
+    assert all(len(keepersOf(world, number)) == 2 for number in range(250))
+
+
 def test_aDamagedCopyIsMendedFromAnother() -> None:
     world = World(groups=FEW)
     world.growArray(3)
