@@ -83,6 +83,10 @@ class Conversation:
     def send(self, replica: Replica, messages: list[Message], now: float) -> None:
         """Messages of a replica leave with this turn."""
         for message in messages:
+            if not message.recipient:
+                for neighbour in self._neighbours:
+                    neighbour.send(message)
+                continue
             node = replica.nodeOf(message.recipient)
             if node is not None and node != self._node:
                 self._neighbours.at(node, now).send(message)

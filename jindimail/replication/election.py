@@ -173,14 +173,15 @@ class Elector:
         A learner that hears nobody was removed perhaps, of which nobody tells it unasked. It has no leader now: where its
         promotion is not committed yet, its vote may be the one that is needed.
 
-        Who led it last is asked, too: the voters that its log knows may be those of long ago, if it was removed while it was being told.
+        The voters that its log knows may be those of long ago, if it was removed while it was being told, or it may know none: who led it last is
+        asked, too, and, of whatever replica of the group (0) they have, all other nodes.
         """
         self._electionElapsed = 0
         self.leader = 0
         self._drawTimeout()
         if self.isRemoved or self.installing is not None:
             return
-        for voter in {*self._voters, self._lastLeader} - {0, self.replicaId}:
+        for voter in {*self._voters, self._lastLeader, 0} - {self.replicaId}:
             self._after.append(AskRead(self.group, self.replicaId, voter, self.term, 0))
 
     def leaderSilent(self) -> None:

@@ -1784,10 +1784,20 @@ BUGS = (
         "whoLedLastIsForgotten",
         "design §5: a removed id stays as a tombstone",
         ELECTION,
-        "{*self._voters, self._lastLeader}",
-        "set(self._voters)",
+        "{*self._voters, self._lastLeader, 0}",
+        "{*self._voters, 0}",
         checks=(
             "tests/replication/test_margins.py::Members::test_learnerWhoseLogEndsLongAgoIsToldByWhoLedIt",
+        ),
+    ),
+    Bug(
+        "whoKnowsNobodyAsksNobody",
+        "design §5: a removed id stays as a tombstone",
+        ELECTION,
+        "{*self._voters, self._lastLeader, 0}",
+        "{*self._voters, self._lastLeader} - {0}",
+        checks=(
+            "tests/cluster/test_orphan.py::test_aLearnerThatIsRemovedWhileItsNodeIsDownGoesWhenThatIsBack",
         ),
     ),
     # --- the store
