@@ -11,6 +11,7 @@ from jindimail.replication.frames import packFrames
 from jindimail.replication.nodemessages import NodeBeat, encodeTraffic
 from jindimail.replication.outputs import Role
 from jindimail.replication.repair import bodyref
+from jindimail.replication.transfers import PATIENCE_SECONDS, RETRY_SECONDS
 from tests.simulation.checkers import checkReferences
 from tests.simulation.keeping import BodyEntries
 from tests.simulation.scene import GROUP, Scene
@@ -300,6 +301,7 @@ class Snapshots(SynchronousTestCase):
 
     def test_aCrashAtAnyStepOfAnInstallationLeavesNothingHalf(self) -> None:
         """Whatever is loaded is a whole replica (design §5: `installing` is committed before anything is erased)."""
+        crashes = 0
         for passes in range(0, 24, 2):
             scene = Scene(keptEntries=4, lagEntries=8, stepRows=7, stepOctets=600, blockOctets=300)
             scene.open()
@@ -311,7 +313,8 @@ class Snapshots(SynchronousTestCase):
                 scene.fill(5)
             node.crashAt = "after commit", passes
             scene.network.heal()
-            scene.pass_(2.0)
+            scene.pass_(PATIENCE_SECONDS + 2 * RETRY_SECONDS)  # what was sent in vain is given up first
+            crashes += not node.isUp
             if node.isUp:
                 node.crash()
             node.start()
@@ -320,6 +323,7 @@ class Snapshots(SynchronousTestCase):
             scene.finish()
             self.assertEqual(len(scene.uids(node)), 60)
             self.assertGreater(scene.watch.counters["snapshots installed"], 0)
+        self.assertGreater(crashes, 6)
 
 
 class Bodies(SynchronousTestCase):
