@@ -216,6 +216,7 @@ def test_whatKeepsANodeFromServingIsSaidWhereTheArrayIsFoundedToo(
     ports = freePorts(2)
     (site / "node.ini").write_text(configurationText(2, ports))
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an array before this one
         other.bind(("127.0.0.1", ports["pop3"]))
         other.listen()
         array = make(2)
