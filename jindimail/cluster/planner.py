@@ -17,9 +17,8 @@ from jindimail.cluster.electing import electLeaders, unequal
 from jindimail.model import ARRAY_GROUP
 
 ARRAY_VOTERS_MAX = 5
-SPREAD_NODES_MAX = (
-    7  # so many nodes share buckets with each other all alike, more of them with few peers each
-)
+# So many nodes share buckets with each other all alike, more of them with few peers each.
+SPREAD_NODES_MAX = 7
 MOVES_MAX = 64  # replicas that move only for balance, in one round
 PEERS_MAX = 8  # nodes that share buckets with a node, where that can be: heartbeats cost by the pair
 

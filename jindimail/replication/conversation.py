@@ -83,7 +83,7 @@ class Conversation:
     def send(self, replica: Replica, messages: list[Message], now: float) -> None:
         """Messages of a replica leave with this turn."""
         for message in messages:
-            if not message.recipient:
+            if not message.recipient:  # a question to whatever replica of the group another node has
                 for neighbour in self._neighbours:
                     neighbour.send(message)
                 continue

@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     group: int
     sender: int
-    recipient: int
+    recipient: int  # 0: whoever has a replica of the group
     term: int
 
 

@@ -138,8 +138,7 @@ class SmtpProtocol(ESMTP):
     def readConnectionLost(self) -> None:
         """The client sends no more; it still gets its answers."""
         self._inputEnded = True
-        if not self._isWaiting and not self._isResting and not self._isClosed:
-            self._close()
+        self._settleInput()
 
     def writeConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol`; we never close one half only."""
@@ -237,10 +236,11 @@ class SmtpProtocol(ESMTP):
         """Stop or start reading, and end the session when its client has."""
         if self._isClosed:
             return
-        if self._inputEnded and not self._isWaiting and not self._isResting:
-            self._close()
-            return
         mustWait = self._isWaiting or self._isResting or self._outputIsFull
+        if self._inputEnded:
+            if not mustWait:
+                self._close()
+            return
         if mustWait and len(self._buffer) - self._at > self._limits.pipelineOctetsMax:
             if not self._inputIsPaused:
                 self._inputIsPaused = True

@@ -293,6 +293,17 @@ def test_aClientThatSendsNoMoreStillGetsItsAnswers(bed: Bed) -> None:
     assert wire.transport.disconnecting
 
 
+def test_aClientThatSendsNoMoreAndReadsLateStillGetsItsAnswers(bed: Bed) -> None:
+    wire = greeted(bed)
+    wire.protocol.pauseProducing()
+    wire.protocol.dataReceived(b"NOOP\r\nRSET\r\n")
+    wire.protocol.readConnectionLost()
+    assert not wire.transport.disconnecting
+    wire.protocol.resumeProducing()
+    assert codes(wire.read()) == ["250 2.0.0", "250 2.0.0"]
+    assert wire.transport.disconnecting
+
+
 # --- peers -------------------------------------------------------------------------------------------------
 
 
