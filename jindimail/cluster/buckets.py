@@ -26,7 +26,7 @@ from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup
 from jindimail.store.bodies import deleteBody, putBody
-from jindimail.store.keys import CHUNK_OCTETS
+from jindimail.store.keys import BODYREF, CHUNK_OCTETS, bodyrefKey
 from jindimail.store.space import Level
 
 RIDING_OCTETS_MAX = 256 * 1024  # a larger body is stored ahead of its entry
@@ -281,4 +281,7 @@ def _putPiece(bucket: int, bodyId: bytes, octets: bytes, firstChunk: int, rows: 
 
 
 def _drop(bucket: int, bodyId: bytes, rows: IRows) -> None:
-    deleteBody(rows, bucket, bodyId)
+    if (
+        rows.get(BODYREF, bodyrefKey(bucket, bodyId)) is None
+    ):  # of a repetition, the first may have been filed
+        deleteBody(rows, bucket, bodyId)

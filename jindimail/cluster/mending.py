@@ -16,6 +16,7 @@ from functools import partial
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from jindimail.cluster.downtime import DownSeconds
 from jindimail.cluster.events import Events
@@ -227,9 +228,9 @@ class Mending:
                 return
             if number not in self._running:
                 self._running.add(number)
-                work = Deferred.fromCoroutine(self._pass(number, self._buckets[number]))
-                work.addErrback(lambda failure: self.log.failure("a pass of repairs failed", failure))
-                work.addBoth(self._passed, number)
+                bucket = self._buckets[number]
+                work = Deferred.fromCoroutine(self._pass(number, bucket))
+                work.addErrback(self._failed, bucket).addBoth(self._passed, number)
 
     def _isAtRest(self) -> bool:
         """Whether nothing is owed, and no pass has to be made: bodies that only go home keep nobody waiting."""
@@ -241,6 +242,10 @@ class Mending:
             for number, bucket in self._buckets.items()
             if bucket.dueAt is not None and bucket.dueAt <= now
         ]
+
+    def _failed(self, failure: Failure, bucket: _Bucket) -> None:
+        self.log.failure("a pass of repairs failed", failure)
+        self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)
 
     def _passed(self, _: object, number: int) -> None:
         self._running.discard(number)

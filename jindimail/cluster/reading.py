@@ -90,7 +90,7 @@ class Reading:
             octets = await self._copies.get(
                 bucket, bodyId, size, digest, self._inOrder(keepers), self._damagedAt(key)
             )
-        except JindimailError as problem:
+        except BaseException as problem:  # whatever it is, those that wait for it wait no longer
             for each in self._fetching.pop(key):
                 each.errback(problem)
             raise

@@ -127,7 +127,10 @@ class Space:
         return min(RESERVE_OCTETS_MAX, self.totalOctets // RESERVE_SHARE)
 
     def _layBy(self) -> bool:
-        descriptor = os.open(self.reservePath, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.reservePath, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:  # no inode is left, or no descriptor
+            return False
         try:
             self._preallocate(descriptor, 0, self._reserveOctets())
         except OSError:

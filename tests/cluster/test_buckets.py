@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from jindimail.cluster.buckets import RIDING_OCTETS_MAX, Buckets
+from jindimail.cluster.buckets import PIECE_OCTETS, RIDING_OCTETS_MAX, Buckets
 from jindimail.cluster.memory import memoryBuckets
 from jindimail.errors import StorageFull
 from jindimail.interfaces import IBuckets
@@ -28,7 +28,7 @@ from jindimail.replication.durable import foundGroups
 from jindimail.store.environment import Environment, found
 from jindimail.store.space import Level, Space
 from jindimail.store.writer import Writer
-from tests.cluster.mail import BUCKET, NOW, account, delivery
+from tests.cluster.mail import BUCKET, NOW, account, bodyName, delivery
 from tests.cluster.world import World
 
 TURNS_MAX = 10_000
@@ -156,6 +156,20 @@ class StoredBucketsTests(BucketsContract, TestCase):
     def fill(self) -> None:
         """Let there be no room."""
         self.space.level = Level.NO_BODIES
+
+    async def test_aRepetitionThatIsRefusedHalfWayLeavesTheBodyThatWasFiled(self) -> None:
+        await self.createAccount()
+        octets = bytes(range(256)) * (2 * PIECE_OCTETS // 256)
+        assert isinstance(await self.deliver(1, octets), Filed)
+        again = self.deliver(1, octets)  # its first piece is on its way
+        self.fill()
+        await self.assertFailure(again, StorageFull)
+        await self.createAccount()  # what was written before is written
+        read = b""
+        while len(read) < len(octets):
+            query = ReadOctets(bodyId=bodyName(1), prefix=0, start=len(read), stop=len(octets))
+            read += await self.buckets.query(BUCKET, query)
+        assert read == octets
 
 
 class ArrayBucketsTests(BucketsContract):

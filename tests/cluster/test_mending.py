@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from jindimail.cluster.arrayrecords import DOWN, GONE
 from jindimail.cluster.damage import BODIES_A_LOOK, DAY_SECONDS, Scrub
-from jindimail.cluster.mending import Apart
+from jindimail.cluster.mending import OWING_SECONDS, Apart
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.entries import CreateAccount, Deliver, Filing, RemoveAccount
 from jindimail.mailbox.outcomes import Filed
@@ -240,6 +240,20 @@ def test_aSoundCopyIsLeftAlone() -> None:
     world.shares[3].damage.report(BUCKET, bodyIdOf(0), 2)
     world.run(5)
     assert "bodyMended" not in kinds(world)
+
+
+def test_aPassThatAnErrorEndedIsMadeAgain() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.run(10)
+    leader = world.leader(GROUP)
+    deliver(world, FEW[:1], (leader,))
+    world.rows[leader].put(BODYREF, bodyrefKey(BUCKET, bodyIdOf(9)), b"no record")
+    world.shares[leader].mending.owe(BUCKET, (leader,))
+    world.run(OWING_SECONDS + 3)
+    assert len(keepersOf(world, 0)) == 1
+    world.rows[leader].delete(BODYREF, bodyrefKey(BUCKET, bodyIdOf(9)))
+    world.until(lambda: len(keepersOf(world, 0)) == 2, 60)
 
 
 def test_aBodyOfWhichNothingIsLeftIsToldOf() -> None:

@@ -45,6 +45,20 @@ def test_readersThatComeTogetherShareOneFetch() -> None:
     assert world.shares[3].counters.fetched == 1
 
 
+def test_aFetchThatFailsForAnyReasonKeepsNobodyWaiting() -> None:
+    world = delivered()
+    world.rows[1].delete(BODY, KEY)
+    reading = world.shares[3].reading
+    reading.damaged.append(lambda *words: 1 // 0)
+    query = ReadOctets(bodyId=bodyName(1), prefix=0, start=0, stop=len(OCTETS))
+    waiting = [world.shares[3].buckets.query(BUCKET, query) for _ in range(2)]
+    for each in waiting:
+        with pytest.raises(ZeroDivisionError):
+            world.result(each)
+    reading.damaged.pop()
+    assert world.read(3, 1, len(OCTETS)) == OCTETS
+
+
 def test_aDamagedCopyHereIsReadElsewhereAndToldOf() -> None:
     world = delivered()
     world.rows[1].put(BODY, KEY, bytes(CHUNK_OCTETS))

@@ -130,6 +130,16 @@ class SpaceTests(SynchronousTestCase):
         self.assertFalse(space.reservePath.exists())
         self.assertIs(space.level, Level.PLENTY)
 
+    def test_reserveWhoseFileCannotBeMadeIsNoneAndIsTriedAgain(self) -> None:
+        """There may be room and no inode, or no descriptor, left."""
+        self.path.joinpath("reserve").symlink_to(self.path / "nowhere" / "reserve")
+        space = self.space()
+        self.assertFalse(space.hasReserve)
+        self.assertIs(space.level, Level.PLENTY)
+        space.reservePath.unlink()
+        space.refresh()
+        self.assertTrue(space.hasReserve)
+
     def test_whatIsFreeInsideTheStoreCounts(self) -> None:
         space = self.space()
         self.fill(0.02)
