@@ -72,6 +72,17 @@ class _Plan:
             for known in self.nodes.values()
         )
 
+    def mayAgree(self, wish: WishRecord | None, leader: int | None) -> bool:
+        """
+        Whether a group may carry a wish out: it has a leader, or not most of those that were to vote are down. Of one that can't, who goes by the wish
+        shall see that it can't: it stays as it is until one of them is back, or given up.
+        """
+        known = None if leader is None else self.nodes.get(leader)
+        if wish is None or (known is not None and known.state == UP):
+            return True
+        down = sum(node in self.nodes and self.nodes[node].state == DOWN for node in wish.voters)
+        return 2 * down < len(wish.voters)
+
     def isFull(self, node: int) -> bool:
         """Whether a node may keep bodies."""
         return self.nodes[node].weight > 0
@@ -168,7 +179,7 @@ def plan(
     """
     The wishes that differ from those so far, by group; empty when all is well.
 
-    Where no full node is left, nothing is wished: there is nowhere to go.
+    Where no full node is left, nothing is wished: there is nowhere to go. Nor is it for a bucket whose majority is down.
 
     @param movesMax: how many replicas may be moved for balance only.
     @param leaders: who leads which group now, as far as is known: kept where a new leader has to be wished for.
@@ -182,11 +193,17 @@ def plan(
     for members in placed.values():
         for place, node in enumerate(members):
             made.put(node, members[:place])
-    for group in buckets:
+    leaders = leaders or {}
+    placed = {
+        group: members
+        for group, members in placed.items()
+        if made.mayAgree(wishes.get(group), leaders.get(group))
+    }
+    for group in placed:
         _fill(made, placed[group], wishes.get(group), replicas)
     _balance(made, placed, movesMax)
     wished = {group: _wish(made, members) for group, members in placed.items()}
-    wished = electLeaders(nodes, wishes, wished, leaders or {})
+    wished = electLeaders(nodes, wishes, wished, leaders)
     if ARRAY_GROUP in groups:
         wished[ARRAY_GROUP] = _arrayWish(made, wishes.get(ARRAY_GROUP))
     return {group: wish for group, wish in wished.items() if not _isSame(wish, wishes.get(group))}

@@ -125,6 +125,25 @@ def test_aNodeThatIsDownForLongStaysWhereNobodyCanTakeItsPlace() -> None:
     assert not moved and all(set(wish.voters) == {1, 2, 3} for wish in after.values())
 
 
+def test_aGroupWhoseMajorityIsDownIsLeftAsItIsUntilOneIsBackOrGivenUp() -> None:
+    five = {number: node() for number in range(1, 6)}
+    before, _ = settled(five)
+    dead = node(state=DOWN, downSeconds=61)
+    lost = {group for group, wish in before.items() if group and {2, 3} <= set(wish.voters)}
+    after, _ = settled({**five, 2: dead, 3: dead}, before)
+    assert lost == {group for group, wish in after.items() if group and {2, 3} & set(wish.voters)}
+    assert all(after[group] == before[group] for group in lost)
+    for back in (node(), node(state=GONE)):
+        again, _ = settled({**five, 2: dead, 3: back}, after)
+        assert not spread(again)[2] and len(again) == len(GROUPS)
+    led = plan({**five, 2: dead, 3: dead}, after, GROUPS, replicas=3, leaders=dict.fromkeys(GROUPS, 1))
+    assert set(led) >= lost, "it has members that were not wished for, and can be mended"
+    assert (
+        not lost
+        & plan({**five, 2: dead, 3: dead}, after, GROUPS, replicas=3, leaders=dict.fromkeys(GROUPS, 2)).keys()
+    )
+
+
 def test_leadersAreSpreadByWeight() -> None:
     wishes, _ = settled({1: node(), 2: node(), 3: node(weight=200)}, settled({1: node()})[0])
     counts = led(wishes)
@@ -265,6 +284,9 @@ def test_whateverHappensThePlanSettlesOnNodesThatAreThere(
         return
     for group, wish in wishes.items():
         assert len(wish.voters) % 2 == 1
+        down = sum(number in after and after[number].state == DOWN for number in wish.voters)
+        if group and 2 * down > len(wish.voters):
+            continue  # it cannot be changed
         for number in members(wish) if group else wish.voters:
             known = after[number]
             isStale = known.state == DOWN and known.downSeconds > 60

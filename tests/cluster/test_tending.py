@@ -162,6 +162,24 @@ def test_aDeadNodesReplicasAreReplacedAfterAWhile() -> None:
     assert all(len(wish.voters) == 3 for group in FEW[1:] if (wish := world.shares[1].userMap.wish(group)))
 
 
+def test_whoeverAsksAGroupThatLostItsMajorityIsToldSoonHoweverLongItIsGone() -> None:
+    world = World(groups=FEW)
+    world.growArray(5)
+    world.result(world.shares[1].operations.setSetting("repairSeconds", 10))
+    wishes = {group: world.shares[1].userMap.wish(group) for group in FEW[1:]}
+    group, wish = next((group, wish) for group, wish in wishes.items() if wish and 1 in wish.voters)
+    for node in wish.voters:
+        if node != 1:
+            world.kill(node)
+    world.run(30)
+    assert not any(share.router.hearing.mayAgree(group) for share in world.shares.values())
+    back = next(node for node in wish.voters if node != 1)
+    world.start(back)
+    world.until(lambda: all(share.router.hearing.mayAgree(group) for share in world.shares.values()), 5)
+    world.settle()
+    assert members(world, group, world.leader(group)) <= world.shares.keys(), "who is still away was replaced"
+
+
 def test_anIdleArrayPlansNothingAndSaysLittle() -> None:
     world = World(groups=FEW)
     world.growArray(3)
