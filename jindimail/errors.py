@@ -245,6 +245,10 @@ class Corrupt(Unavailable):
     pop3Text = "stored message is damaged"
 
 
+class BodyTaken(JindimailError):
+    """Another body has this one's id already. It comes under an id of its own when it is sent again."""
+
+
 class ConfigError(JindimailError):
     """
     All problems of a configuration at once, each `section.key: what is wrong`.

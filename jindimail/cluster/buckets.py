@@ -21,8 +21,9 @@ from jindimail.cluster.elsewhere import Elsewhere
 from jindimail.cluster.followers import Followers, Following, Listener, Topic
 from jindimail.cluster.reading import Reading
 from jindimail.cluster.seen import Seen
+from jindimail.cluster.taken import requireFree
 from jindimail.cluster.verified import AskSound, Verified
-from jindimail.errors import Corrupt, JindimailError, StorageFull, Unavailable
+from jindimail.errors import BodyTaken, Corrupt, JindimailError, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IGroups, IRows, IStateMachine, IStore
 from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, Body, bucketGroup
 from jindimail.store.bodies import deleteBody, putBody
@@ -97,12 +98,13 @@ class Buckets:
             return _refused(StorageFull())
         if not self._keepsAlone(bucket, group):
             assert self._delivering is not None
-            return Deferred.fromCoroutine(self._delivering.deliver(bucket, entry, body))
+            delivered = Deferred.fromCoroutine(self._delivering.deliver(bucket, entry, body))
+            return delivered.addErrback(self._notDelivered, bucket, entry.bodyId)
         octets = self._machine.encode(entry, (self.node,))
         if body.size <= RIDING_OCTETS_MAX:
             whole = b"".join(body.source.pieces(RIDING_OCTETS_MAX))
-            return self._groups.propose(group, octets, partial(_putWhole, bucket, body.bodyId, whole))  # type: ignore[no-any-return]
-        return Deferred.fromCoroutine(self._proposeAfterBody(bucket, octets, body))
+            return self._groups.propose(group, octets, partial(_putWhole, bucket, entry, whole))  # type: ignore[no-any-return]
+        return Deferred.fromCoroutine(self._proposeAfterBody(bucket, entry, octets, body))
 
     def _keepsAlone(self, bucket: int, group: int) -> bool:
         """Whether this node alone has the bucket, and is to keep its bodies: then a body rides in its entry's transaction."""
@@ -110,8 +112,16 @@ class Buckets:
             return True
         return self._groups.isAlone(group) and self._delivering.placing.keepsAlone(bucket)
 
-    async def _proposeAfterBody(self, bucket: int, octets: bytes, body: Body) -> Any:
+    def _notDelivered(self, failure: Failure, bucket: int, bodyId: bytes) -> Failure:
+        """The copy that this node has kept meanwhile may have taken the place of another body's, of which it did not know yet: then that is mended."""
+        if failure.check(BodyTaken) and self._reading is not None:
+            self._reading.tellDamaged(bucket, bodyId, self.node)
+        return failure
+
+    async def _proposeAfterBody(self, bucket: int, entry: Any, octets: bytes, body: Body) -> Any:
         """Body first (design §6): its pieces are on disk before the entry that names this keeper is proposed."""
+        with self._store.read() as rows:
+            requireFree(rows, bucket, entry)
         try:
             await writeChunks(body.source.pieces(PIECE_OCTETS), partial(self._write, bucket, body.bodyId))
         except JindimailError:
@@ -272,8 +282,9 @@ def _refused(error: JindimailError) -> Deferred[Any]:
     return deferred
 
 
-def _putWhole(bucket: int, bodyId: bytes, octets: bytes, rows: IRows) -> None:
-    putBody(rows, bucket, bodyId, octets)
+def _putWhole(bucket: int, entry: Any, octets: bytes, rows: IRows) -> None:
+    requireFree(rows, bucket, entry)
+    putBody(rows, bucket, entry.bodyId, octets)
 
 
 def _putPiece(bucket: int, bodyId: bytes, octets: bytes, firstChunk: int, rows: IRows) -> None:

@@ -168,6 +168,7 @@ class _Small(_Outgoing):
         if not isKept and not self.delivering.placing.mayKeep(self.bucket, leader):
             return NOT_KEPT, 0
         if not self.writing:
+            self.delivering.placing.requireFree(self.bucket, self.entry)
             self.writing = True
             written = copies.write(self.bucket, self.entry.bodyId, 0, self.octets)
             written.addBoth(self._written)
@@ -211,6 +212,7 @@ class _Large(_Outgoing):
         return decodeCall(answer, Report)
 
     async def _keep(self) -> None:
+        self.delivering.placing.requireFree(self.bucket, self.entry)
         write = partial(self.delivering.placing.copies.write, self.bucket, self.body.bodyId)
         await writeChunks(self._pieces(), write)
         self.isKept = True
@@ -234,7 +236,9 @@ class _Incoming:
         self._delivering = delivering
         self._errand = errand
         self._delivery = delivery
-        self._bodyId: bytes = delivering.machine.decode(delivery.entry).bodyId
+        entry = delivering.machine.decode(delivery.entry)
+        delivering.placing.requireFree(errand.group - 1, entry)
+        self._bodyId: bytes = entry.bodyId
         self._ahead: list[Deferred[Any]] = []
         self._chunks = 0
         self._size = 0

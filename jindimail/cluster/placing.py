@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jindimail.cluster.counters import BucketCounters
+from jindimail.cluster.taken import requireFree, requireSame
 from jindimail.cluster.usermap import UserMap
 from jindimail.errors import OutcomeUnknown, Unavailable
 from jindimail.interfaces import IGroups, ILinks, IStateMachine, IStore
@@ -67,6 +68,7 @@ class Placing:
         ] = {}  # by bucket and those to be first: until when
         self._leaving: frozenset[int] = frozenset()
         self._underWay: Counter[frozenset[int]] = Counter()  # by the nodes that were leaving when they began
+        self._digests: dict[tuple[int, bytes], bytes] = {}  # of the bodies that are under way
         userMap.listen(self._mapChanged)
         self._owe = owe
         self._links = links
@@ -110,15 +112,28 @@ class Placing:
         @param ingress: the node that the mail came in at.
         @param arriving: by node, what fires when it has its copy without being sent one from here.
         @raise Unavailable: nothing was proposed; this node does not lead the bucket (all the while), or too few keep the body.
+        @raise BodyTaken: another body has its id.
         """
+        self.requireFree(bucket, entry)
+        requireSame(bucket, entry, self._digests.setdefault((bucket, entry.bodyId), entry.digest))
         leaving = self._leaving
         self._underWay[leaving] += 1
         try:
             return await self._placed(bucket, entry, source, ingress, arriving)
         finally:
+            self._digests.pop((bucket, entry.bodyId), None)
             self._underWay[leaving] -= 1
             if not self._underWay[leaving]:
                 del self._underWay[leaving]
+
+    def requireFree(self, bucket: int, entry: Any) -> None:
+        """
+        As far as this node knows no other body has the id of an entry's.
+
+        @raise BodyTaken: one has.
+        """
+        with self._store.read() as rows:
+            requireFree(rows, bucket, entry)
 
     async def _placed(self, bucket: int, entry: Any, source: Source, ingress: int, arriving: Arriving) -> Any:
         group = bucketGroup(bucket)

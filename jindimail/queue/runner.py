@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jindimail.delivery.spool import Spool, Spooled
-from jindimail.errors import Corrupt, JindimailError, OverQuota, StorageFull, Unavailable
+from jindimail.errors import BodyTaken, Corrupt, JindimailError, OverQuota, StorageFull, Unavailable
 from jindimail.interfaces import IBuckets, IDelivery
 from jindimail.mailbox.entries import Dequeue, Filing, Requeue
 from jindimail.mailbox.filing import deliverEntry
@@ -196,6 +196,8 @@ class QueueRunner:
                 await self._file(bucket, row)
             except Corrupt:
                 await self._unreadable(bucket, row, Failure())
+            except BodyTaken:
+                await self._wait(bucket, row, row.record.waiting, 0, row.record.reason)
             except StorageFull:
                 raise
             except Unavailable as error:

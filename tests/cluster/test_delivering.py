@@ -14,11 +14,13 @@ from jindimail.cluster.arrayrecords import WishRecord
 from jindimail.cluster.calls import ARRIVING, Delivery
 from jindimail.cluster.delivering import CALL_OCTETS_MAX
 from jindimail.cluster.placing import FRESH_SECONDS
-from jindimail.errors import OutcomeUnknown, StorageFull, Unavailable
+from jindimail.errors import BodyTaken, OutcomeUnknown, StorageFull, Unavailable
 from jindimail.mailbox.outcomes import Filed
+from jindimail.model import digestOf
 from jindimail.replication.copies import ofOctets
 from jindimail.replication.holding import HOLD_SECONDS
 from jindimail.replication.putting import SLOW_SECONDS
+from jindimail.store.bodies import verify
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
 from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, delivery, settled
 
@@ -221,6 +223,7 @@ def test_aLeaderThatLostItsLeadershipWhilePlacingProposesNothing() -> None:
 
 class _Entry:
     bodyId = bodyName(77)
+    digest = digestOf(SMALL)
 
 
 def test_aRepeatedDeliveryBringsBackTheBodyThatItsKeepersLost() -> None:
@@ -261,6 +264,37 @@ def test_aRepeatedDeliveryAsksADeadKeeperRatherThanNobody() -> None:
     with pytest.raises(OutcomeUnknown):
         world.result(placing._holdAgain(BUCKET, bodyName(1), ofOctets(SMALL)))
     assert asked == [1, 2]
+
+
+@pytest.mark.parametrize("octets", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(("voters", "ingress"), [((1,), 1), ((1, 2, 3), 1), ((1, 2, 3), 3), ((1, 2, 3), 4)])
+def test_aSecondBodyUnderAnIdIsRefusedAndTheFirstStays(
+    voters: tuple[int, ...], ingress: int, octets: bytes
+) -> None:
+    world = MailWorld(voters, others=(4,) if len(voters) > 1 else ())
+    world.result(world.deliver(ingress, 1, octets))
+    world.run(LAG_SECONDS)
+    for second in (octets[::-1], b"short", LARGE + SMALL):
+        with pytest.raises(BodyTaken):
+            world.result(world.deliver(ingress, 1, second))
+    assert world.result(world.deliver(ingress, 1, octets)).repeated
+    assert len(world.messages(ingress)) == 1
+    for node in world.reference(1, 1).keepers:
+        assert world.holds(node, 1, len(octets))
+        verify(world.rows[node], BUCKET, bodyName(1), len(octets), digestOf(octets))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.003, 0.02])
+def test_ofTwoBodiesUnderOneIdAtATimeOneComesAndIsWholeAtItsKeepers(seconds: float) -> None:
+    world = MailWorld()
+    first = world.deliver(1, 1, SMALL)
+    world.run(seconds)
+    found = settled(world, [first, world.deliver(2, 1, SMALL[::-1])])
+    assert sorted(type(each).__name__ for each in found) == ["BodyTaken", "Filed"]
+    world.run(5)
+    kept = world.reference(1, 1)
+    for node in kept.keepers:
+        verify(world.rows[node], BUCKET, bodyName(1), len(SMALL), kept.digest)
 
 
 def test_aDeliveryReachesALeaderOutOfReachThroughAnotherNode() -> None:

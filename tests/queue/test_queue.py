@@ -267,6 +267,20 @@ def test_aDeliveryThatTheTargetVoidedComesUnderAnotherId(bed: Bed) -> None:
     assert not bed.waiting()
 
 
+def test_aMessageWhoseIdIsAnotherBodysComesUnderAnotherId(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    other = Body.ofOctets(bed.waiting()[0].bodyId, OCTETS + b"other\r\n")
+    bed.cut.silent.clear()
+    resolved = (now(bed.delivery.resolve(BOB)),)
+    assert now(
+        bed.delivery.deliver(Envelope(deliveryId=other.bodyId, sender="", recipients=resolved), other)
+    ) == [None]
+    bed.run()
+    assert not bed.waiting()
+    assert sorted(octets.endswith(b"other\r\n") for octets in bed.inbox(BOB)) == [False, True]
+
+
 @pytest.mark.parametrize("isVoid", [True, False], ids=["void", "full"])
 def test_whatTwoBucketsKeepForOneRecipientComesOnceAlsoUnderAnotherId(bed: Bed, isVoid: bool) -> None:
     bed.cut.silent.add(bucketOf(BOB))
