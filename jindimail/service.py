@@ -43,6 +43,7 @@ from jindimail.admin.steadyclock import makeSteady
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
 from jindimail.admin.websight import Sight
+from jindimail.admin.webwords import endingText
 from jindimail.cluster.hello import LEVELS
 from jindimail.config import Configuration
 from jindimail.edges import IMPLICIT_TLS, MAIL_SERVICES, countedDeliveries, edgeFactories, limitEdges
@@ -53,6 +54,7 @@ from jindimail.options import Options as Options
 FAILED = 1  # exit status
 WATCH_SECONDS = 1.0
 UPKEEP_SECONDS = 600
+CERTIFICATE_SECONDS = 86_400  # between looks at when it ends
 ABORT_SECONDS = 2.0
 WHY = {
     ALONE: "it was restored alone, and has no links to other nodes until `jindictl cluster recover` has given up all of them"
@@ -89,6 +91,8 @@ class NodeService(Service):
         self._watch.clock = reactor
         self._upkeep = LoopingCall(self._keepUp)
         self._upkeep.clock = reactor
+        self._certificateLook = LoopingCall(self._lookAtCertificate)
+        self._certificateLook.clock = reactor
         self.certificate = ReloadableCertificate(configuration.tls)
 
     def setServiceParent(self, parent: Any) -> None:
@@ -150,6 +154,7 @@ class NodeService(Service):
         await self._bind(lambda service: service == "control")
         self._serveOperators(node)
         self._watch.start(WATCH_SECONDS, now=False)
+        self._certificateLook.start(CERTIFICATE_SECONDS)
         if stack.isAlone:
             self._serveNobody(ALONE, (*MAIL_SERVICES, "cluster"))
             await stack.founded()
@@ -193,6 +198,7 @@ class NodeService(Service):
             fromThread=self._reactor.callFromThread,
             checker=stack.checker,
             deliveries=countedDeliveries(stack, self._reactor),
+            certificateEnds=lambda: self.certificate.endsSeconds,
             octets=self._listening.octets,
         )
         node.sight = Sight(node, clock=self._reactor)
@@ -285,6 +291,19 @@ class NodeService(Service):
         )
         if waiting:
             self._log.warn("SIGHUP: these wait for a restart: {keys}", keys=", ".join(waiting))
+        self._lookAtCertificate()
+
+    def _lookAtCertificate(self) -> None:
+        """Say that the certificate has to be replaced, if it is time."""
+        words = endingText(self.certificate.endsSeconds, time.time())
+        if words:
+            self._log.error(
+                "the certificate that clients see {words}: {path}",
+                words=words,
+                path=self.configuration.tls.certificate,
+            )
+            if self._node is not None:
+                self._node.share.events.add("certificateEnding", node=self._node.meta.node, why=words)
 
     def _watchGroups(self) -> None:
         assert self._stack is not None and self._node is not None
@@ -339,7 +358,7 @@ class NodeService(Service):
     # --- the end
 
     def _stopLoops(self) -> None:
-        for loop in (self._watch, self._upkeep):
+        for loop in (self._watch, self._upkeep, self._certificateLook):
             if loop.running:
                 loop.stop()
         if self._node is not None:

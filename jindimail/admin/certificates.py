@@ -34,10 +34,12 @@ class ReloadableCertificate:
 
     It serves STARTTLS and implicit TLS, so one `reload` is enough for all services; connections under
     way keep what they began with.
+
+    @ivar endsSeconds: when the certificate ends, since the epoch; None: it cannot be told.
     """
 
     def __init__(self, tls: Tls) -> None:
-        self.context = contextOf(tls)
+        self.reload(tls)
 
     def reload(self, tls: Tls) -> None:
         """
@@ -46,6 +48,7 @@ class ReloadableCertificate:
         @raise ConfigError: they are no good.
         """
         self.context = contextOf(tls)
+        self.endsSeconds = endOf(tls)
 
 
 def contextOf(tls: Tls) -> SSLContext:
@@ -66,6 +69,15 @@ def contextOf(tls: Tls) -> SSLContext:
     except (OSError, ValueError) as error:
         raise ConfigError(_problems(tls, error)) from None
     return context
+
+
+def endOf(tls: Tls) -> int | None:
+    """When the configured certificate ends, in seconds since the epoch: the first of its chain. None: OpenSSL takes it, but it is too odd to be read here."""
+    try:
+        first, *_ = x509.load_pem_x509_certificates(Path(tls.certificate).read_bytes())
+    except ValueError:
+        return None
+    return int(first.not_valid_after_utc.timestamp())
 
 
 def _noPassphrase() -> bytes:

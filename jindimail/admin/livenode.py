@@ -36,6 +36,7 @@ class LiveNode:
     sight: Any = None  # admin.websight.Sight: what this node and the others say of themselves
     checker: Any = None  # directory.checker.PasswordChecker
     deliveries: dict[str, CountedDelivery] = field(default_factory=dict)  # by kind: smtp, submission, lmtp
+    certificateEnds: Callable[[], int | None] = lambda: None  # in seconds since the epoch
     octets: Callable[[], dict[str, tuple[int, int]]] = dict  # received and sent, by service
     state: str = STARTING
     longWork: str = ""  # the backup or check that is under way

@@ -14,6 +14,7 @@ from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import PAGE_ROWS, SWITCH, Argument, Report, VerbRefused, verb
 from jindimail.admin.webready import whyNotReady
+from jindimail.admin.webwords import isoText
 from jindimail.mailbox.sessions import Session
 
 
@@ -32,6 +33,7 @@ async def status(node: LiveNode, report: Report) -> dict[str, Any]:
         "pid": os.getpid(),
         "incarnation": node.meta.incarnation,
         "uptimeSeconds": int(node.seconds()) - node.startedSeconds,
+        "certificateEnds": _certificateEnds(node),
         "services": {name: list(addresses) for name, addresses in node.listening.items()},
         "sessions": {"total": len(node.sessions), **counts},
         "groups": _groups(node),
@@ -40,6 +42,12 @@ async def status(node: LiveNode, report: Report) -> dict[str, Any]:
         "freeOctets": _freeOctets(node.configuration.node.dataDirectory),
         "residentOctets": residentOctets(),
     }
+
+
+def _certificateEnds(node: LiveNode) -> str | None:
+    """When the certificate that clients see ends."""
+    ends = node.certificateEnds()
+    return None if ends is None else isoText(ends)
 
 
 def _groups(node: LiveNode) -> dict[str, int]:

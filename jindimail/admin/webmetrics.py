@@ -21,6 +21,7 @@ from jindimail.admin.webreading import (
     arrayWork,
     bodies,
     buildInfo,
+    certificateEnd,
     counter,
     cpuSeconds,
     events,
@@ -76,6 +77,7 @@ METRICS: tuple[NodeMetric, ...] = (
     gauge("serving", "1 while the node serves clients, 0 while it starts or stops.", ofNode(lambda node: int(node.state == SERVING))),
     gauge("incarnation", "How often this node has been started.", ofNode(lambda node: node.meta.incarnation)),
     gauge("start_time_seconds", "When the process started, in seconds since the epoch.", ofNode(lambda node: node.startedSeconds)),
+    gauge("certificate_end_time_seconds", "When the certificate that clients see ends, in seconds since the epoch.", certificateEnd),
     # clients
     gauge("sessions", "Client connections.", sessions, "protocol"),
     counter("recipients_total", "Recipients of mail that came in, by what became of them: `filed`, or the name of the refusal.", recipients, "protocol", "outcome"),

@@ -212,6 +212,13 @@ def trips(reading: Reading) -> Iterator[Sample]:
             yield (peer.name, channel), seconds
 
 
+def certificateEnd(reading: Reading) -> Iterator[Sample]:
+    """When the certificate that clients see ends."""
+    ends = reading.node.certificateEnds()
+    if ends is not None:
+        yield (), ends
+
+
 def bodies(reading: Reading) -> Iterator[Sample]:
     """What was done with bodies."""
     share = reading.node.share

@@ -105,6 +105,7 @@ class Sight:
                 for peer in self._peers()
                 if CHANNELS[CONTROL] in peer.trips
             },
+            certificateEnds=node.certificateEnds(),
             events=tuple(self._events()),
             slots=self._history.slots,
         )

@@ -41,6 +41,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     @ivar groupsIncomplete: led here, without all the members that are wished for.
     @ivar copiesOwed: bodies of groups led here that have fewer copies than they should; None if not known.
     @ivar bodiesMoved: to other keepers, or repaired, since it started.
+    @ivar certificateEnds: the one that clients see, in seconds since the epoch.
     @ivar trips: by the name of another node, the last round trip to it in seconds.
     """
 
@@ -68,6 +69,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     groupsIncomplete: int = 0
     peersDown: tuple[str, ...] = ()
     trips: dict[str, float] = {}
+    certificateEnds: int | None = None
     events: tuple[EventStatus, ...] = ()
     slots: tuple[Slot, ...] = ()
 

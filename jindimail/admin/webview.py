@@ -16,6 +16,7 @@ from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, leade
 from jindimail.admin.webwords import (
     countText,
     durationText,
+    endingText,
     isoText,
     numberText,
     octetsText,
@@ -167,6 +168,8 @@ def alerts(array: ArrayStatus) -> tuple[str, ...]:
             )
         elif status.state not in _AT_WORK:
             found.append(f"{status.node} is {status.state}.")
+        if words := endingText(status.certificateEnds, array.seconds):
+            found.append(f"{status.node}: the certificate that clients see {words}.")
         away = [name for name in status.peersDown if name not in {each.node for each in array.silent}]
         if away:
             found.append(f"{status.node} has no connection to {', '.join(away)}.")

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from jindimail.admin.webhistory import SLOT_SECONDS, Classes, Slot, share
 
+ENDING_SECONDS = 14 * 86_400
+
 
 def timeText(seconds: float) -> str:
     """A moment, in UTC."""
@@ -16,6 +18,13 @@ def timeText(seconds: float) -> str:
 def isoText(seconds: float) -> str:
     """A moment as machines read it (RFC 3339)."""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
+
+
+def endingText(endsSeconds: float | None, seconds: float) -> str:
+    """That something ends within two weeks, or has ended; nothing of what lasts longer, or for ever."""
+    if endsSeconds is None or endsSeconds - seconds > ENDING_SECONDS:
+        return ""
+    return f"{'ends' if endsSeconds > seconds else 'ended'} at {timeText(endsSeconds)} UTC"
 
 
 def countText(number: int, noun: str) -> str:

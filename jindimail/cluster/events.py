@@ -31,6 +31,7 @@ KINDS = {
     "bodyMended": "a damaged copy was replaced from another keeper",
     "bodiesLost": "bodies of buckets led here were kept only by nodes that are gone for good",
     "bodyLost": "no sound copy of a body is left",
+    "certificateEnding": "the certificate that clients see at a node has to be replaced",
     "groupsRecovered": "groups were founded anew, by force, from what survived",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from twisted.application.service import Application, IProcess
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
+from jindimail.admin.certificates import SELF_SIGNED_DAYS, selfSigned
 from jindimail.admin.founded import foundingCommand, requireFounded
 from jindimail.admin.founding import (
     MANHOLE_HOST_KEY,
@@ -253,6 +255,22 @@ def test_hangupWithABadFileChangesNothing(tmp_path: Path, events: list[LogEvent]
     service.reload()
     assert service.configuration == configuration
     assert any("limits.sessions" in str(event.get("problem")) for event in events)
+
+
+def test_aCertificateThatEndsSoonIsLogged(tmp_path: Path, events: list[LogEvent]) -> None:
+    configuration = found(tmp_path)
+    service = NodeService(configuration, Clock())
+    for days, words in ((15, []), (13, ["ends at"]), (-1, ["ended at"])):
+        made = datetime.now(UTC) - timedelta(days=SELF_SIGNED_DAYS - days)
+        certificate, key = selfSigned("localhost", made)
+        Path(configuration.tls.certificate).write_bytes(certificate)
+        Path(configuration.tls.key).write_bytes(key)
+        service.reload()
+        assert service.certificate.endsSeconds == int((made + timedelta(days=SELF_SIGNED_DAYS)).timestamp())
+        assert [
+            str(event["words"])[: len("ended at")].strip() for event in events if "words" in event
+        ] == words
+        events.clear()
 
 
 def test_hangupReadsTheCertificateAgain(tmp_path: Path) -> None:

@@ -142,6 +142,9 @@ def test_statusSaysHowTheNodeIs(ask: Asker) -> None:
     assert status["services"] == {"smtp": ["127.0.0.1:25"]}
     assert status["sessions"] == {"total": 1, "imap": 1}
     assert status["storage"] == "plenty"
+    assert status["certificateEnds"] is None
+    ask.node.certificateEnds = lambda: 1_800_000_000
+    assert ask("status")["certificateEnds"] == "2027-01-15T08:00:00Z"
     assert status["groups"] == {"total": 2, "leading": 1, "waiting": 6}
 
 

@@ -83,9 +83,11 @@ def test_everyMetricIsExportedUnderItsDocumentedName(web: WebWorld) -> None:
 
 def test_metricsCarryWhatTheNodeCounted(web: WebWorld) -> None:
     web.node.sessions.admit("imap4", "192.0.2.1")
+    web.node.certificateEnds = lambda: 1_800_000_000
     text = web.get("/metrics").decode()
     assert 'jindimail_sessions{protocol="imap4"} 1.0' in text
     assert "jindimail_incarnation 7.0" in text
+    assert "jindimail_certificate_end_time_seconds 1.8e+09" in text
     assert "jindimail_groups_leading 1.0" in text
     assert "jindimail_proposals_waiting 6.0" in text
 

@@ -24,6 +24,7 @@ from jindimail.admin.webpage import statusPage
 from jindimail.admin.websight import ASK_SECONDS, FRESH_SECONDS, METHOD, Sight
 from jindimail.admin.webstatus import ArrayStatus, EventStatus, LedGroup, NodeStatus, SilentNode, leaders
 from jindimail.admin.webview import BAD, CHART_HEIGHT, GOOD, NODE_COLUMNS, WARN, viewOf
+from jindimail.admin.webwords import timeText
 from jindimail.cluster.arrayrecords import DOWN, GONE, UP, NodeRecord
 from jindimail.cluster.load import Report
 from jindimail.errors import OutcomeUnknown
@@ -281,6 +282,24 @@ def test_whatSomebodyShouldLookAtIsSaidInSentences() -> None:
     )
     tones = {figure.id: figure.tone for figure in view.figures}
     assert (tones["nodes"], tones["buckets"]) == (BAD, BAD)
+
+
+def test_aCertificateThatEndsWithinTwoWeeksIsAnAlert() -> None:
+    day = 86_400
+    array = arrayOf(
+        status(1, leads=allLed(), certificateEnds=int(NOW) + 13 * day),
+        status(2, certificateEnds=int(NOW) - day),
+        status(3, certificateEnds=int(NOW) + 15 * day),
+    )
+    assert viewOf(array).alerts == (
+        f"node1: the certificate that clients see ends at {timeText(NOW + 13 * day)} UTC.",
+        f"node2: the certificate that clients see ended at {timeText(NOW - day)} UTC.",
+    )
+
+
+def test_aNodeTellsWhenItsCertificateEnds(gathering: Gathering) -> None:
+    gathering.node.certificateEnds = lambda: 7
+    assert gathering.sight.own().certificateEnds == 7
 
 
 def test_aNodeThatHearsNoMajoritySaysSoFirst() -> None:
