@@ -193,7 +193,12 @@ class Limits:
         1000,
         live=True,
     )
-    sessions: int = _key(number(1, 1_000_000), "Client connections of the node.", 10_000, live=True)
+    sessions: int = _key(
+        number(1, 1_000_000),
+        "Client connections of the node; fewer where the system does not let it open a thousand files more (LimitNOFILE).",
+        10_000,
+        live=True,
+    )
     sessionsPerPeer: int = _key(
         number(1, 1_000_000), "Client connections from one address, or one /64 of IPv6.", 500, live=True
     )

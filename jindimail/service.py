@@ -34,6 +34,7 @@ from jindimail.admin.listening import Listening
 from jindimail.admin.livenode import ALONE, REMOVED, SERVING, STARTING, STOPPING, WITNESS, LiveNode
 from jindimail.admin.logline import quicken
 from jindimail.admin.manhole import manholeFactory
+from jindimail.admin.openfiles import roomForSessions
 from jindimail.admin.politeness import interruptNobody
 from jindimail.admin.preload import preload
 from jindimail.admin.reload import changedKeys, reread
@@ -187,7 +188,7 @@ class NodeService(Service):
             sessions=stack.countedElsewhere(
                 Sessions(
                     seconds=time.time,
-                    sessionsMax=limits.sessions,
+                    sessionsMax=roomForSessions(limits.sessions),
                     sessionsPerPeerMax=limits.sessionsPerPeer,
                     sessionsPerUserMax=limits.sessionsPerUser,
                 )
@@ -283,7 +284,7 @@ class NodeService(Service):
         if self._node is not None:
             self._node.configuration = self.configuration
             self._node.sessions.bound(
-                new.limits.sessions, new.limits.sessionsPerPeer, new.limits.sessionsPerUser
+                roomForSessions(new.limits.sessions), new.limits.sessionsPerPeer, new.limits.sessionsPerUser
             )
         limitEdges(self._edges, new.limits)
         self._log.info(
