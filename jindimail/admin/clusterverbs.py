@@ -145,7 +145,9 @@ async def remove(node: LiveNode, report: Report, *, name: str, force: bool) -> d
     "cluster weight",
     _NODE,
     Argument(
-        name="weight", doc="100 is usual, 0 makes a witness of a node that holds nothing yet", kind=NUMBER
+        name="weight",
+        doc="100 is usual; 0 makes a witness of a node, whose mail moves to the others",
+        kind=NUMBER,
     ),
     examples=("jindictl cluster weight node3 200",),
 )

@@ -106,11 +106,12 @@ def init(options: argparse.Namespace, configPath: str, output: Output) -> int:
 
 def readToken(given: str, source: TextIO) -> Token:
     """
-    The token given on the command line, or on `source` if that is `-`.
+    The token given on the command line, or on `source` if that is `-`; also as `jindictl cluster invite` prints it.
 
     @raise BadToken: it is none.
     """
-    return parseToken(source.read(TOKEN_CHARACTERS_MAX + 1) if given == "-" else given)
+    text = source.read(TOKEN_CHARACTERS_MAX + 1) if given == "-" else given
+    return parseToken(text.removeprefix("token:"))
 
 
 def join(options: argparse.Namespace, configPath: str, output: Output) -> int:

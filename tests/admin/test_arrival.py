@@ -81,6 +81,7 @@ def test_anAttemptWhoseAnswerWasLostIsRepeatedWithTheSameKey(tmp_path: Path) -> 
 def test_theTokenMayComeWhereNoOtherUserSeesIt() -> None:
     text = printToken(TOKEN)
     assert readToken("-", StringIO(text + "\n")) == readToken(text, StringIO("")) == TOKEN
+    assert readToken("-", StringIO(f"token: {text}\n")) == TOKEN  # all that `cluster invite` prints
 
 
 def test_aNodeThatJoinedDoesNotJoinAgain(tmp_path: Path) -> None:
