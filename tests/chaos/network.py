@@ -26,6 +26,9 @@ table inet chaos {
     type filter hook input priority 0
     ip saddr @lost drop
   }
+  chain spoilt {
+    type filter hook input priority 1
+  }
 }
 """
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -86,6 +89,7 @@ class Namespaces:
         self._hub = f"{self._prefix}hub"
         self._hosts: list[str] = []
         self._cuts: set[tuple[str, str]] = set()
+        self._spoilt: set[str] = set()
         try:
             _ip("netns", "add", self._hub)
             self._inHub("link", "add", "br0", "type", "bridge")
@@ -154,8 +158,16 @@ class Namespaces:
         """Take the host's cable out: its own end is down, which its processes may notice."""
         _ip("-n", self.space(host), "link", "set", "eth0", "down")
 
+    def spoil(self, source: str, target: str, rule: str) -> None:
+        """From now on an nftables `rule` says which packets from `source` do not arrive at `target`: some, or large ones, or too many a second."""
+        self._spoilt.add(target)
+        self._filter(target, f"add rule inet chaos spoilt ip saddr {self.address(source)} {rule} drop\n")
+
     def heal(self) -> None:
         """All is joined again."""
+        for target in self._spoilt:
+            self._filter(target, "flush chain inet chaos spoilt\n")
+        self._spoilt.clear()
         for target in {target for _, target in self._cuts}:
             self._filter(target, "flush set inet chaos lost\n")
         self._cuts.clear()

@@ -144,6 +144,23 @@ def test_twoSlowDisksOfThreeMakeMailSlowAndKeepNobodyFromLeading(scene: Scene) -
     scene.requireWhole()
 
 
+def test_aNodeWhoseNetworkLosesAllLargePacketsKeepsNobodyFromServing(scene: Scene) -> None:
+    """As behind a tunnel whose MTU nobody was told: beats and votes arrive, bodies and entries do not."""
+    victim = scene.busiest()
+    network = scene.array.network
+    assert isinstance(network, Namespaces)
+    for other in scene.others(victim):
+        network.spoil(victim, other, "meta length > 600")
+        network.spoil(other, victim, "meta length > 600")
+    for account in scene.accounts:
+        for ingress in scene.others(victim):
+            scene.deliver(ingress, account)
+            scene.read(ingress, account)
+    assert scene.send(victim, scene.accounts[0])[:3] in (b"250", b"451")
+    network.heal()
+    scene.requireWhole()
+
+
 def test_aPausedNodeShowsNothingStaleOnWaking(scene: Scene) -> None:
     victim = scene.busiest()
     account = scene.ledBy(victim)[0]

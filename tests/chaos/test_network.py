@@ -112,3 +112,17 @@ def test_nothingIsLeftBehind() -> None:
     network.close()
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert network.space("a") not in listed
+
+
+def test_aSpoiltDirectionLosesWhatTheRuleSaysUntilItIsHealed(network: Namespaces) -> None:
+    with boundAt(network, "a") as a, boundAt(network, "b") as b:
+        network.spoil("a", "b", "meta length > 600")
+        assert arrives(network, a, b)
+        a.sendto(bytes(1000), b.getsockname())
+        with pytest.raises(TimeoutError):
+            b.recv(2000)
+        b.sendto(bytes(1000), a.getsockname())
+        assert len(a.recv(2000)) == 1000
+        network.heal()
+        a.sendto(bytes(1000), b.getsockname())
+        assert len(b.recv(2000)) == 1000

@@ -7,6 +7,7 @@ size and network can have; `CALM` of them is none, so that rounds without troubl
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +17,14 @@ from tests.chaos.array import RealArray
 from tests.chaos.network import Namespaces
 from tests.faults.shim import Cut, Strikes, Sync
 from tests.support.damage import ruin
+
+_GREY = (
+    "numgen random mod 100 < 10",
+    "numgen random mod 100 < 40",
+    "meta length > 600",
+    "meta length > 1200",
+    "limit rate over 200 kbytes/second",
+)
 
 Trouble = Callable[[RealArray, Random], AbstractContextManager[list[str]]]
 
@@ -132,6 +141,43 @@ def linkCut(array: RealArray, chance: Random) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def grey(array: RealArray, chance: Random) -> Iterator[list[str]]:
+    """One node's links, in one direction or both, lose a part of the packets, or all that are large (as behind a tunnel), or what is above a narrow rate."""
+    name = chance.choice(array.alive)
+    rule = chance.choice(_GREY)
+    for other in array.alive:
+        if other != name:
+            for ends in chance.choice((((name, other), (other, name)), ((name, other),), ((other, name),))):
+                _network(array).spoil(*ends, rule)
+    time.sleep(chance.uniform(2, 15))
+    yield [name]
+    array.network.heal()
+
+
+@contextlib.contextmanager
+def poorNetwork(array: RealArray, chance: Random) -> Iterator[list[str]]:
+    """All links lose 2 to 20 % of their packets."""
+    share = chance.randint(2, 20)
+    for one, other in itertools.permutations(array.alive, 2):
+        _network(array).spoil(one, other, f"numgen random mod 100 < {share}")
+    time.sleep(chance.uniform(2, 10))
+    yield array.names
+    array.network.heal()
+
+
+@contextlib.contextmanager
+def flapping(array: RealArray, chance: Random) -> Iterator[list[str]]:
+    """One node's cable is in and out, up to ten times."""
+    name = chance.choice(array.alive)
+    for _ in range(chance.randint(2, 10)):
+        _network(array).isolate(name)
+        time.sleep(chance.uniform(0.1, 1.5))
+        array.network.heal()
+        time.sleep(chance.uniform(0.1, 1.5))
+    yield [name]
+
+
+@contextlib.contextmanager
 def slowDisk(array: RealArray, chance: Random) -> Iterator[list[str]]:
     """Each fsync of one node takes 50 to 500 ms longer."""
     name = chance.choice(array.alive)
@@ -231,7 +277,7 @@ def troublesOf(array: RealArray) -> dict[str, Trouble]:
     if len(array.names) > 2:
         found += [majorityKilled, replaced, failingDisks, ruinedStore]
     if isinstance(array.network, Namespaces) and len(array.names) > 1:
-        found += [isolated, deaf, linkCut]
+        found += [isolated, deaf, linkCut, grey, poorNetwork, flapping]
     if all(member.disk for member in array.members.values()):
         found.append(fullDisk)
     return {each.__name__: each for each in found}
