@@ -99,9 +99,19 @@ class Fetch:
             try:
                 found.append(await self._selection.mailbox.summaryOf(row))
             except Corrupt as error:
-                self._error = error
+                await self._lacks(row, error)
                 found.append(None)
         return found
+
+    async def _lacks(self, row: MessageRow, error: Corrupt) -> None:
+        """A message cannot be read: it is damaged, or its body went with it, since another session removed it after its row was read."""
+        selection, view = self._selection, self._selection.view
+        await selection.refresh(isFresh=True)
+        position = view.position(row.uid)
+        if position is None or view.isGone(position):
+            self.hasMissed = True
+        else:
+            self._error = error
 
     def _sendColumns(
         self, positions: Sequence[int], rows: Sequence[MessageRow], summaries: Sequence[SummaryRecord] = ()
@@ -152,7 +162,7 @@ class Fetch:
                 summary = await self._selection.mailbox.summaryOf(row)
                 parts = await self._parts(position, row, summary, isNowSeen=position in nowSeen)
             except Corrupt as error:
-                self._error = error
+                await self._lacks(row, error)
                 continue
             await self._sendMessage(position, row, parts)
 

@@ -121,8 +121,8 @@ class Selection:
                 for span in change.uids.ranges
             )
             rows = await self.mailbox.rowsOf(uids) if uids else ()
-            view.apply(found.changes, rows, found.modSeq)
             await self._learnKeywords(rows)
+            view.apply(found.changes, rows, found.modSeq)
             if len(found.changes) < CHANGES_PER_QUERY:
                 return
 
@@ -130,10 +130,11 @@ class Selection:
         """The changes since are no longer kept: compare with the whole mailbox."""
         summary = await self.mailbox.summary()
         rows = await self.mailbox.rows()
-        self.view.restart(rows, summary.highestModSeq)
         await self._learnKeywords(rows)
+        self.view.restart(rows, summary.highestModSeq)
 
     async def _learnKeywords(self, rows: Sequence[MessageRow]) -> None:
+        """Before the rows are taken in: what was told without its keywords would not be told again."""
         union = 0
         for row in rows:
             union |= row.flags

@@ -123,6 +123,7 @@ class ImapSession(Connection):
             if verb.isAboutMessages:
                 with suppress(Unavailable):
                     await self.selected.require()
+                await self._tellTaken(mayExpunge=False)  # no number before its EXISTS
             answer = await verb.run(self, request)
             await self._tellAfter(verb)
         except JindimailError as error:
@@ -166,7 +167,11 @@ class ImapSession(Connection):
         if selection is None:
             return
         await selection.refresh(isFresh)
-        for response in selection.updates(mayExpunge=mayExpunge):
+        await self._tellTaken(mayExpunge=mayExpunge)
+
+    async def _tellTaken(self, *, mayExpunge: bool) -> None:
+        """Send what was taken in: also by a command that failed then, or whose own news could not be had."""
+        for response in self.selected.updates(mayExpunge=mayExpunge):
             self.send(response)
             await self.share()
 

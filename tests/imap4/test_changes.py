@@ -506,6 +506,62 @@ def test_whatIsDoneIsDoneThoughNewsCannotBeHad(node: Node) -> None:
     assert wire.value().endswith(b"* 4 EXISTS\r\nd OK completed\r\n")
 
 
+def test_nothingIsToldOfAMessageBeforeItsExists(node: Node) -> None:
+    """A command took news in, and could not tell: then the next one does."""
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    mailbox = protocol.selection.mailbox
+
+    async def goneByNow(uids: UidSet, onlyDeleted: bool) -> object:
+        raise Unavailable
+
+    mailbox.expunge = goneByNow
+    node.append(b"x\r\n", flags=("\\Deleted",))
+    wire.clear()
+    protocol.dataReceived(b"b EXPUNGE\r\n")
+    assert wire.value() == b"b NO [UNAVAILABLE] temporarily unavailable\r\n"
+    wire.clear()
+    protocol.dataReceived(b"c UID FETCH 4 FLAGS\r\n")
+    assert wire.value() == (b"* 4 EXISTS\r\n* 4 FETCH (UID 4 FLAGS (\\Deleted))\r\nc OK FETCH completed\r\n")
+
+
+def test_noFlagsAreToldBeforeTheirKeywordsAreKnown(node: Node) -> None:
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    mailbox = protocol.selection.mailbox
+    summary = mailbox.summary
+
+    async def unavailable() -> object:
+        raise Unavailable
+
+    mailbox.summary = unavailable
+    node.append(b"x\r\n", flags=("new",))
+    protocol.dataReceived(b"b FETCH 1 UID\r\n")
+    wire.clear()
+    protocol.dataReceived(b"c UID FETCH 4 FLAGS\r\n")
+    assert b"FETCH (" not in wire.value()
+    mailbox.summary = summary
+    protocol.dataReceived(b"d NOOP\r\ne FETCH 4 FLAGS\r\n")
+    assert b"* 4 EXISTS\r\n" in wire.value()
+    assert wire.value().endswith(b"* 4 FETCH (FLAGS (new))\r\ne OK FETCH completed\r\n")
+
+
+def test_whatIsRemovedWhileItsFlagsAreStoredIsSaidToBeGone(node: Node) -> None:
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    mailbox, box = protocol.selection.mailbox, now(node.account.open("INBOX"))
+    storeFlags = mailbox.storeFlags
+
+    async def late(*arguments: object) -> object:
+        await box.expunge(UidSet.of([2]), onlyDeleted=False)
+        return await storeFlags(*arguments)
+
+    mailbox.storeFlags = late
+    wire.clear()
+    protocol.dataReceived(b"b STORE 2 +FLAGS (\\Flagged)\r\n")
+    assert wire.value() == b"b OK [EXPUNGEISSUED] STORE completed; some messages are gone\r\n"
+
+
 def test_mailboxesNoLongerSelectedAreNotListenedTo(node: Node) -> None:
     protocol, _ = node.login()
     protocol.dataReceived(b"a SELECT INBOX\r\nb SELECT Trash\r\nc EXAMINE Junk\r\n")

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from jindimail.errors import Corrupt, Unavailable
 from jindimail.imap4.fetching import SMALL_OCTETS
+from jindimail.model import UidSet
+from jindimail.store.records import MessageRow
 from tests.imap4.node import ADDRESS, Node
+from tests.support.world import now
 
 HEADER = (
     b"From: a@b.example\r\nSubject: Parts\r\nMIME-Version: 1.0\r\n"
@@ -167,6 +170,32 @@ def test_aDamagedMessageHarmsNoOther() -> None:
     protocol.dataReceived(b"c FETCH 1:3 (UID ENVELOPE)\r\nd SEARCH TEXT x\r\n")
     assert wire.value().count(b"* ") == 2
     assert b"\r\nc NO [CORRUPTION]" in wire.value()
+
+
+@pytest.mark.parametrize("what", ["BODY.PEEK[]", "ENVELOPE"])
+def test_aMessageThatIsRemovedWhileItIsReadIsNotDamaged(what: str) -> None:
+    """Its body goes with it, behind the back of who has read its row."""
+    node = Node()
+    for number in range(3):
+        node.append(b"Subject: %d\r\n\r\nx\r\n" % number)
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    mailbox, box = protocol.selection.mailbox, now(node.account.open("INBOX"))
+    summaryOf = mailbox.summaryOf
+
+    async def late(row: MessageRow) -> object:
+        if row.uid == 2:
+            await box.expunge(UidSet.of([2]), onlyDeleted=False)
+        return await summaryOf(row)
+
+    mailbox.summaryOf = late
+    wire.clear()
+    protocol.dataReceived(f"b FETCH 1:3 {what}\r\n".encode())
+    said = wire.value()
+    assert b"* 1 FETCH" in said
+    assert b"* 2 FETCH" not in said
+    assert b"* 3 FETCH" in said
+    assert said.endswith(b"b OK [EXPUNGEISSUED] FETCH completed; some messages are gone\r\n")
 
 
 @pytest.mark.parametrize("what", ["BODY.PEEK[]", "ENVELOPE"])

@@ -41,14 +41,13 @@ async def run(session: ImapSession, request: Request) -> Answer:
     if change.unchangedSince is not None:
         session.enableCondstore()
     uids = selection.view.uidSet(spans)
-    hasMissed = selection.view.hasVanished
     outcome = FlagsStored(changed=UidSet(), modified=UidSet(), modSeq=0)
     if uids:
         outcome = await selection.mailbox.storeFlags(uids, change.action, change.flags, change.unchangedSince)
         await _learn(selection, change, outcome)
     if not change.isSilent:
         await _tellAll(session, selection, spans, outcome.modified, withUid=request.byUid)
-    return Answer(_text(selection, outcome.modified, byUid=request.byUid, hasMissed=hasMissed))
+    return Answer(_text(selection, outcome.modified, byUid=request.byUid))
 
 
 def _parseChange(cursor: Cursor) -> Change:
@@ -112,13 +111,13 @@ async def _tellAll(
             await session.share()
 
 
-def _text(selection: Selection, modified: UidSet, *, byUid: bool, hasMissed: bool) -> bytes:
+def _text(selection: Selection, modified: UidSet, *, byUid: bool) -> bytes:
     if modified:
         told = modified
         if not byUid:
             spans = selection.view.spansOfUids(modified.ranges)
             told = UidSet.ofRanges((start + 1, stop) for start, stop in spans)
         return b"[MODIFIED %b] STORE completed; some messages had changed" % str(told).encode("ascii")
-    if hasMissed:
+    if selection.view.hasVanished:  # also what went meanwhile
         return b"[EXPUNGEISSUED] STORE completed; some messages are gone"
     return b"STORE completed"
