@@ -58,7 +58,8 @@ UPKEEP_SECONDS = 600
 CERTIFICATE_SECONDS = 86_400  # between looks at when it ends
 ABORT_SECONDS = 2.0
 WHY = {
-    ALONE: "it was restored alone, and has no links to other nodes until `jindictl cluster recover` has given up all of them"
+    ALONE: "it was restored alone, and has no links to other nodes until `jindictl cluster recover` has given up all of them",
+    REMOVED: "the array has removed it, or given it up for good, and never takes it back",
 }
 _COLLECT_AFTER = (10_000, 20, 50)  # new containers; younger collections before an older one
 FAILED_SECONDS = 1.0
@@ -162,6 +163,9 @@ class NodeService(Service):
             if self._isOver:
                 return
             node.state = STARTING
+        elif stack.isGivenUp:
+            self._serveNobody(REMOVED, (*MAIL_SERVICES, "cluster"))
+            return
         self._listening.accept("cluster", stack.links.factory)
         await stack.ready()
         if self._isOver or node.state == REMOVED:

@@ -43,7 +43,7 @@ from jindimail.store.backup import readManifest
 from jindimail.store.backup import restore as restoreStore
 from jindimail.store.check import check as findAll
 from jindimail.store.environment import Environment
-from jindimail.store.keys import ALONE_KEY, META
+from jindimail.store.keys import ALONE_KEY, GIVEN_UP_KEY, META
 from jindimail.store.overlay import Changes
 from jindimail.store.records import MetaRecord
 
@@ -192,7 +192,7 @@ def restore(configuration: Configuration, source: str, output: Output, *, isAlon
             raise OthersThere(meta.name, others)
         # Another array: what is left of the one that it was never believes it.
         founder = replace(meta, arrayId=os.urandom(16))
-        return founder, [*forgetApplied(rows), (META, [(ALONE_KEY, b"\x01")], [])]
+        return founder, [*forgetApplied(rows), (META, [(ALONE_KEY, b"\x01")], [GIVEN_UP_KEY])]
 
     meta = restoreStore(Path(source), directory, output.progress, revive)
     makeKeys(configuration)

@@ -35,7 +35,7 @@ from jindimail.cluster.acquaintance import Acquaintance, Met, readMet, writeMet
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.authority import Credentials, utc
 from jindimail.cluster.buckets import Buckets
-from jindimail.cluster.disowned import Disowned
+from jindimail.cluster.disowned import Disowned, isGivenUp
 from jindimail.cluster.ground import layGround
 from jindimail.cluster.headcounts import Headcounts
 from jindimail.cluster.hearsay import Hearsay
@@ -66,6 +66,7 @@ from jindimail.model import ARRAY_GROUP, BUCKET_COUNT, bucketGroup
 from jindimail.queue.runner import QueueRunner
 from jindimail.replication.outputs import Settings
 from jindimail.replication.transfers import SnapshotPlace
+from jindimail.store.keys import GIVEN_UP_KEY, META
 from jindimail.store.records import LIFE_OCTETS
 
 ALL_GROUPS = (ARRAY_GROUP, *(bucketGroup(bucket) for bucket in range(BUCKET_COUNT)))
@@ -151,6 +152,7 @@ class Stack:
             with self.store.read() as rows:
                 credentials = credentialsFor(self._directory, self.meta, rows, utc(seconds()))
                 met = readMet(rows)
+                self.isGivenUp = rows.get(META, GIVEN_UP_KEY) is not None
             self._firstPeers = readPeers(self._directory)
         except BaseException:
             self.store.environment.close()
@@ -305,7 +307,8 @@ class Stack:
 
     async def start(self) -> None:
         """
-        Load the groups, apply what was committed but not applied, and look for the other nodes, unless it is alone.
+        Load the groups, apply what was committed but not applied, and look for the other nodes, unless it is alone or was given up: then it has nothing
+        to do with them, nor shall it help others that were given up, too, to a majority.
 
         @raise ConfigError: the founding was not finished.
         """
@@ -315,7 +318,7 @@ class Stack:
                 ("node.data-directory: its founding was not finished; remove it and found it again",)
             )
         self._nodesChanged()
-        if not self.isAlone:
+        if not self.isAlone and not self.isGivenUp:
             self._meet()
 
     def _meet(self) -> None:
@@ -417,9 +420,13 @@ class Stack:
     def isRemoved(self) -> bool:
         """Whether this node is in the array no more: so say its rows, or the others, which then do not know it."""
         record = self.share.userMap.nodes.get(self.meta.node)
-        if record is not None and record.state == GONE:
+        if self.isGivenUp or (record is not None and record.state == GONE):
             return True
         troubles = [peer.trouble.values() for peer in self.links.peers()]
+        if isGivenUp(troubles):
+            self.isGivenUp = True
+            kept = self.store.write(lambda rows: rows.put(META, GIVEN_UP_KEY, b"\x01"))
+            kept.addErrback(lambda failure: self._log.failure("being given up is not remembered", failure))
         return self._disowned.look(troubles, self._reactor.seconds())
 
     # --- while it runs

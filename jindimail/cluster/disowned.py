@@ -15,6 +15,11 @@ from jindimail.cluster.hello import CHANNELS, Reason
 UNKNOWN_SECONDS = 10.0
 
 
+def isGivenUp(troubles: Sequence[Collection[str]]) -> bool:
+    """Whether another node says that this one was given up for good; see `Disowned.look`."""
+    return any(Reason.GONE.name in trouble for trouble in troubles)
+
+
 class Disowned:
     """Whether this node is refused for good, and for how long most others do not know it."""
 
@@ -27,7 +32,7 @@ class Disowned:
 
         @param troubles: for each other node, why there is no connection, by channel; less than two of them where there is one.
         """
-        if any(Reason.GONE.name in trouble for trouble in troubles):
+        if isGivenUp(troubles):
             return True
         isKnown = any(len(trouble) < len(CHANNELS) for trouble in troubles)
         refusals = sum(set(trouble) == {Reason.UNKNOWN_NODE.name} for trouble in troubles)

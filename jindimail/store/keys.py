@@ -68,6 +68,7 @@ CLOCKS_TAG = b"\x06"  # likewise
 # Marks in META.
 REJOINING_KEY = b"rejoining"  # this store took the place of one that was set aside
 ALONE_KEY = b"alone"  # this store was restored from a backup, without the other nodes of its array
+GIVEN_UP_KEY = b"givenUp"  # another node has said that the array gave this one up for good
 MET_TAG = b"met:"  # and another node's number: the last of its lives that this node met
 OWING_TAG = b"owing:"  # and a bucket's number: founded anew here, its mailboxes owe new UIDVALIDITYs
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -24,6 +25,9 @@ from urllib.request import urlopen
 import pytest
 
 from bench.target import freePorts
+from jindimail.admin.client import NotReachable
+from jindimail.store.environment import Environment
+from jindimail.store.keys import GIVEN_UP_KEY, META
 from tests.support.node import DOMAIN, HOST, PASSWORD, ROOT, TWISTD, NodeFailed, NodeProcess
 
 USER = f"ada@{DOMAIN}"
@@ -124,6 +128,27 @@ def test_emptyDataDirectoryIsRefused(node: NodeProcess) -> None:
     assert node.wait() != 0
     assert "jindictl --config" in node.log()
     assert not node.data.exists()
+
+
+def test_aNodeThatWasOnceToldThatItWasGivenUpServesNobodyAnyMore(node: NodeProcess) -> None:
+    node.found()
+    environment = Environment(node.data)
+    environment.begin()
+    environment.commit([(META, [(GIVEN_UP_KEY, b"\x01")], [])])
+    environment.close()
+    node.start(waits=False)
+
+    def isRemoved() -> bool:
+        with suppress(NotReachable):
+            return bool(ask(node, "status")["state"] == "removed")
+        return False
+
+    until(node, "removed", isRemoved)
+    with pytest.raises(ConnectionRefusedError):
+        send(node)
+    assert "given it up for good" in node.log()
+    assert ask(node, "backup", directory=str(node.directory / "backup"))["directory"]
+    assert node.stop() == 0
 
 
 def test_portThatIsTakenEndsTheStartWithItsReason(node: NodeProcess) -> None:

@@ -18,13 +18,15 @@ from jindimail.replication.configuration import foundingConfiguration
 from jindimail.replication.durable import HardRecord, encodeHard
 from jindimail.store.backup import MANIFEST_NAME, backup
 from jindimail.store.environment import Environment, found
-from jindimail.store.keys import ARRAY, HARD, groupKey
+from jindimail.store.keys import ARRAY, GIVEN_UP_KEY, HARD, META, groupKey
 from jindimail.store.records import MetaRecord, encode
 
 ARRAY_ID = b"a" * 16
 
 
-def backedUp(place: Path, states: tuple[str, ...], others: tuple[str, ...]) -> Path:
+def backedUp(
+    place: Path, states: tuple[str, ...], others: tuple[str, ...], *, isGivenUp: bool = False
+) -> Path:
     """A backup of node 1 of an array with nodes in these states; the manifest names `others`."""
     found(place / "first", name="node1", arrayId=ARRAY_ID)
     environment = Environment(place / "first")
@@ -34,7 +36,8 @@ def backedUp(place: Path, states: tuple[str, ...], others: tuple[str, ...]) -> P
         for number, state in enumerate(states, 1)
     ]
     hard = encodeHard(HardRecord(1, 1, 0, 0, 0, 0, 0, foundingConfiguration(1)))
-    environment.commit([(ARRAY, nodes, []), (HARD, [(groupKey(0), hard)], [])])
+    marks = [(GIVEN_UP_KEY, b"\x01")] if isGivenUp else []
+    environment.commit([(ARRAY, nodes, []), (HARD, [(groupKey(0), hard)], []), (META, marks, [])])
     backup(environment, place / "backup", others=others)
     environment.close()
     return place / "backup"
@@ -75,6 +78,14 @@ def test_aMemberOfAnArrayDoesNotComeBackFromThePast(tmp_path: Path, others: tupl
     assert "restore DIR --alone" in text and "cluster recover node2 node3" in text
     assert not (tmp_path / "data" / "store").exists()
     assert restored(tmp_path, source, isAlone=True)["node"] == "node1", "nothing that was left is in the way"
+
+
+def test_whatANodeThatWasGivenUpHadCanBeRestoredAlone(tmp_path: Path) -> None:
+    restored(tmp_path, backedUp(tmp_path, (UP, UP), (), isGivenUp=True), isAlone=True)
+    environment = Environment(tmp_path / "data")
+    with environment.read() as rows:
+        assert rows.get(META, GIVEN_UP_KEY) is None
+    environment.close()
 
 
 def test_whatIsRestoredAloneIsMarkedAndOfAnotherArray(tmp_path: Path) -> None:

@@ -285,7 +285,14 @@ def test_aForcedRecoveryKeepsWhatSurvivedUnderNewUidvaliditiesAndLosesWhatItFore
         scene.array.start(name, waits=False)  # they live after all, and are a majority of what they were
     for name in lost:
         scene.until(lambda name=name: _isRemoved(scene, name), "who was given up stays so")
+    scene.array.kill(survivor)
+    for name in lost:
+        scene.array.kill(name)
+        scene.array.start(name, waits=False)
+    for name in lost:
+        scene.until(lambda name=name: _isRemoved(scene, name), "though nobody can say it again")
         scene.array.forget(name)
+    scene.array.start(survivor)
     for account in scene.accounts:
         scene.promises.forgetValidity(account.address)
         scene.until(lambda account=account: _validity(scene, survivor, account), "what survived is served")
