@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from ssl import SSLContext, TLSVersion
+from threading import Lock
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,6 +27,8 @@ from jindimail.store.environment import syncDirectory
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"
 MINIMUM_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 SELF_SIGNED_DAYS = 3650
+
+_replacing = Lock()  # two threads that replace one file would take each other's new one
 
 
 class ReloadableCertificate:
@@ -158,7 +161,8 @@ def writePrivately(path: str, octets: bytes, mode: int = 0o600) -> None:
 def replacePrivately(path: Path, octets: bytes) -> None:
     """Write a file that nobody else may read, whole and durably, in place of any before."""
     new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    writePrivately(str(new), octets)
-    new.rename(path)
-    syncDirectory(path.parent)
+    with _replacing:
+        new.unlink(missing_ok=True)
+        writePrivately(str(new), octets)
+        new.rename(path)
+        syncDirectory(path.parent)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import ssl
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from jindimail.admin.certificates import ReloadableCertificate, contextOf, selfSigned, writePrivately
+from jindimail.admin.certificates import (
+    ReloadableCertificate,
+    contextOf,
+    replacePrivately,
+    selfSigned,
+    writePrivately,
+)
 from jindimail.config import Tls
 from jindimail.errors import ConfigError
 
@@ -132,3 +139,11 @@ def test_writtenKeysAreTheirOwnersOnlyAndNeverReplaced(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     with pytest.raises(FileExistsError):
         writePrivately(path, b"two")
+
+
+def test_aFileThatTwoThreadsReplaceAtOnceIsWholeAndNeitherFails(tmp_path: Path) -> None:
+    path, wholes = tmp_path / "peers.json", [bytes([letter]) * 10_000 for letter in b"ab"]
+    with ThreadPoolExecutor(len(wholes)) as pool:
+        list(pool.map(lambda whole: replacePrivately(path, whole), wholes * 50))
+    assert path.read_bytes() in wholes
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
