@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 
 from jindimail.delivery.delivery import Delivery
 from jindimail.delivery.spool import Spool
-from jindimail.errors import Corrupt, NoSuchUser, OutcomeUnknown, OverQuota, Unavailable
+from jindimail.errors import Corrupt, NoSuchUser, OutcomeUnknown, OverQuota, StorageFull, Unavailable
 from jindimail.mailbox.entries import Deliver, Dequeue, Enqueue, VoidDelivery
 from jindimail.mailbox.outcomes import Done, Refused
 from jindimail.mailbox.queries import ListQueue, ReadOctets
@@ -25,11 +26,12 @@ from jindimail.queue.runner import (
     QueueRunner,
 )
 from jindimail.store.check import check
-from jindimail.store.keys import BODY, BODYREF, QUEUE, chunkKey
+from jindimail.store.keys import BODY, BODYREF, CHUNK_OCTETS, QUEUE, SUMMARY, chunkKey
 from jindimail.store.records import WaitingRecord
 from tests.support.world import World, now
 
 OCTETS = b"Received: from a by b\r\nSubject: hello\r\n\r\nbody\r\n"
+LARGE = OCTETS + b"more than one piece\r\n" * 30_000
 ALICE, BOB = "alice@example.org", "bob@example.org"
 SENDER = "sender@example.net"
 WRONG = 2 * KEPT_SECONDS
@@ -42,6 +44,8 @@ class Cut:
         self._buckets = buckets
         self.silent: set[int] = set()
         self.deaf: set[int] = set()
+        self.unfiled: set[int] = set()  # these answer, and file nothing
+        self.isFull = False  # no bucket lets anything wait
         self.damaged = False  # no body can be read
         self.away: set[bytes] = set()  # bodies none of whose keepers answers
         self.proposed: list[tuple[int, Any]] = []
@@ -50,8 +54,10 @@ class Cut:
         return getattr(self._buckets, name)
 
     def propose(self, bucket: Any, entry: Any, body: Any = None) -> Deferred[Any]:
-        if bucket in self.silent:
+        if bucket in self.silent or (bucket in self.unfiled and isinstance(entry, Deliver)):
             return fail(Unavailable())
+        if self.isFull and isinstance(entry, Enqueue):
+            return fail(StorageFull())
         self.proposed.append((bucket, entry))
         done: Deferred[Any] = self._buckets.propose(bucket, entry, body)
         return done.addCallback(lambda _: fail(OutcomeUnknown())) if bucket in self.deaf else done
@@ -86,16 +92,17 @@ class Bed:
             randomOctets=self.world.random.randbytes,
         )
         self._seconds = seconds
+        self.spool: Spool
         self.runner = self.newRunner(self.cut, directory)
         self.runner.start()
 
     def newRunner(self, buckets: Any, directory: Path) -> QueueRunner:
         """One that looks after all these buckets."""
-        directory.mkdir(exist_ok=True)
+        self.spool = Spool(str(directory))
         return QueueRunner(
             buckets=buckets,
             delivery=self.delivery,
-            spool=Spool(str(directory)),
+            spool=self.spool,
             clock=self.world.clock,
             seconds=self._seconds,
         )
@@ -111,6 +118,11 @@ class Bed:
         account = self.world.account(now(self.world.directory.user(address)))
         mailbox = now(account.open("INBOX"))
         return [now(mailbox.octets(row)) for row in now(mailbox.rows())]
+
+    def empty(self, address: str) -> None:
+        """Expunge what is in somebody's INBOX."""
+        mailbox = now(self.world.account(now(self.world.directory.user(address))).open("INBOX"))
+        now(mailbox.expunge(onlyDeleted=False))
 
     def waiting(self) -> list[Any]:
         buckets = self.world.buckets
@@ -132,10 +144,11 @@ class Bed:
 
 @pytest.fixture
 def bed(tmp_path: Path) -> Iterator[Bed]:
-    """A bed; at its end the store must be sound."""
+    """A bed; at its end the store must be sound, and nothing may be left in the spool."""
     made = Bed(tmp_path)
     yield made
     made.runner.stop()
+    assert (made.spool.messages, made.spool.octets, made.spool.memoryOctets) == (0, 0, 0)
     assert not [one for one in made.findings() if "queue" in one or "bodyref" in one or "references" in one]
 
 
@@ -191,6 +204,15 @@ def test_whenNoBucketTakesItTheSenderTriesAgain(bed: Bed) -> None:
     assert not bed.waiting()
 
 
+def test_whatMayNotWaitOnAFullDiskIsToldAndTheOthersHaveIt(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.cut.isFull = True
+    filed, refused = bed.deliver(ALICE, BOB)
+    assert filed is None and isinstance(refused, Unavailable)
+    assert len(bed.inbox(ALICE)) == 1
+    assert not bed.waiting()
+
+
 def test_whatWasFiledUnheardIsNotFiledTwice(bed: Bed) -> None:
     bed.cut.deaf.add(bucketOf(BOB))
     assert bed.deliver(BOB, ALICE) == [None, None]
@@ -213,6 +235,49 @@ def test_whatWasFiledUnheardAndCannotBeReadForAWhileIsNotFiledTwice(bed: Bed) ->
     bed.run(LATER_SECONDS + 2)
     assert (len(bed.inbox(BOB)), len(bed.inbox(ALICE))) == (1, 1)
     assert not bed.waiting()
+
+
+def test_aDeliveryThatWasVoidedBeforeItCameWaitsAndComesUnderAnotherId(bed: Bed) -> None:
+    body = Body.ofOctets(bed.delivery.newDeliveryId(), OCTETS)
+    now(bed.world.buckets.propose(bucketOf(BOB), VoidDelivery(seconds=1, deliveryId=body.bodyId)))
+    envelope = Envelope(deliveryId=body.bodyId, sender=SENDER, recipients=(now(bed.delivery.resolve(BOB)),))
+    assert now(bed.delivery.deliver(envelope, body)) == [None]
+    bed.run()
+    assert len(bed.inbox(BOB)) == 1
+    assert not bed.waiting()
+
+
+@pytest.mark.parametrize("fate", ["filed", "expunged", "refused"])
+def test_aBucketThatKeepsABodyForAnotherFilesItForItsOwn(bed: Bed, fate: str) -> None:
+    """Its own recipients' prefixes come to it then, and all of it goes with the last who needs it."""
+    bed.cut.silent.update({bucketOf(ALICE), bucketOf(BOB)})
+    bed.deliver(ALICE)
+    (entry,) = (entry for _, entry in bed.cut.proposed if isinstance(entry, Enqueue))
+    prefix = f"Return-Path: <>\r\nDelivered-To: {BOB}\r\n".encode()
+    bob = WaitingRecord(accountId=now(bed.world.directory.user(BOB)).accountId, prefix=prefix, address=BOB)
+    late = replace(entry, target=bucketOf(BOB), waiting=(bob,))
+    now(bed.world.buckets.propose(bucketOf(ALICE), late, Body.ofOctets(entry.bodyId, OCTETS)))
+    if fate == "refused":
+        now(bed.world.directory.setUser(ALICE, quotaMessages=1))
+        bed.cut.silent.clear()
+        bed.deliver(ALICE)
+        bed.cut.silent.add(bucketOf(BOB))
+    bed.cut.silent.discard(bucketOf(ALICE))
+    bed.run()
+    (message,) = bed.inbox(ALICE)
+    assert message == f"Return-Path: <{SENDER}>\r\nDelivered-To: {ALICE}\r\n".encode() + OCTETS
+    if fate != "filed":
+        bed.empty(ALICE)
+    bed.cut.silent.clear()
+    bed.run()
+    assert bed.inbox(BOB) == [prefix + OCTETS]
+    if fate == "refused":
+        bed.run(LATER_SECONDS + 2)
+        assert len(bed.inbox(ALICE)) == 1
+    bed.empty(ALICE)
+    assert not bed.waiting()
+    kept = {key[:2] for table in (BODY, BODYREF, SUMMARY) for key in bed.world.rows.snapshot()[table]}
+    assert kept == {bucketOf(BOB).to_bytes(2, "big")}
 
 
 def test_aRequestToQueueThatIsMadeTwiceQueuesOnce(bed: Bed) -> None:
@@ -335,6 +400,22 @@ def test_aRecipientWhoIsGoneIsToldToASenderOfOurs(bed: Bed) -> None:
         now(bed.delivery.resolve(BOB))
 
 
+def test_aMessageWaitsOnUntilItsSenderCanBeTold(bed: Bed) -> None:
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB, sender=ALICE)
+    bed.cut.silent.clear()
+    now(bed.world.directory.removeUser(BOB))
+    bed.cut.unfiled.add(bucketOf(ALICE))
+    bed.cut.isFull = True
+    bed.run()
+    assert len(bed.waiting()) == 1
+    bed.cut.unfiled.clear()
+    bed.cut.isFull = False
+    bed.run()
+    assert len(bed.inbox(ALICE)) == 1
+    assert not bed.waiting()
+
+
 def test_aNodeThatStillBelievesToLeadDoesNotTakeForDamagedWhatAnotherIsDoneWith(
     bed: Bed, tmp_path: Path
 ) -> None:
@@ -414,17 +495,20 @@ def test_clocksThatAreWrongForAMomentGiveNothingUpAndLetNothingWait(
     assert len(bed.inbox(BOB)) == 1
 
 
-def test_aDamagedMessageKeepsNoOtherWaitingAndIsToldOfInTheEnd(bed: Bed) -> None:
+@pytest.mark.parametrize(
+    ("octets", "rot"), [(OCTETS, b"rot"), (LARGE, bytes(CHUNK_OCTETS))], ids=["short", "large"]
+)
+def test_aDamagedMessageKeepsNoOtherWaitingAndIsToldOfInTheEnd(bed: Bed, octets: bytes, rot: bytes) -> None:
     now(bed.world.directory.setPostmaster(ALICE))
     bed.cut.silent.add(bucketOf(BOB))
-    bed.deliver(BOB)
+    bed.deliver(BOB, octets=octets)
     bed.deliver(BOB, octets=OCTETS + b"sound\r\n")
-    (first, _) = sorted(bed.waiting(), key=lambda row: row.size)
+    (first,) = (row for row in bed.waiting() if row.size == len(octets))
     bucket = int.from_bytes(first.key[:2], "big")
-    bed.world.rows.put(BODY, chunkKey(bucket, first.bodyId, 0), b"rot")
+    bed.world.rows.put(BODY, chunkKey(bucket, first.bodyId, 0), rot)
     bed.cut.silent.clear()
     bed.run()
-    assert [octets.endswith(b"sound\r\n") for octets in bed.inbox(BOB)] == [True]
+    assert [message[-7:] for message in bed.inbox(BOB)] == [b"sound\r\n"]
     assert [row.bodyId for row in bed.waiting()] == [first.bodyId]
     bed.world.clock.advance(KEPT_SECONDS)
     bed.beSure()
