@@ -74,7 +74,7 @@ class Spool:
 
 class Spooled:
     """
-    One message on its way in: `write` its octets, `finish` it once, and `discard` it when all is done.
+    One message on its way in: `write` its octets, `finish` it, and `discard` it when all is done.
 
     `discard` may come at any time, and more than once.
     """

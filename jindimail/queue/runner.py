@@ -231,8 +231,6 @@ class QueueRunner:
         spooled = await self._fetched(bucket, row)
         try:
             body = spooled.finish()
-            if body.digest != row.digest:
-                raise Corrupt("a queued body has another digest")
             await self._filed(bucket, row, body, await self._propose(bucket, row, body))
         finally:
             spooled.discard()
@@ -262,13 +260,19 @@ class QueueRunner:
         return await self._buckets.propose(row.target, entry, body)
 
     async def _fetched(self, bucket: int, row: Queued) -> Spooled:
-        """A queued body, in the spool, under the delivery id that it shall have."""
+        """
+        A queued body, sound as a whole, in the spool, under the delivery id that it shall have.
+
+        @raise Corrupt: it is damaged.
+        """
         spooled = self._spool.begin(row.record.deliveryId)
         try:
             for start in range(0, row.size, _PIECE_OCTETS):
                 stop = min(row.size, start + _PIECE_OCTETS)
                 query = ReadOctets(bodyId=row.bodyId, prefix=0, start=start, stop=stop)
                 spooled.write(await self._buckets.query(bucket, query))
+            if spooled.finish().digest != row.digest:
+                raise Corrupt("a queued body has another digest")
         except BaseException:
             spooled.discard()
             raise
