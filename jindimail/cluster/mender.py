@@ -29,6 +29,7 @@ WAIT_SECONDS = 0.25  # until it is seen whether more may be mended at a time aga
 LARGE_OCTETS = 64 << 10  # more is mended one after the other
 FAILURES_MAX = 3  # in one pass
 LACKING_MAX = 10_000  # of one pass; the next finds the rest
+LOST_MAX = 10_000  # lost bodies that are remembered
 
 
 class Mender:
@@ -54,6 +55,7 @@ class Mender:
         self._events = events
         self._load = load
         self._places: dict[int, bytes] = {}  # by bucket: the body at which a pass was given up
+        self._lost: set[tuple[int, bytes]] = set()  # bodies that were told of
         self.moved = 0
 
     async def survey(self, number: int, wanted: Wanted) -> Looked:
@@ -99,7 +101,7 @@ class Mender:
             try:
                 isMended = await self._repair.mend(number, bodyId, wanted)
             except Corrupt:
-                self._events.add("bodyLost", bucket=number, body=bodyId.hex())
+                self._tellLost(number, bodyId)
                 failures += 1
             except JindimailError:
                 failures += 1
@@ -172,11 +174,19 @@ class Mender:
         try:
             wasDamaged = await self._repair.replace(number, bodyId, node)
         except Corrupt:
-            self._events.add("bodyLost", bucket=number, body=bodyId.hex(), at=node)
+            self._tellLost(number, bodyId)
             return True
         if wasDamaged:
             self._events.add("bodyMended", bucket=number, body=bodyId.hex(), at=node)
         return wasDamaged
+
+    def _tellLost(self, number: int, bodyId: bytes) -> None:
+        """No sound copy of a body is left: that is tried again and again, and told of once, lest nothing else be among the events."""
+        if len(self._lost) >= LOST_MAX:
+            self._lost.clear()
+        if (number, bodyId) not in self._lost:
+            self._lost.add((number, bodyId))
+            self._events.add("bodyLost", bucket=number, body=bodyId.hex())
 
     async def _pause(self, seconds: float) -> None:
         await deferLater(self._clock, seconds + LOADED_PAUSE_SECONDS * min(1.0, self._load()))

@@ -256,6 +256,19 @@ def test_aPassThatAnErrorEndedIsMadeAgain() -> None:
     world.until(lambda: len(keepersOf(world, 0)) == 2, 60)
 
 
+def test_aBodyOfWhichNothingIsLeftKeepsNoOtherFromBeingMendedAndIsToldOfOnce() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    world.run(10)
+    leader = world.leader(GROUP)
+    deliver(world, FEW[:3], (leader,))
+    world.rows[leader].delete(BODY, chunkKey(BUCKET, bodyIdOf(1), 0))
+    world.shares[leader].mending.owe(BUCKET, (leader,))
+    world.until(lambda: len(keepersOf(world, 0)) == len(keepersOf(world, 2)) == 2, OWING_SECONDS + 10)
+    world.run(60)
+    assert [event.kind for event in world.shares[leader].events].count("bodyLost") == 1
+
+
 def test_aBodyOfWhichNothingIsLeftIsToldOf() -> None:
     world = World(groups=FEW)
     world.growArray(3)
