@@ -7,6 +7,7 @@ Pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jindimail.imap4.syntax import NUMBER_MAX, Cursor, Malformed
@@ -71,7 +72,7 @@ class Plan:
     setsSeen: bool
 
     @classmethod
-    def of(cls, items: list[Item]) -> Plan:
+    def of(cls, items: Iterable[Item]) -> Plan:
         """The plan of these items."""
         unique = tuple(dict.fromkeys(items))
         sections = tuple(item for item in unique if isinstance(item, Section))
@@ -91,16 +92,11 @@ class Plan:
 
 def parsePlan(cursor: Cursor) -> Plan:
     """The items of a FETCH at the cursor."""
-    if not cursor.skip(b"("):
+    if not cursor.has(b"("):
         return _parseOne(cursor)
-    items: list[Item] = []
-    while True:
-        items.append(_parseItem(cursor))
-        if cursor.skip(b")"):
-            break
-        cursor.space()
-        if len(items) > ITEMS_MAX:
-            raise Malformed
+    items = cursor.listOf(_parseItem)
+    if not 0 < len(items) <= ITEMS_MAX:
+        raise Malformed
     plan = Plan.of(items)
     if sum(section.hasFields for section in plan.sections) > FIELDS_MAX:
         raise Malformed
@@ -111,7 +107,7 @@ def _parseOne(cursor: Cursor) -> Plan:
     start = cursor.at
     macro = _MACROS.get(cursor.match(_NAME)[0].upper())
     if macro is not None:
-        return Plan.of(list(macro))
+        return Plan.of(macro)
     cursor.at = start
     return Plan.of([_parseItem(cursor)])
 
@@ -179,7 +175,7 @@ def _parsePath(cursor: Cursor) -> tuple[int, ...]:
 
 def _parseFieldNames(cursor: Cursor) -> tuple[bytes, ...]:
     names = cursor.astrings()
-    if len(names) > ITEMS_MAX or not all(map(_FIELD_NAME.match, names)):
+    if not 0 < len(names) <= ITEMS_MAX or not all(map(_FIELD_NAME.match, names)):
         raise Malformed
     return names
 

@@ -12,20 +12,26 @@ import unicodedata
 
 from twisted.mail.imap4 import decoder, encoder
 
-from jindimail.imap4.syntax import Malformed
+from jindimail.errors import Refusal
 from jindimail.model import HIERARCHY_DELIMITER, INBOX
 
 NAME_OCTETS_MAX = 1024
+
+
+class NoName(Refusal):
+    """No mailbox can have this name: it is too long, or `R&D` where modified UTF-7 says `R&-D`."""
+
+    imapText = "not a mailbox name in modified UTF-7"
 
 
 def decodeName(octets: bytes) -> str:
     """
     The mailbox name that a client sent.
 
-    @raise Malformed: it is not modified UTF-7 in its one proper form.
+    @raise NoName: it is not modified UTF-7 in its one proper form.
     """
     if len(octets) > NAME_OCTETS_MAX:
-        raise Malformed
+        raise NoName
     if octets.upper() == b"INBOX":
         return INBOX
     try:
@@ -33,10 +39,10 @@ def decodeName(octets: bytes) -> str:
         if name.isascii() and b"&" not in octets:
             return _withInbox(name)
         if encoder(name)[0] != octets:
-            raise Malformed
+            raise NoName
         name.encode("utf-8")
     except UnicodeError:
-        raise Malformed from None
+        raise NoName from None
     return _withInbox(name)
 
 
@@ -57,7 +63,7 @@ class Pattern:
     """A LIST pattern: `*` matches anything, `%` anything but the delimiter. Matching takes time that is linear in the name, whatever the pattern."""
 
     def __init__(self, reference: bytes, pattern: bytes) -> None:
-        """@raise Malformed: too long, or not modified UTF-7."""
+        """@raise NoName: too long, or not modified UTF-7."""
         text = _patternText(reference + pattern)
         self._names = _Matcher(text)
         self._inbox = _Matcher(text.upper())
@@ -108,11 +114,11 @@ class _Matcher:
 def _patternText(octets: bytes) -> str:
     """A pattern as text, in the form of stored names (NFC), with one wildcard where several stand side by side."""
     if len(octets) > NAME_OCTETS_MAX:
-        raise Malformed
+        raise NoName
     try:
         text: str = decoder(octets)[0]
         text.encode("utf-8")
     except UnicodeError:
-        raise Malformed from None
+        raise NoName from None
     text = unicodedata.normalize("NFC", text)
     return re.sub("[*%]+", lambda run: "*" if "*" in run[0] else "%", text)

@@ -88,7 +88,7 @@ class _Parser:
         """Keys up to `)` or the end: all of them."""
         cursor = self._cursor
         found = [self.key(depth)]
-        while not cursor.isAtEnd and not cursor.has(b")"):
+        while not cursor.isAtEnd and not cursor.isAtClosing:
             cursor.space()
             found.append(self.key(depth))
         return criteria.allOf(found)
@@ -99,9 +99,10 @@ class _Parser:
         self._keys += 1
         if depth > DEPTH_MAX or self._keys > KEYS_MAX:
             raise Malformed
-        if cursor.skip(b"("):
+        if cursor.skipOpening():
             inner = self.conjunction(depth + 1)
-            cursor.expect(b")")
+            if not cursor.skipClosing():
+                raise Malformed
             return inner
         if cursor.isSequenceSet():
             return criteria.InNumbers(cursor.sequenceSet())

@@ -10,7 +10,8 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from jindimail.errors import ProtocolError
 from jindimail.message.dates import parseInternalDate, parseSearchDate
@@ -35,9 +36,15 @@ _NUMBER = re.compile(rb"\d{1,20}")
 _SET = re.compile(rb"[0-9*:,]+")
 _RANGE = re.compile(rb"([1-9]\d{0,9}|\*)(?::([1-9]\d{0,9}|\*))?\Z")
 _WORD = re.compile(rb"[A-Za-z][A-Za-z0-9.\-]*")
+_OPENING = re.compile(rb"\( *")
+_CLOSING = re.compile(rb" *\)")
+_END = re.compile(rb" *\Z")
 _FLAG = re.compile(rb"\\?[^\x00-\x20(){%*\"\\\]\x7f-\xff]+")
 
 _SYSTEM_NAMES = {name.encode("ascii").lower(): name for name in SYSTEM_FLAGS}
+
+
+T = TypeVar("T")
 
 
 class Malformed(ProtocolError):
@@ -54,11 +61,13 @@ class Cursor:
         self._index = 0
         self.text = segments[0]
         self.at = 0
+        while self.skip(b" "):
+            pass
 
     @property
     def isAtEnd(self) -> bool:
-        """Whether nothing is left."""
-        return self.at >= len(self.text) and self._index + 1 >= len(self._segments)
+        """Whether nothing is left but blanks, which are forgiven."""
+        return self._index + 1 >= len(self._segments) and _END.match(self.text, self.at) is not None
 
     @property
     def isAtLastLiteral(self) -> bool:
@@ -100,6 +109,25 @@ class Cursor:
         self.expect(b" ")
         while self.skip(b" "):
             pass
+
+    def skipOpening(self) -> bool:
+        """Move behind a parenthesis that opens, if it stands here. Blanks inside parentheses are forgiven: Dovecot and aioimaplib send some."""
+        return self._skips(_OPENING)
+
+    @property
+    def isAtClosing(self) -> bool:
+        """Whether a parenthesis that closes is next."""
+        return _CLOSING.match(self.text, self.at) is not None
+
+    def skipClosing(self) -> bool:
+        """Move behind a parenthesis that closes, if it is next."""
+        return self._skips(_CLOSING)
+
+    def _skips(self, pattern: re.Pattern[bytes]) -> bool:
+        found = pattern.match(self.text, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found is not None
 
     def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
         """What matches at the cursor."""
@@ -160,30 +188,32 @@ class Cursor:
             raise Malformed
         return name
 
+    def listOf(self, read: Callable[[Cursor], T]) -> tuple[T, ...]:
+        """Any number of things in parentheses."""
+        if not self.skipOpening():
+            raise Malformed
+        found: list[T] = []
+        while not self.skipClosing():
+            if found:
+                self.space()
+            found.append(read(self))
+            if len(found) > LIST_ITEMS_MAX:
+                raise Malformed
+        return tuple(found)
+
     def flagList(self) -> tuple[str, ...]:
         """Flags in parentheses."""
-        self.expect(b"(")
-        return self._flagsUntilClose()
+        return _unique(self.listOf(Cursor.flag))
 
     def flags(self) -> tuple[str, ...]:
         """Flags in parentheses, or bare (STORE)."""
-        if self.skip(b"("):
-            return self._flagsUntilClose()
+        if self.has(b"("):
+            return self.flagList()
         flags = [self.flag()]
-        while self.has(b" "):
+        while not self.isAtEnd:
             self.space()
             flags.append(self.flag())
         return _unique(flags)
-
-    def _flagsUntilClose(self) -> tuple[str, ...]:
-        flags: list[str] = []
-        if self.skip(b")"):
-            return ()
-        while True:
-            flags.append(self.flag())
-            if self.skip(b")"):
-                return _unique(flags)
-            self.space()
 
     def sequenceSet(self) -> Ranges:
         """A sequence set as ranges in any order; `*` is STAR."""
@@ -195,37 +225,15 @@ class Cursor:
 
     def words(self) -> tuple[bytes, ...]:
         """Names in parentheses, in upper case."""
-        self.expect(b"(")
-        words = []
-        if self.skip(b")"):
-            return ()
-        while True:
-            words.append(self.word())
-            if self.skip(b")"):
-                return tuple(words)
-            self.space()
+        return self.listOf(Cursor.word)
 
     def attributes(self) -> tuple[bytes, ...]:
         """Names with a backslash, in parentheses, in lower case (RFC 6154); there may be none."""
-        self.expect(b"(")
-        if self.skip(b")"):
-            return ()
-        found = [self.match(_FLAG)[0].lower()]
-        while not self.skip(b")"):
-            self.space()
-            found.append(self.match(_FLAG)[0].lower())
-        return tuple(found)
+        return self.listOf(lambda cursor: cursor.match(_FLAG)[0].lower())
 
     def astrings(self) -> tuple[bytes, ...]:
-        """One or more strings in parentheses."""
-        self.expect(b"(")
-        found = [self.astring()]
-        while not self.skip(b")"):
-            self.space()
-            found.append(self.astring())
-            if len(found) > LIST_ITEMS_MAX:
-                raise Malformed
-        return tuple(found)
+        """Strings in parentheses."""
+        return self.listOf(Cursor.astring)
 
     def dateTime(self) -> int:
         """A quoted date and time, in seconds since the epoch; what was before counts as the epoch itself."""

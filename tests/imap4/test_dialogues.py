@@ -161,9 +161,42 @@ S: * BYE see you
 S: A0011 OK LOGOUT completed
 """
 
+BLANKS = r"""
+S/ \* OK .*
+C: 1 LOGIN "anna@example.org" "se\\"cret\\\\"
+S/ 1 OK .*
+C: 2 ID ( "name" "aioimaplib" )
+S: * ID ("name" "jindimail")
+S: 2 OK ID completed
+C: 3 APPEND "INBOX" ( $Forwarded) "01-Jan-2020 00:00:00 +0000" {6+}
+C: a: b
+C:
+S/ 3 OK \[APPENDUID \d+ 2\] APPEND completed
+C: 4 STATUS INBOX ( MESSAGES UNSEEN )
+S: * STATUS "INBOX" (MESSAGES 2 UNSEEN 2)
+S: 4 OK STATUS completed
+C: 5 SELECT "INBOX"\x20
+S* 5 OK [READ-WRITE] selected
+C: 6 SEARCH  ( UNSEEN )\x20
+S: * SEARCH 1 2
+S: 6 OK SEARCH completed
+C: 7 FETCH 2 ( FLAGS  UID )\x20
+S: * 2 FETCH (FLAGS ($Forwarded) UID 2)
+S: 7 OK FETCH completed
+C: 8 STORE 1 FLAGS ( \\Seen )\x20
+S: * 1 FETCH (FLAGS (\\Seen))
+S: 8 OK STORE completed
+C: 9 FETCH 1 BODY.PEEK[HEADER.FIELDS ( Subject )]
+S: * 1 FETCH (BODY[HEADER.FIELDS (Subject)] {18}
+S: Subject: Lunch
+S:
+S: )
+S: 9 OK FETCH completed
+"""
+
 
 @pytest.mark.parametrize(
-    "dialogue", [THUNDERBIRD, MBSYNC, FETCHMAIL], ids=["thunderbird", "mbsync", "fetchmail"]
+    "dialogue", [THUNDERBIRD, MBSYNC, FETCHMAIL, BLANKS], ids=["thunderbird", "mbsync", "fetchmail", "blanks"]
 )
 def test_clientsAreAnsweredAsTheyExpect(dialogue: str) -> None:
     node = Node()

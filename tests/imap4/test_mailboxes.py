@@ -111,7 +111,7 @@ S: b2 NO [NONEXISTENT] no such mailbox
 C: b3 CREATE \xc3\xa9
 S: b3 BAD syntax error
 C: b4 SELECT &AGE-
-S: b4 BAD syntax error
+S: b4 NO [CANNOT] not a mailbox name in modified UTF-7
 """
     )
 

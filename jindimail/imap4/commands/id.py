@@ -25,12 +25,5 @@ def _skipFields(cursor: Cursor) -> None:
     if cursor.text[cursor.at : cursor.at + 3].upper() == b"NIL":
         cursor.at += 3
         return
-    cursor.expect(b"(")
-    count = 0
-    while not cursor.skip(b")"):
-        if count:
-            cursor.space()
-        cursor.astring()  # a string; NIL is an atom
-        count += 1
-        if count > 2 * FIELDS_MAX:
-            raise Malformed
+    if len(cursor.astrings()) > 2 * FIELDS_MAX:  # NIL is an atom
+        raise Malformed
