@@ -11,7 +11,7 @@ from jindimail.admin.arraystatus import isWhole, movesToCome, nodeRows, unsettle
 from jindimail.admin.asking import askAll
 from jindimail.admin.livenode import LiveNode
 from jindimail.admin.verb import NUMBER, SWITCH, TEXTS, Argument, Report, VerbRefused, verb
-from jindimail.admin.webstatus import ArrayStatus, leaders
+from jindimail.admin.webstatus import ArrayStatus, copiesOwed, leaders
 from jindimail.admin.webview import alerts
 from jindimail.cluster.arrayrecords import GONE, readNodes, readWishes
 from jindimail.cluster.foretelling import EXAMPLES_MAX, LostBodies, Told
@@ -45,8 +45,7 @@ async def arrayStatus(node: LiveNode, report: Report) -> dict[str, Any]:
     groups = range(BUCKET_COUNT + 1)
     found = unsettled({group: led for group, (_, led) in leading.items()}, wishes, groups)
     found["movesToCome"] = movesToCome(nodes, wishes, groups, settings, node.seconds())
-    known = [status.copiesOwed for status in array.nodes if status.copiesOwed is not None]
-    owed = sum(known) if len(known) == len(array.nodes) else None
+    owed = copiesOwed(array)
     return {
         "array": node.meta.arrayId.hex(),
         "askedAt": node.meta.name,

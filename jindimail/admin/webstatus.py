@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from jindimail.admin.webhistory import Slot
-from jindimail.model import ARRAY_GROUP
+from jindimail.model import ARRAY_GROUP, BUCKET_COUNT
 
 
 class EventStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +114,17 @@ def leaders(array: ArrayStatus) -> dict[int, tuple[NodeStatus, LedGroup]]:
             if known is None or known[1].term < led.term:
                 found[led.group] = status, led
     return found
+
+
+def copiesOwed(array: ArrayStatus) -> int | None:
+    """
+    How many copies bodies lack, as far as their buckets' leaders have counted. None: no leader misses any, and not all have told: a node has not
+    counted yet, or a bucket has no leader.
+    """
+    counts = [status.copiesOwed for status in array.nodes]
+    owed = sum(count for count in counts if count is not None)
+    isKnown = None not in counts and len(leaders(array).keys() - {ARRAY_GROUP}) >= BUCKET_COUNT
+    return owed if owed or isKnown else None
 
 
 def ledBuckets(status: NodeStatus) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 import msgspec
 
 from jindimail.admin.webhistory import SLOT_SECONDS, SLOTS_MAX, Classes, Slot, share, together
-from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, leaders, ledBuckets
+from jindimail.admin.webstatus import ArrayStatus, NodeStatus, SilentNode, copiesOwed, leaders, ledBuckets
 from jindimail.admin.webwords import (
     countText,
     durationText,
@@ -185,7 +185,7 @@ def _figures(array: ArrayStatus, slots: Sequence[Slot], leaderless: int) -> tupl
     delivery = [slot.delivery for slot in recent]
     commit = [slot.commit for slot in recent]
     sessions = sum(sum(status.sessions.values()) for status in array.nodes)
-    owed = [status.copiesOwed for status in array.nodes if status.copiesOwed is not None]
+    owed = copiesOwed(array)
     incomplete = sum(status.groupsIncomplete for status in array.nodes)
     return (
         Figure(
@@ -205,9 +205,9 @@ def _figures(array: ArrayStatus, slots: Sequence[Slot], leaderless: int) -> tupl
         Figure(
             id="copies",
             label="Copies owed",
-            value=str(sum(owed)) if owed else "–",
-            note="are being restored" if sum(owed) else "",
-            tone=WARN if sum(owed) else GOOD,
+            value="–" if owed is None else str(owed),
+            note="not known" if owed is None else "are being restored" if owed else "",
+            tone=GOOD if owed == 0 else WARN,
         ),
         Figure(id="rate", label="Messages/s", value=rateText(recent), note="filed, last 30 s"),
         Figure(

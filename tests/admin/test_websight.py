@@ -345,6 +345,17 @@ def test_whatTheArrayOwesIsSummedOverItsLeaders() -> None:
     assert (figures["buckets"].note, figures["buckets"].tone) == ("of 256, 1 lack replicas", WARN)
 
 
+def test_whatTheArrayOwesIsNotKnownWhereALeaderHasNotToldOrIsMissing() -> None:
+    def shown(*statuses: NodeStatus) -> tuple[str, str]:
+        (figure,) = (each for each in viewOf(arrayOf(*statuses)).figures if each.id == "copies")
+        return figure.value, figure.tone
+
+    assert shown(status(1, leads=allLed(), copiesOwed=0), status(2, copiesOwed=0)) == ("0", GOOD)
+    assert shown(status(1, leads=allLed(), copiesOwed=0), status(2, copiesOwed=None)) == ("–", WARN)
+    assert shown(status(1, leads=allLed()[:-1], copiesOwed=0)) == ("–", WARN)
+    assert shown(status(1, leads=allLed()[:-1], copiesOwed=3)) == ("3", WARN)
+
+
 def test_ratesAndTimesAreOfTheWholeArray() -> None:
     last = int(NOW // SLOT_SECONDS) - 1
     slots = tuple(Slot(number=last - back, filed=50, delivery=classes(c3=50)) for back in range(6))

@@ -130,7 +130,7 @@ class RealArray:
             if group and row["role"] == "leader"
         )
         copies = self.ask(asked, "cluster status")["copies"]
-        return held, copies["owed"], copies["moved"]
+        return held, copies["owed"] or 0, copies["moved"]
 
     def events(self, asked: str, limit: int = 40) -> str:
         """What happened to the array lately, for people."""

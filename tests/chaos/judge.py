@@ -96,7 +96,7 @@ class Judge:
         while not (status := self._array.ask(name, "cluster status"))["isWhole"]:
             now, groups = time.monotonic(), status["groups"]
             counts = ("withoutLeader", "replicasMissing", "replicasSurplus", "movesToCome")
-            amiss = sum(groups[each] for each in counts) + status["copies"]["owed"]
+            amiss = sum(groups[each] for each in counts) + (status["copies"]["owed"] or 0)
             if amiss < least:
                 least, nearedAt = amiss, now
             if now > min(nearedAt + seconds, began + PLAN_SECONDS):
