@@ -125,7 +125,7 @@ class ImapSession(Connection):
                     await self.selected.require()
                 await self._tellTaken(mayExpunge=False)  # no number before its EXISTS
             answer = await verb.run(self, request)
-            await self._tellAfter(verb)
+            isThere = await self._tellAfter(verb)
         except JindimailError as error:
             await self._refuse(command.tag, error, verb)
             return
@@ -134,6 +134,8 @@ class ImapSession(Connection):
         self.countGood()
         if not answer.isAnswered:
             self.send(command.tag, b" OK ", answer.text, b"\r\n")
+        if not isThere:
+            self._leaveGone()
 
     def _resolve(self, command: Command) -> tuple[Request, Verb]:
         arguments, commands, name = Cursor(command.segments), COMMANDS, command.name
@@ -158,8 +160,11 @@ class ImapSession(Connection):
             return
         self.refuse(tag, error)
         if isinstance(error, MailboxGone) and self.selection is not None:
-            self.unselect()
-            self.bye(b"[NONEXISTENT] the selected mailbox is gone")
+            self._leaveGone()
+
+    def _leaveGone(self) -> None:
+        self.unselect()
+        self.bye(b"[NONEXISTENT] the selected mailbox is gone")
 
     async def tell(self, *, mayExpunge: bool, isFresh: bool = False) -> None:
         """Send what the client does not know of the selected mailbox."""
@@ -175,10 +180,15 @@ class ImapSession(Connection):
             self.send(response)
             await self.share()
 
-    async def _tellAfter(self, verb: Verb) -> None:
-        """Before the tagged answer. What was carried out is not undone because news cannot be had just now."""
-        with suppress(Unavailable):
+    async def _tellAfter(self, verb: Verb) -> bool:
+        """Before the tagged answer; whether the selected mailbox is still there. What was carried out is not undone because news cannot be had."""
+        try:
             await self.tell(mayExpunge=verb.mayExpunge)
+        except MailboxGone:
+            return False
+        except Unavailable:
+            pass
+        return True
 
     async def offered(self, offer: Offer) -> None:
         """Decide about a literal: an APPEND's message goes to the spool, others are kept in memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -242,6 +243,22 @@ S: * BYE [NONEXISTENT] the selected mailbox is gone
 CLOSED
 """
     )
+
+
+def test_whatIsDoneIsDoneThoughTheSelectedMailboxIsGone(node: Node) -> None:
+    """A client that is told NO sends its message again."""
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT Junk\r\n")
+    now(node.account.delete("Junk"))
+    wire.clear()
+    protocol.dataReceived(b"b APPEND INBOX {3+}\r\nx\r\n\r\n")
+    node.turn()
+    assert re.fullmatch(
+        rb"b OK \[APPENDUID \d+ 4\] APPEND completed\r\n"
+        rb"\* BYE \[NONEXISTENT\] the selected mailbox is gone\r\n",
+        wire.value(),
+    )
+    assert wire.disconnecting
 
 
 @pytest.mark.parametrize(
