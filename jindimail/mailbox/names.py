@@ -21,7 +21,7 @@ def valid(name: str) -> str:
     """
     The canonical name, if a mailbox may be called so.
 
-    @raise NotAllowed: empty levels, control characters or wildcards, or too long.
+    @raise NotAllowed: empty levels, control characters, or too long.
     """
     name = canonical(name)
     if (
@@ -30,6 +30,6 @@ def valid(name: str) -> str:
         or len(name.encode("utf-8", "replace")) > NAME_OCTETS_MAX
     ):
         raise NotAllowed
-    if any(character in "%*" or unicodedata.category(character) in ("Cc", "Cs") for character in name):
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise NotAllowed
     return name

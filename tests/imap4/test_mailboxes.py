@@ -83,7 +83,7 @@ def test_createDeleteRenameAndTheirRefusals() -> None:
         + r"""
 C: a1 CREATE inbox
 S: a1 NO [ALREADYEXISTS] mailbox exists already
-C: a2 CREATE "bad*name"
+C: a2 CREATE "bad//name"
 S: a2 NO [CANNOT] not possible
 C: a3 CREATE X (USE (\\Flagged))
 S: a3 NO [USEATTR] special use not supported
@@ -112,6 +112,29 @@ C: b3 CREATE \xc3\xa9
 S: b3 BAD syntax error
 C: b4 SELECT &AGE-
 S: b4 NO [CANNOT] not a mailbox name in modified UTF-7
+"""
+    )
+
+
+def test_wildcardsMayStandInNames() -> None:
+    """Folders called `50% off` come along from other servers."""
+    Node().run(
+        LOGIN
+        + r"""
+C: a1 CREATE "50% off*"
+S: a1 OK CREATE completed
+C: a2 LIST "" "50% off*"
+S: * LIST (\\HasNoChildren) "/" "50% off*"
+S: a2 OK LIST completed
+C: a3 SUBSCRIBE "50% off*"
+S: a3 OK SUBSCRIBE completed
+C: a4 RENAME "50% off*" "%/*"
+S: a4 OK RENAME completed
+C: a5 LIST "" "%/%"
+S: * LIST (\\HasNoChildren) "/" "%/*"
+S: a5 OK LIST completed
+C: a6 DELETE "%/*"
+S: a6 OK DELETE completed
 """
     )
 

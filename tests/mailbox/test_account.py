@@ -76,7 +76,7 @@ def test_aLockIsGivenBackThoughTheDiskWasFull(world: World) -> None:
     now(world.account(user).lockPop("b"))
 
 
-@pytest.mark.parametrize("name", ["", "a//b", "/a", "a\x00b", "a*", "50%", "x" * 401, "\udc80"])
+@pytest.mark.parametrize("name", ["", "a//b", "/a", "a\x00b", "x" * 401, "\udc80"])
 def test_badNamesAreRefused(world: World, name: str) -> None:
     with pytest.raises(NotAllowed):
         now(world.account(world.addUser()).create(name))
