@@ -266,7 +266,7 @@ async def quota(
 )
 async def addAlias(node: LiveNode, report: Report, *, address: str, targets: Sequence[str]) -> dict[str, Any]:
     """Add an alias of one or many addresses."""
-    return asdict(await node.directory.addAlias(address, targets))
+    return asdict(await node.directory.aliases.add(address, targets))
 
 
 @verb(
@@ -279,19 +279,19 @@ async def addAlias(node: LiveNode, report: Report, *, address: str, targets: Seq
 )
 async def aliases(node: LiveNode, report: Report, *, domain: str = "", after: str = "") -> dict[str, Any]:
     """All aliases, and where they lead."""
-    return await _pageOf(node.directory.aliasesFrom(_bucket(after), domain or None))
+    return await _pageOf(node.directory.aliases.eachFrom(_bucket(after), domain or None))
 
 
 @verb("alias show", ALIAS, examples=("jindictl alias show sales@example.org",))
 async def alias(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
     """One alias."""
-    return asdict(await node.directory.alias(address))
+    return asdict(await node.directory.aliases.find(address))
 
 
 @verb("alias set", ALIAS, TARGETS, examples=("jindictl alias set sales@example.org bob@example.org",))
 async def setAlias(node: LiveNode, report: Report, *, address: str, targets: Sequence[str]) -> dict[str, Any]:
     """Replace the addresses that an alias leads to."""
-    return asdict(await node.directory.setAlias(address, targets))
+    return asdict(await node.directory.aliases.set(address, targets))
 
 
 @verb(
@@ -302,7 +302,7 @@ async def setAlias(node: LiveNode, report: Report, *, address: str, targets: Seq
 )
 async def removeAlias(node: LiveNode, report: Report, *, address: str) -> dict[str, Any]:
     """Remove an alias."""
-    await node.directory.removeAlias(address)
+    await node.directory.aliases.remove(address)
     return {"removed": address}
 
 

@@ -59,6 +59,7 @@ from jindimail.errors import ConfigError, JindimailError
 from jindimail.mailbox import wire
 from jindimail.mailbox.bodyentries import BodyEntries
 from jindimail.mailbox.machine import MailMachine
+from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.sessions import Sessions
 from jindimail.mailbox.upkeep import Upkeep
@@ -281,9 +282,10 @@ class Stack:
         unhurried: Any = Unhurried(self.buckets, self._reactor)
         self._upkeep = Upkeep(buckets=unhurried, leads=self._leads, seconds=seconds)
         self._presence = Presence(links=self.links, subject="session")
-        realm = MailRealm(
+        locks = PopLocks(
             buckets=self.buckets, clock=self._reactor, seconds=seconds, isGone=self._presence.isGone
         )
+        realm = MailRealm(buckets=self.buckets, locks=locks, seconds=seconds)
         self.portal = Portal(realm, [self.checker])
 
     def countedElsewhere(self, sessions: Sessions) -> Sessions:

@@ -1,5 +1,5 @@
 """
-The directory's use-cases, which `jindictl` and the manhole call: domains, users, aliases, passwords, quotas.
+The directory's use-cases, which `jindictl` and the manhole call: domains, users, passwords, quotas; and `aliases`.
 
 An address's record stands in the bucket it hashes to; an account stays in the bucket where it was made. Everything that is read here is
 confirmed by a majority: what one administrator was told is done, the next one sees, at whatever node.
@@ -7,21 +7,21 @@ confirmed by a majority: what one administrator was told is done, the next one s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf, untagged
+from jindimail.directory.aliases import Aliases
+from jindimail.directory.book import Book
 from jindimail.directory.everybucket import everyBucket
 from jindimail.directory.passwords import Passwords
-from jindimail.directory.postmaster import Postmaster, leadsTo
+from jindimail.directory.postmaster import Postmaster
 from jindimail.directory.removal import Removal
 from jindimail.directory.resolver import Resolver
 from jindimail.errors import (
     AddressTaken,
     BadAddress,
-    NoSuchAlias,
     NoSuchDomain,
     NoSuchUser,
     NotAllowed,
@@ -35,15 +35,11 @@ from jindimail.mailbox.entries import (
     SetAccount,
     SetAddress,
     SetDomain,
-    SetSetting,
 )
-from jindimail.mailbox.outcomes import Refused
-from jindimail.mailbox.queries import Account, ListAccounts, ListAddresses
+from jindimail.mailbox.queries import Account
 from jindimail.model import DEFAULT_MAILBOXES, bucketOf
 from jindimail.store.records import AddressRecord, DomainRecord
 
-PAGE = 500
-ALIAS_TARGETS_MAX = 500
 PASSWORD_CHARACTERS_MIN = 8
 
 
@@ -66,15 +62,6 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alias:
-    """An alias and where it leads."""
-
-    address: str
-    targets: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """A domain of the array."""
 
@@ -85,9 +72,11 @@ class Domain:
 
 class Directory:
     """
-    Users, domains and aliases. `newId()` draws a random 63-bit account id.
+    Users and domains. `newId()` draws a random 63-bit account id.
 
     Raises `NoSuchUser`, `NoSuchDomain`, `NoSuchAlias`, `AddressTaken`, `BadAddress`, `NotAllowed`, `Unavailable`.
+
+    @ivar aliases: the addresses that lead to others.
     """
 
     def __init__(
@@ -99,13 +88,13 @@ class Directory:
         seconds: Callable[[], float],
         newId: Callable[[], int],
     ) -> None:
-        self._buckets = buckets
         self._resolver = resolver
         self._passwords = passwords
-        self._seconds = seconds
         self._newId = newId
-        self._postmaster = Postmaster(buckets=buckets, resolver=resolver, put=self._putSetting)
-        self._removal = Removal(buckets=buckets, resolver=resolver, propose=self._propose, seconds=seconds)
+        self._book = book = Book(buckets=buckets, resolver=resolver, seconds=seconds)
+        self._postmaster = Postmaster(buckets=buckets, resolver=resolver, put=book.putSetting)
+        self._removal = Removal(buckets=buckets, resolver=resolver, propose=book.propose, seconds=seconds)
+        self.aliases = Aliases(book, self._postmaster)
 
     # --- domains ---
 
@@ -142,18 +131,18 @@ class Directory:
         self, name: str, catchAll: str, postmaster: str, *, was: tuple[str, str] | None
     ) -> Domain:
         record = DomainRecord(
-            catchAll=catchAll and await self._own(catchAll, name),
-            postmaster=postmaster and await self._own(postmaster, name),
+            catchAll=catchAll and await self._book.own(catchAll, name),
+            postmaster=postmaster and await self._book.own(postmaster, name),
         )
         entry = SetDomain(
-            seconds=self._now(),
+            seconds=self._book.now(),
             name=name,
             catchAll=record.catchAll,
             postmaster=record.postmaster,
             onlyNew=was is None,
             was=was,
         )
-        await self._propose(None, entry, name)
+        await self._book.propose(None, entry, name)
         return _domain(name, record)
 
     async def removeDomain(self, name: str) -> None:
@@ -163,19 +152,19 @@ class Directory:
         """
         domain = await self.domain(name)
         await self._requireUnused(domain.name)
-        await self._propose(None, RemoveDomain(seconds=self._now(), name=domain.name), domain.name)
+        await self._book.propose(None, RemoveDomain(seconds=self._book.now(), name=domain.name), domain.name)
         try:
             await self._requireUnused(domain.name)
         except NotAllowed:
             back = SetDomain(
-                seconds=self._now(),
+                seconds=self._book.now(),
                 name=domain.name,
                 catchAll=domain.catchAll,
                 postmaster=domain.postmaster,
                 onlyNew=True,
             )
             with suppress(AddressTaken):
-                await self._propose(None, back, domain.name)
+                await self._book.propose(None, back, domain.name)
             raise
 
     async def _requireUnused(self, domain: str) -> None:
@@ -185,7 +174,7 @@ class Directory:
 
     async def setPostmaster(self, address: str) -> None:
         """Who reads postmaster@ of all domains that have none of their own: a user or an alias, no address that a catch-all takes."""
-        address = await self._own(address)
+        address = await self._book.own(address)
         if await self._resolver.find(untagged(address), fresh=True) is None:
             raise NoSuchUser(address)
         try:
@@ -213,27 +202,27 @@ class Directory:
         A new account with the default mailboxes; without a password nobody can log in to it. The first one of an array is its postmaster,
         until somebody else is (RFC 5321 §4.5.1).
         """
-        address = await self._own(address)
+        address = await self._book.own(address)
         credential = "" if password is None else await self._hash(password)
         bucket, accountId = bucketOf(address), self._newId()
         entry = CreateAccount(
-            seconds=self._now(),
+            seconds=self._book.now(),
             accountId=accountId,
             addresses=(address,),
             credential=credential,
             quotaOctets=quotaOctets,
             quotaMessages=quotaMessages,
             mailboxes=DEFAULT_MAILBOXES,
-            uidValidity=self._now(),
+            uidValidity=self._book.now(),
             mayAdminister=mayAdminister,
         )
         try:
-            await self._propose(bucket, entry, address)
+            await self._book.propose(bucket, entry, address)
         except AddressTaken:
             if not await self._removal.finish(address):
                 raise
-            await self._propose(bucket, entry, address)
-        if await self._isHomeless(address):
+            await self._book.propose(bucket, entry, address)
+        if await self._book.isHomeless(address):
             await self._removal.remove(bucket, accountId, address)
             raise NoSuchDomain(domainOf(address))
         with suppress(
@@ -258,7 +247,7 @@ class Directory:
     async def usersFrom(self, first: int, domain: str | None = None) -> AsyncIterator[tuple[int, list[User]]]:
         """Each bucket from the first on, with its accounts (of a domain)."""
         wanted = None if domain is None else canonicalDomain(domain)
-        async for bucket, accounts in everyBucket(self._accountsOf, first):
+        async for bucket, accounts in everyBucket(self._book.accountsOf, first):
             yield (
                 bucket,
                 [
@@ -267,11 +256,6 @@ class Directory:
                     if wanted is None or domainOf(account.record.addresses[0]) == wanted
                 ],
             )
-
-    async def _accountsOf(self, bucket: int) -> list[Account]:
-        return await self._pages(
-            bucket, lambda last: ListAccounts(afterId=last.accountId if last else 0, limit=PAGE)
-        )
 
     async def setUser(
         self,
@@ -287,14 +271,14 @@ class Directory:
         if enabled is False:
             await self._keepPostmaster(bucket, account)
         entry = SetAccount(
-            seconds=self._now(),
+            seconds=self._book.now(),
             accountId=account.accountId,
             enabled=enabled,
             quotaOctets=quotaOctets,
             quotaMessages=quotaMessages,
             mayAdminister=mayAdminister,
         )
-        await self._propose(bucket, entry, address)
+        await self._book.propose(bucket, entry, address)
         return await self.user(address)
 
     async def administrator(self, address: str) -> str | None:
@@ -315,8 +299,8 @@ class Directory:
         """Change a password; sessions that are logged in stay."""
         bucket, account = await self._find(address)
         credential = await self._hash(password)
-        entry = SetAccount(seconds=self._now(), accountId=account.accountId, credential=credential)
-        await self._propose(bucket, entry, address)
+        entry = SetAccount(seconds=self._book.now(), accountId=account.accountId, credential=credential)
+        await self._book.propose(bucket, entry, address)
 
     async def removeUser(self, address: str, onProgress: Callable[[int], None] | None = None) -> None:
         """Remove an account with all its mail and addresses. It is disabled at once; the rest goes step by step."""
@@ -330,7 +314,9 @@ class Directory:
         await self._removal.remove(bucket, account.accountId, address, onProgress)
         for one in account.record.addresses:
             if bucketOf(one) != bucket:  # else it went with the account, and may be another's by now
-                await self._propose(bucketOf(one), SetAddress(seconds=self._now(), address=one), one)
+                await self._book.propose(
+                    bucketOf(one), SetAddress(seconds=self._book.now(), address=one), one
+                )
 
     async def _keepPostmaster(self, bucket: int, account: Account) -> None:
         """Somebody must read postmaster@: the last one who does can neither go nor be disabled, as long as there are others to hand it on to."""
@@ -341,89 +327,7 @@ class Directory:
             able = sorted((user for user in others if user.enabled), key=lambda user: not user.mayAdminister)
             await self._postmaster.handOn([user.address for user in able])
 
-    # --- aliases ---
-
-    async def aliasesFrom(
-        self, first: int, domain: str | None = None
-    ) -> AsyncIterator[tuple[int, list[Alias]]]:
-        """Each bucket from the first on, with its aliases (of a domain)."""
-        wanted = None if domain is None else canonicalDomain(domain)
-        async for bucket, found in everyBucket(self._addressesOf, first):
-            yield (
-                bucket,
-                [
-                    Alias(address=address, targets=record.targets)
-                    for address, record in found
-                    if not record.accountId and (wanted is None or domainOf(address) == wanted)
-                ],
-            )
-
-    async def alias(self, address: str) -> Alias:
-        """One alias."""
-        address = canonicalAddress(address)
-        record = await self._resolver.find(address, fresh=True)
-        if record is None or record.accountId:
-            raise NoSuchAlias(address)
-        return Alias(address=address, targets=record.targets)
-
-    async def addAlias(self, address: str, targets: Sequence[str]) -> Alias:
-        """A new alias of one or many addresses of the array."""
-        return await self._putAlias(await self._own(address), targets, onlyNew=True)
-
-    async def setAlias(self, address: str, targets: Sequence[str]) -> Alias:
-        """Replace an alias's targets."""
-        known = await self.alias(address)
-        if await self._postmaster.isAt(known.address) and len(await self._unheard(targets)) == len(targets):
-            raise NotAllowed(f"postmaster@ leads to {known.address}, and these take no mail")
-        return await self._putAlias(known.address, targets, onlyNew=False)
-
-    async def _putAlias(self, address: str, targets: Sequence[str], *, onlyNew: bool) -> Alias:
-        own = tuple(dict.fromkeys([await self._own(target) for target in targets]))
-        if not own or len(own) > ALIAS_TARGETS_MAX or address in own:
-            raise NotAllowed("an alias leads to 1 to 500 other addresses")
-        entry = SetAddress(seconds=self._now(), address=address, targets=own, onlyNew=onlyNew)
-        await self._propose(bucketOf(address), entry, address)
-        if await self._isHomeless(address):
-            await self._propose(bucketOf(address), SetAddress(seconds=self._now(), address=address), address)
-            raise NoSuchDomain(domainOf(address))
-        warnings = await self._unheard(own) or await self._unheard((address,))
-        return Alias(address=address, targets=own, warnings=warnings)
-
-    async def _unheard(self, targets: Sequence[str]) -> tuple[str, ...]:
-        """What is told of an alias's targets that take no mail now; they may come to be later."""
-        found = []
-        for target in targets:
-            try:
-                await self._resolver.resolve(target)
-            except Refusal as refusal:
-                found.append(f"{target}: {refusal.smtpText}")
-        return tuple(found)
-
-    async def removeAlias(self, address: str) -> None:
-        """Drop an alias."""
-        alias = await self.alias(address)
-        if await self._postmaster.isAt(alias.address):
-            raise leadsTo(alias.address)
-        await self._propose(
-            bucketOf(alias.address), SetAddress(seconds=self._now(), address=alias.address), address
-        )
-
     # --- within ---
-
-    async def _own(self, address: str, newDomain: str = "") -> str:
-        """The canonical form of an address in one of the array's domains, or in one that is about to be."""
-        address = canonicalAddress(address)
-        if domainOf(address) != newDomain and domainOf(address) not in await self._resolver.domains(
-            fresh=True
-        ):
-            raise NoSuchDomain(domainOf(address))
-        return address
-
-    async def _isHomeless(self, address: str) -> bool:
-        """Whether the domain of an address that was made a moment ago was removed meanwhile, as far as can be told."""
-        with suppress(Unavailable):
-            return domainOf(address) not in await self._resolver.domains(fresh=True)
-        return False
 
     async def _find(self, address: str) -> tuple[int, Account]:
         found = await self._resolver.account(canonicalAddress(address), fresh=True)
@@ -437,37 +341,9 @@ class Directory:
         return await self._passwords.hash(password.encode())
 
     async def _allAddresses(self) -> AsyncIterator[tuple[str, AddressRecord]]:
-        async for _, found in everyBucket(self._addressesOf):
+        async for _, found in everyBucket(self._book.addressesOf):
             for address, record in found:
                 yield address, record
-
-    async def _addressesOf(self, bucket: int) -> list[tuple[str, AddressRecord]]:
-        return await self._pages(
-            bucket, lambda last: ListAddresses(after=last[0] if last else "", limit=PAGE)
-        )
-
-    async def _pages(self, bucket: int, after: Callable[[Any], Any]) -> list[Any]:
-        """All rows of a bucket: `after(row)` asks for those behind a row, of None for the first."""
-        found: list[Any] = []
-        page = PAGE
-        while page == PAGE:
-            query = after(found[-1] if found else None)
-            rows: Sequence[Any] = await self._buckets.query(bucket, query, fresh=True)
-            page = len(rows)
-            found.extend(rows)
-        return found
-
-    async def _putSetting(self, name: str, value: str) -> None:
-        await self._propose(None, SetSetting(seconds=self._now(), name=name, value=value), value)
-
-    async def _propose(self, bucket: int | None, entry: Any, what: str) -> Any:
-        outcome = await self._buckets.propose(bucket, entry)
-        if isinstance(outcome, Refused):
-            raise AddressTaken(what) if outcome.code == "exists" else outcome.error()
-        return outcome
-
-    def _now(self) -> int:
-        return int(self._seconds())
 
 
 def _domain(name: str, record: DomainRecord) -> Domain:

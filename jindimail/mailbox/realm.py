@@ -6,29 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.portal import IRealm
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from jindimail.interfaces import IAccount, IBuckets
 from jindimail.mailbox.account import Account
-from jindimail.mailbox.poplock import IsGone, PopLocks, nobodySays
+from jindimail.mailbox.poplock import PopLocks
 
 
 @implementer(IRealm)
 class MailRealm:
     """Cluster-aware: whichever node the session is on, the account's bucket answers."""
 
-    def __init__(
-        self,
-        *,
-        buckets: IBuckets,
-        clock: IReactorTime,
-        seconds: Callable[[], float],
-        isGone: IsGone = nobodySays,
-    ) -> None:
-        """@param isGone: whether a node says that it has no session of that name."""
+    def __init__(self, *, buckets: IBuckets, locks: PopLocks, seconds: Callable[[], float]) -> None:
         self._buckets = buckets
-        self._locks = PopLocks(buckets=buckets, clock=clock, seconds=seconds, isGone=isGone)
+        self._locks = locks
         self._seconds = seconds
 
     def requestAvatar(  # type: ignore[override]  # IRealm says bytes; our checker answers a tuple

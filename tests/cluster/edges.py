@@ -23,6 +23,7 @@ from jindimail.directory.passwords import Passwords
 from jindimail.directory.resolver import Resolver
 from jindimail.errors import AuthenticationFailed
 from jindimail.imap4.factory import ImapFactory
+from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.realm import MailRealm
 from jindimail.mailbox.sessions import Sessions
 from jindimail.model import Body, Envelope
@@ -86,9 +87,8 @@ class Edges:
         )
         self.queue.start()
         presence = Presence(links=share.links, subject="session")
-        realm = MailRealm(
-            buckets=self.buckets, clock=self.clock, seconds=self.seconds, isGone=presence.isGone
-        )
+        locks = PopLocks(buckets=self.buckets, clock=self.clock, seconds=self.seconds, isGone=presence.isGone)
+        realm = MailRealm(buckets=self.buckets, locks=locks, seconds=self.seconds)
         portal = Portal(realm, [AnyPassword(self.resolver)])
         sessions = Sessions(seconds=self.seconds, sessionsMax=100, sessionsPerPeerMax=100)
         presence.isHere = sessions.isThere

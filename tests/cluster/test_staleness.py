@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import maybeDeferred
 
-from jindimail.directory.accounts import Alias, Directory
+from jindimail.directory.accounts import Directory
+from jindimail.directory.aliases import Alias
 from jindimail.directory.attempts import Attempts
 from jindimail.directory.checker import PasswordChecker
 from jindimail.directory.credentials import PeerPassword
@@ -94,7 +95,7 @@ def test_whereNobodyCanSayWhatIsNewTheArraysOwnRowsAreLeft() -> None:
 
 async def aliases(directory: Directory) -> list[Alias]:
     """All of them."""
-    return [alias async for _, some in directory.aliasesFrom(0) for alias in some]
+    return [alias async for _, some in directory.aliases.eachFrom(0) for alias in some]
 
 
 def test_whatOneAdministratorWasToldIsDoneTheNextOneSeesAtAnotherNode() -> None:
@@ -106,17 +107,17 @@ def test_whatOneAdministratorWasToldIsDoneTheNextOneSeesAtAnotherNode() -> None:
     world.fabric.isStalled = lambda source, target: (source, target) == (1, 3)
     world.result(at[1].addDomain("example.org"))
     world.result(at[1].addUser(ADDRESS))
-    world.result(at[1].addAlias("sales@example.org", [ADDRESS]))
+    world.result(at[1].aliases.add("sales@example.org", [ADDRESS]))
 
     assert [each.name for each in world.result(at[3].domains())] == ["example.org"]
     assert [each.address for each in world.result(at[3].users())] == [ADDRESS]
     assert [each.address for each in world.result(aliases(at[3]))] == ["sales@example.org"]
     assert world.result(at[3].user(ADDRESS)).address == ADDRESS
-    assert world.result(at[3].alias("sales@example.org")).targets == (ADDRESS,)
+    assert world.result(at[3].aliases.find("sales@example.org")).targets == (ADDRESS,)
 
     world.result(at[1].setUser(ADDRESS, quotaMessages=7))
     assert world.result(at[3].user(ADDRESS)).quotaMessages == 7
-    world.result(at[1].removeAlias("sales@example.org"))
+    world.result(at[1].aliases.remove("sales@example.org"))
     world.result(at[1].removeUser(ADDRESS))
     world.result(at[1].removeDomain("example.org"))
     assert world.result(at[3].users()) == world.result(aliases(at[3])) == []
@@ -132,11 +133,11 @@ def test_mailGoesWhereAnAliasLeadsNowAlsoAtANodeThatIsCutOffFromTheLeader() -> N
     world.result(at[1].directory.addDomain("example.org"))
     for user in (ADDRESS, "b@example.org"):
         world.result(at[1].directory.addUser(user))
-    world.result(at[1].directory.addAlias("sales@example.org", [ADDRESS]))
+    world.result(at[1].directory.aliases.add("sales@example.org", [ADDRESS]))
     assert led(world, at[3], "sales@example.org") == ADDRESS
     world.fabric.cut(1, 3)
     world.run(5.0)
-    world.result(at[1].directory.setAlias("sales@example.org", ["b@example.org"]))
+    world.result(at[1].directory.aliases.set("sales@example.org", ["b@example.org"]))
     assert world.leader(bucketGroup(bucketOf("sales@example.org"))) == 1
     assert led(world, at[3], "sales@example.org") == "b@example.org"
 

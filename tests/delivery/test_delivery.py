@@ -125,7 +125,7 @@ def test_aBodyIsNamedByItsDelivery(world: World) -> None:
 
 
 def test_aTargetThatCannotBeReachedNowWaits(world: World) -> None:
-    now(world.directory.addAlias("both@example.org", ["alice@example.org", "bob@example.org"]))
+    now(world.directory.aliases.add("both@example.org", ["alice@example.org", "bob@example.org"]))
     bob = now(world.directory.user("bob@example.org"))
     real = world.buckets.propose
 

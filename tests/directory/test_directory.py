@@ -120,18 +120,18 @@ def test_foreignAndUnknownAreToldApart(world: World) -> None:
 def test_aliasesLeadToManyAndThroughOthers(world: World) -> None:
     for name in ("a", "b", "c"):
         world.addUser(f"{name}@example.org")
-    now(world.directory.addAlias("inner@example.org", ["b@example.org", "c@example.org"]))
-    now(world.directory.addAlias("outer@example.org", ["a@example.org", "inner@example.org"]))
+    now(world.directory.aliases.add("inner@example.org", ["b@example.org", "c@example.org"]))
+    now(world.directory.aliases.add("outer@example.org", ["a@example.org", "inner@example.org"]))
     assert targets(world, "outer@example.org") == ["a@example.org", "b@example.org", "c@example.org"]
 
 
 def test_aliasesThatLeadInACircleEnd(world: World) -> None:
     world.addUser("a@example.org")
-    now(world.directory.addAlias("x@example.org", ["y@example.org"]))
-    now(world.directory.addAlias("y@example.org", ["x@example.org"]))
+    now(world.directory.aliases.add("x@example.org", ["y@example.org"]))
+    now(world.directory.aliases.add("y@example.org", ["x@example.org"]))
     with pytest.raises(NoSuchUser):
         now(world.delivery.resolve("x@example.org"))
-    now(world.directory.setAlias("y@example.org", ["x@example.org", "a@example.org"]))
+    now(world.directory.aliases.set("y@example.org", ["x@example.org", "a@example.org"]))
     assert targets(world, "x@example.org") == ["a@example.org"]
 
 
@@ -144,9 +144,9 @@ def test_anAliasThatLeadsToMoreThanMailIsFiledForTakesNoneRatherThanSome(
         members = [f"{group}{number}@example.org" for number in range(3)]
         for member in members:
             world.addUser(member)
-        assert not now(world.directory.addAlias(f"{group}@example.org", members)).warnings
+        assert not now(world.directory.aliases.add(f"{group}@example.org", members)).warnings
     everybody = ["boss@example.org", "a@example.org", "b@example.org"]
-    made = now(world.directory.addAlias("all@example.org", everybody))
+    made = now(world.directory.aliases.add("all@example.org", everybody))
     assert made.warnings == ("all@example.org: leads to too many addresses",)
     with pytest.raises(TooManyTargets):
         targets(world, "all@example.org")
@@ -158,7 +158,7 @@ def test_anAliasThroughTooManyOthersTakesNoMailRatherThanSome(world: World) -> N
     world.addUser("boss@example.org")
     for number in range(ALIAS_DEPTH_MAX):
         onward = [f"a{number + 1}@example.org", "boss@example.org"]
-        now(world.directory.addAlias(f"a{number}@example.org", onward))
+        now(world.directory.aliases.add(f"a{number}@example.org", onward))
     world.addUser(f"a{ALIAS_DEPTH_MAX}@example.org")
     with pytest.raises(TooManyTargets):
         targets(world, "a0@example.org")
@@ -167,18 +167,18 @@ def test_anAliasThroughTooManyOthersTakesNoMailRatherThanSome(world: World) -> N
 
 def test_anAliasThatLeadsTwiceToOneAccountFilesOnce(world: World) -> None:
     user = world.addUser("a@example.org")
-    now(world.directory.addAlias("x@example.org", ["a@example.org", "a+tag@example.org"]))
+    now(world.directory.aliases.add("x@example.org", ["a@example.org", "a+tag@example.org"]))
     assert world.deliver(b"s: t\r\n\r\nx\r\n", "x@example.org", "a@example.org") == [None, None]
     assert now(world.directory.user(user.address)).messages == 1
 
 
 def test_anAliasHasOnlyAddressesOfTheArray(world: World) -> None:
     with pytest.raises(NoSuchDomain):
-        now(world.directory.addAlias("x@example.org", ["a@elsewhere.example"]))
+        now(world.directory.aliases.add("x@example.org", ["a@elsewhere.example"]))
     with pytest.raises(NotAllowed):
-        now(world.directory.addAlias("x@example.org", ["x@example.org"]))
+        now(world.directory.aliases.add("x@example.org", ["x@example.org"]))
     with pytest.raises(NoSuchAlias):
-        now(world.directory.setAlias("x@example.org", ["a@example.org"]))
+        now(world.directory.aliases.set("x@example.org", ["a@example.org"]))
 
 
 def test_addressesAreTakenOnce(world: World) -> None:
@@ -186,7 +186,7 @@ def test_addressesAreTakenOnce(world: World) -> None:
     with pytest.raises(AddressTaken):
         world.addUser("A@example.org")
     with pytest.raises(AddressTaken):
-        now(world.directory.addAlias("a@example.org", ["b@example.org"]))
+        now(world.directory.aliases.add("a@example.org", ["b@example.org"]))
     with pytest.raises(AddressTaken):
         now(world.directory.addDomain("EXAMPLE.org"))
 
@@ -221,13 +221,13 @@ def test_aDomainMayHaveItsOwnPostmaster(world: World) -> None:
 def test_theLastReaderOfPostmasterCanNeitherGoNorBeDisabled(world: World) -> None:
     world.addUser("root@example.org")
     world.addUser("next@example.org")
-    now(world.directory.addAlias("admins@example.org", ["root@example.org"]))
+    now(world.directory.aliases.add("admins@example.org", ["root@example.org"]))
     now(world.directory.setPostmaster("admins@example.org"))
     with pytest.raises(NotAllowed):
         now(world.directory.removeUser("root@example.org"))
     with pytest.raises(NotAllowed):
         now(world.directory.setUser("root@example.org", enabled=False))
-    now(world.directory.setAlias("admins@example.org", ["root@example.org", "next@example.org"]))
+    now(world.directory.aliases.set("admins@example.org", ["root@example.org", "next@example.org"]))
     now(world.directory.removeUser("root@example.org"))
     assert targets(world, "postmaster@example.org") == ["next@example.org"]
     with pytest.raises(NoSuchUser):
@@ -293,24 +293,24 @@ def test_thePostmasterIsNobodyWhomOnlyACatchAllTakes(world: World) -> None:
 
 def test_theAliasThatIsPostmasterStaysAndLeadsToSomebody(world: World) -> None:
     world.addUser("root@example.org")
-    now(world.directory.addAlias("admins@example.org", ["root@example.org"]))
+    now(world.directory.aliases.add("admins@example.org", ["root@example.org"]))
     now(world.directory.setPostmaster("admins+x@example.org"))
     with pytest.raises(NotAllowed):
-        now(world.directory.removeAlias("admins@example.org"))
+        now(world.directory.aliases.remove("admins@example.org"))
     with pytest.raises(NotAllowed):
-        now(world.directory.setAlias("admins@example.org", ["ghost@example.org"]))
-    now(world.directory.setAlias("admins@example.org", ["ghost@example.org", "root@example.org"]))
+        now(world.directory.aliases.set("admins@example.org", ["ghost@example.org"]))
+    now(world.directory.aliases.set("admins@example.org", ["ghost@example.org", "root@example.org"]))
     now(world.directory.setPostmaster("root@example.org"))
-    now(world.directory.removeAlias("admins@example.org"))
+    now(world.directory.aliases.remove("admins@example.org"))
     assert targets(world, "postmaster@example.org") == ["root@example.org"]
 
 
 def test_aliasesToldOfTargetsThatTakeNoMail(world: World) -> None:
     world.addUser("a@example.org")
-    made = now(world.directory.addAlias("x@example.org", ["a@example.org", "ghost@example.org"]))
+    made = now(world.directory.aliases.add("x@example.org", ["a@example.org", "ghost@example.org"]))
     assert made.warnings == ("ghost@example.org: no such user here",)
     world.addUser("ghost@example.org")
-    assert now(world.directory.setAlias("x@example.org", ["ghost@example.org"])).warnings == ()
+    assert now(world.directory.aliases.set("x@example.org", ["ghost@example.org"])).warnings == ()
 
 
 def test_aTaggedAddressOfSomebodyElseIsNotTheLoginsOwn(world: World) -> None:
@@ -320,7 +320,7 @@ def test_aTaggedAddressOfSomebodyElseIsNotTheLoginsOwn(world: World) -> None:
     assert not now(account.owns("no address"))
     world.addUser("x+y@example.org")
     assert not now(account.owns("x+y@example.org"))
-    now(world.directory.addAlias("x+z@example.org", ["y@example.org"]))
+    now(world.directory.aliases.add("x+z@example.org", ["y@example.org"]))
     assert not now(account.owns("x+z@example.org"))
 
 
@@ -337,7 +337,7 @@ def test_disabledAndFullAreToldAtOnce(world: World) -> None:
 def test_oneFullTargetDoesNotKeepTheOthersFromTheirMail(world: World) -> None:
     world.addUser("full@example.org", quotaOctets=1)
     world.addUser("b@example.org")
-    now(world.directory.addAlias("all@example.org", ["full@example.org", "b@example.org"]))
+    now(world.directory.aliases.add("all@example.org", ["full@example.org", "b@example.org"]))
     assert world.deliver(b"s: t\r\n\r\nx\r\n", "all@example.org") == [None]
     assert now(world.directory.user("b@example.org")).messages == 1
 
@@ -398,14 +398,14 @@ def test_whoIsAddedAsSoonAsAnotherOfTheSameAddressIsGoneKeepsIt(world: World) ->
 
 def test_twoWhoChangeADomainAtOnceUndoNothingOfEachOther(world: World) -> None:
     world.addUser("a@example.org")
-    own = world.directory._own
+    own = world.directory._book.own
 
     async def anotherIsFaster(address: str, newDomain: str = "") -> str:
-        world.directory._own = own  # type: ignore[method-assign]
+        world.directory._book.own = own  # type: ignore[method-assign]
         await world.directory.setDomain("example.org", postmaster="a@example.org")
         return await own(address, newDomain)
 
-    world.directory._own = anotherIsFaster  # type: ignore[method-assign]
+    world.directory._book.own = anotherIsFaster  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         now(world.directory.setDomain("example.org", catchAll="a@example.org"))
     now(world.directory.setDomain("example.org", catchAll="a@example.org"))
@@ -439,7 +439,7 @@ def test_whoIsAddedToADomainThatIsRemovedMeanwhileIsNotThere(
 ) -> None:
     for kind, add in (
         (CreateAccount, lambda: world.addUser("new@example.org")),
-        (SetAddress, lambda: now(world.directory.addAlias("new@example.org", ["a@example.com"]))),
+        (SetAddress, lambda: now(world.directory.aliases.add("new@example.org", ["a@example.com"]))),
     ):
         meanwhile(world, monkeypatch, kind, lambda: now(world.directory.removeDomain("example.org")))
         now(world.directory.addDomain("example.com"))
@@ -447,7 +447,7 @@ def test_whoIsAddedToADomainThatIsRemovedMeanwhileIsNotThere(
             add()
         assert not now(world.directory.users())
         with pytest.raises(NoSuchAlias):
-            now(world.directory.alias("new@example.org"))
+            now(world.directory.aliases.find("new@example.org"))
         now(world.directory.addDomain("example.org"))
         now(world.directory.removeDomain("example.com"))
 
@@ -620,7 +620,7 @@ def test_domainsReadBeforeAChangeAreNotKept(world: World) -> None:
         found = await real(bucket, query, fresh)
         if isinstance(query, ListDomains) and not changed:
             changed.append(query)
-            await world.directory._propose(None, SetDomain(seconds=0, name="c.example"), "")
+            await world.directory._book.propose(None, SetDomain(seconds=0, name="c.example"), "")
         return found
 
     world.buckets.query = slow

@@ -19,6 +19,7 @@ from jindimail.directory.credentials import IPeerPassword
 from jindimail.errors import AuthenticationFailed
 from jindimail.imap4.factory import ImapFactory
 from jindimail.imap4.limits import Limits
+from jindimail.mailbox.poplock import PopLocks
 from jindimail.mailbox.realm import MailRealm
 from tests.support.script import Script
 from tests.support.wires import Wire
@@ -89,7 +90,8 @@ class Node:
         user = self.world.addUser(ADDRESS)
         self.account = self.world.account(user)
         self.checker = OnePassword((user.bucket, user.accountId, user.addresses))
-        self.realm = MailRealm(buckets=self.world.buckets, clock=self.clock, seconds=self.clock.seconds)
+        locks = PopLocks(buckets=self.world.buckets, clock=self.clock, seconds=self.clock.seconds)
+        self.realm = MailRealm(buckets=self.world.buckets, locks=locks, seconds=self.clock.seconds)
         place = mkdtemp()
         weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         self.factory = ImapFactory(

@@ -70,9 +70,10 @@ class Node:
             uidValidity=1_700_000_000,
         )
         assert resultOf(self.buckets.propose(BUCKET, made)) == Done()
+        locks = PopLocks(buckets=self.buckets, clock=self.clock, seconds=self.clock.seconds)
         self.account = Account(
             buckets=self.buckets,
-            locks=PopLocks(buckets=self.buckets, clock=self.clock, seconds=self.clock.seconds),
+            locks=locks,
             seconds=self.clock.seconds,
             bucket=BUCKET,
             accountId=1,
@@ -82,7 +83,7 @@ class Node:
             resultOf(self.account.append("INBOX", Body.ofOctets(b"%016d" % number, message)))
         self.inbox = resultOf(self.account.open("INBOX"))
         portal = Portal(
-            MailRealm(buckets=self.buckets, clock=self.clock, seconds=self.clock.seconds), [AnyPassword()]
+            MailRealm(buckets=self.buckets, locks=locks, seconds=self.clock.seconds), [AnyPassword()]
         )
         self.factory = Pop3Factory(
             portal=portal,

@@ -61,7 +61,7 @@ def test_aStrangersRecipientCountsAsOftenAsItLeadsToAnAccount(world: World, tmp_
     members = [f"member{number}@example.org" for number in range(300)]
     for member in members:
         world.addUser(member)
-    now(world.directory.addAlias("all@example.org", members))
+    now(world.directory.aliases.add("all@example.org", members))
     client = Client(world, tmp_path, "smtp")
     client.ask(b"EHLO client.example.net", b"MAIL FROM:<sender@example.net>")
     asked = [b"RCPT TO:<all+%d@example.org>" % number for number in range(6)]

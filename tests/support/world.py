@@ -70,7 +70,8 @@ class World:
         checker = PasswordChecker(
             resolver=self.resolver, passwords=self.passwords, attempts=self.attempts, seconds=seconds
         )
-        self.portal = Portal(MailRealm(buckets=self.buckets, clock=self.clock, seconds=seconds), [checker])
+        locks = PopLocks(buckets=self.buckets, clock=self.clock, seconds=seconds)
+        self.portal = Portal(MailRealm(buckets=self.buckets, locks=locks, seconds=seconds), [checker])
         self.sessions = Sessions(seconds=seconds, sessionsMax=1000, sessionsPerPeerMax=100)
         now(self.directory.addDomain("example.org"))
 
