@@ -127,7 +127,7 @@ C: a2 LIST "" "50% off*"
 S: * LIST (\\HasNoChildren) "/" "50% off*"
 S: a2 OK LIST completed
 C: a3 SUBSCRIBE "50% off*"
-S: a3 OK SUBSCRIBE completed
+S: a3 OK completed
 C: a4 RENAME "50% off*" "%/*"
 S: a4 OK RENAME completed
 C: a5 LIST "" "%/%"
