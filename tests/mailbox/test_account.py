@@ -232,3 +232,20 @@ def test_aCopyInPortionsThatIsRefusedLeavesNothing(world: World, monkeypatch: py
     assert now(account.status("Sent")).messages == 0
     now(mailbox.expunge(UidSet(((1, 2),)), onlyDeleted=False))
     assert str(now(mailbox.copy(UidSet(((1, 5),)), "Sent")).sources) == "3:5"
+
+
+@pytest.mark.parametrize("of", ["quotaMessages", "quotaOctets"])
+def test_aQuotaBoundsWhatIsCopiedAndNotWhatIsMoved(world: World, of: str) -> None:
+    user = world.addUser()
+    account = world.account(user)
+    for _ in range(2):
+        world.deliver(OCTETS, user.address)
+    inbox = now(account.open("INBOX"))
+    first, second = now(inbox.rows())
+    now(world.directory.setUser(user.address, **{of: 3 if of == "quotaMessages" else 3 * first.size}))
+    assert now(inbox.copy(UidSet.of([first.uid]), "Trash")).targets
+    with pytest.raises(OverQuota):
+        now(inbox.copy(UidSet.of([second.uid]), "Trash"))
+    assert len(now(inbox.copy(UidSet.of([first.uid, second.uid]), "Trash", move=True)).targets) == 2
+    assert not now(inbox.rows())
+    assert now(account.quota())[0].messages == 3
