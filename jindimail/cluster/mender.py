@@ -21,6 +21,7 @@ from jindimail.cluster.load import atOnce
 from jindimail.errors import Corrupt, JindimailError
 from jindimail.interfaces import IStore
 from jindimail.replication.repair import Looked, Repair, Wanted, bodyref
+from jindimail.store.records import BodyrefRecord
 
 PAUSE_SECONDS = 0.01  # between two looks, or bodies
 LOADED_PAUSE_SECONDS = 0.25  # at full load
@@ -79,37 +80,40 @@ class Mender:
         lacking: Sequence[bytes],
         wanted: Wanted,
         isCurrent: Callable[[], bool],
-        mended: Callable[[], object],
+        settled: Callable[[int], object],
         pauseSeconds: float = PAUSE_SECONDS,
         most: int = BODIES_AT_ONCE,
-    ) -> int:
+    ) -> tuple[int, int]:
         """
-        Mend bodies, as far as that can be done now; how many there is nothing more to do for. After some failures it is given up, and goes on behind them
-        the next time: bodies that nobody has sound just now stand in no other's way.
+        Mend bodies, as far as that can be done now; how many got what they lacked, and how many there is nothing more to do for (these, and those that are
+        lost, too). After some failures it is
+        given up, and goes on behind them the next time: bodies whose keepers are away just now stand in no other's way.
 
         @param isCurrent: whether to go on.
-        @param mended: is called for each body that got what it lacked.
+        @param settled: is called with how many copies are owed no more.
         @param most: how many at a time.
         """
-        done = failures = 0
+        made = done = failures = 0
         last = self._places.pop(number, b"")
         lacking = sorted(lacking, key=lambda bodyId: bodyId <= last)
 
         async def one(bodyId: bytes) -> None:
-            nonlocal done, failures, last
+            nonlocal made, done, failures, last
             last = bodyId
             try:
                 isMended = await self._repair.mend(number, bodyId, wanted)
-            except Corrupt:
+            except Corrupt:  # all that kept it were asked: there is nothing that could be copied
                 self._tellLost(number, bodyId)
-                failures += 1
+                done += 1
+                settled(self._owed(number, bodyId, wanted))
             except JindimailError:
                 failures += 1
             else:
                 done += 1
                 if isMended:
+                    made += 1
                     self.moved += 1
-                    mended()
+                    settled(1)
 
         def goesOn() -> bool:
             return failures < FAILURES_MAX and isCurrent()
@@ -117,7 +121,7 @@ class Mender:
         await self._each(number, lacking, one, goesOn, pauseSeconds, most)
         if failures >= FAILURES_MAX:
             self._places[number] = last
-        return done
+        return made, done
 
     async def restore(self, number: int, node: int, isCurrent: Callable[[], bool]) -> None:
         """Put again what a node has lost of a bucket's bodies."""
@@ -161,9 +165,16 @@ class Mender:
         await gatherResults([Deferred.fromCoroutine(some(place)) for place in places], consumeErrors=True)
 
     def _isLarge(self, number: int, bodyId: bytes) -> bool:
-        with self._store.read() as rows:
-            record = bodyref(rows, number, bodyId)
+        record = self._record(number, bodyId)
         return record is not None and record.size > LARGE_OCTETS
+
+    def _owed(self, number: int, bodyId: bytes, wanted: Wanted) -> int:
+        record = self._record(number, bodyId)
+        return 0 if record is None else max(0, wanted.copies - len(wanted.live(record)))
+
+    def _record(self, number: int, bodyId: bytes) -> BodyrefRecord | None:
+        with self._store.read() as rows:
+            return bodyref(rows, number, bodyId)
 
     async def replace(self, number: int, bodyId: bytes, node: int) -> bool:
         """
@@ -181,7 +192,7 @@ class Mender:
         return wasDamaged
 
     def _tellLost(self, number: int, bodyId: bytes) -> None:
-        """No sound copy of a body is left: that is tried again and again, and told of once, lest nothing else be among the events."""
+        """No sound copy of a body is left: whoever asks for it again finds so again; told of it is once, lest nothing else be among the events."""
         if len(self._lost) >= LOST_MAX:
             self._lost.clear()
         if (number, bodyId) not in self._lost:

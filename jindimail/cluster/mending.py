@@ -72,9 +72,9 @@ class _Bucket:
         self.home: frozenset[int] = frozenset()
         self.isHome = False  # whether all bodies are known to be there
 
-    def mended(self) -> None:
-        """A body got what it lacked."""
-        self.owed = max(0, self.owed - 1)
+    def settled(self, copies: int) -> None:
+        """So many copies are owed no more: they were made, or cannot be."""
+        self.owed = max(0, self.owed - copies)
 
 
 class Mending:
@@ -274,12 +274,12 @@ class Mending:
         if found.lost > bucket.lost:
             self._events.add("bodiesLost", bucket=number, bodies=found.lost)
         bucket.lost = found.lost
-        mended = await self._mender.mend(number, lacking, wanted, isCurrent, bucket.mended)
-        if mended:
-            self._events.add("copiesRepaired", bucket=number, bodies=mended)
+        made, done = await self._mender.mend(number, lacking, wanted, isCurrent, bucket.settled)
+        if made:
+            self._events.add("copiesRepaired", bucket=number, bodies=made)
         # What was expunged meanwhile is not owed any more: count again.
         isSettled = not lacking or not bucket.owed
-        if mended == len(lacking) and found.after is None and isSettled:
+        if done == len(lacking) and found.after is None and isSettled:
             bucket.clean = loss if not bucket.owed else None
         else:
             self._makeDue([bucket], self._clock.seconds() + RETRY_SECONDS)
@@ -306,12 +306,12 @@ class Mending:
         def goesOn() -> bool:
             return self._isCurrent(number, bucket) and self._isAtRest()
 
-        mended = await self._mender.mend(
-            number, found.lacking, wanted, goesOn, bucket.mended, HOMING_PAUSE_SECONDS, most=1
+        made, done = await self._mender.mend(
+            number, found.lacking, wanted, goesOn, bucket.settled, HOMING_PAUSE_SECONDS, most=1
         )
-        if mended:
-            self._events.add("bodiesMoved", bucket=number, bodies=mended)
-        return found.after is None and mended == len(found.lacking)
+        if made:
+            self._events.add("bodiesMoved", bucket=number, bodies=made)
+        return found.after is None and done == len(found.lacking)
 
     def _nodesFor(self, number: int) -> list[int]:
         """The nodes that may be made keepers: as for new bodies, then any other that is up."""

@@ -72,7 +72,9 @@ class Mending:
 
     def begin(self, lacking: Sequence[bytes]) -> None:
         """A pass over bodies."""
-        self.result = Deferred.fromCoroutine(self.mender.mend(3, lacking, WANTED, lambda: True, lambda: None))
+        self.result = Deferred.fromCoroutine(
+            self.mender.mend(3, lacking, WANTED, lambda: True, lambda copies: None)
+        )
 
 
 def test_anIdleNodeMendsSeveralBodiesAtATimeAndAllOfThemOnce() -> None:

@@ -152,6 +152,17 @@ def test_aNodeThatIsEmptiedKeepsNoBodyWhenItIsGone() -> None:
     )
 
 
+def test_aBodyOfWhichNothingIsLeftKeepsNoNodeFromBeingEmptied() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    deliver(world, FEW[:3], (2,))
+    world.rows[2].delete(BODY, chunkKey(BUCKET, bodyIdOf(1), 0))
+    world.result(world.shares[1].operations.drain(2))
+    world.until(lambda: world.shares[1].userMap.nodes[2].state == GONE, 120)
+    assert all(len(keepersOf(world, number)) == 2 and 2 not in keepersOf(world, number) for number in (0, 2))
+    assert not any(share.mending.owed for node, share in world.shares.items() if node != 2)
+
+
 def test_aNodeIsEmptiedOfADeliveryThatNamedItBeforeAndIsCommittedAfterTheOthersWereLookedAt() -> None:
     world = World(groups=FEW)
     world.growArray(4)
