@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ from msgspec import structs
 from twisted.internet.defer import Deferred, fail
 
 from jindimail.cluster.arrayrecords import WishRecord
-from jindimail.cluster.calls import ARRIVING, Delivery
+from jindimail.cluster.calls import ARRIVING, NOT_KEPT, Delivery, Errand, encodeCall
 from jindimail.cluster.delivering import CALL_OCTETS_MAX
 from jindimail.cluster.placing import FRESH_SECONDS
-from jindimail.errors import BodyTaken, OutcomeUnknown, StorageFull, Unavailable
+from jindimail.errors import BodyTaken, Corrupt, OutcomeUnknown, StorageFull, Unavailable
+from jindimail.mailbox.entries import Expunge
 from jindimail.mailbox.outcomes import Filed
 from jindimail.model import digestOf
 from jindimail.replication.copies import ofOctets
@@ -22,7 +24,7 @@ from jindimail.replication.holding import HOLD_SECONDS
 from jindimail.replication.putting import SLOW_SECONDS
 from jindimail.store.bodies import verify
 from jindimail.store.keys import BODY, CHUNK_OCTETS, chunkKey
-from tests.cluster.mail import BUCKET, GROUP, MailWorld, bodyName, delivery, settled
+from tests.cluster.mail import BUCKET, GROUP, NOW, MailWorld, bodyName, delivery, settled
 
 LAG_SECONDS = 2 * HOLD_SECONDS  # after so long a delivery is applied at all members
 SMALL = b"x: y\r\n\r\n" + bytes(range(256)) * 40
@@ -130,10 +132,11 @@ def test_aKeeperThatDiesMeanwhileIsReplacedAtOnce() -> None:
     assert world.heap.now - before < SLOW_SECONDS
 
 
-def test_anIngressWhoseCopyIsNotDurableIsNotNamed() -> None:
+@pytest.mark.parametrize("written", [Deferred, lambda: fail(StorageFull())], ids=["not yet", "refused"])
+def test_anIngressWhoseCopyIsNotDurableIsNotNamed(written: Callable[[], Any]) -> None:
     world = MailWorld()
-    world.shares[3].buckets._store.write = lambda job, octets=0, **how: _never()  # type: ignore[method-assign]
-    world.shares[3].copies._store.write = lambda job, octets=0, **how: _never()  # type: ignore[method-assign]
+    world.shares[3].buckets._store.write = lambda job, octets=0, **how: written()  # type: ignore[method-assign]
+    world.shares[3].copies._store.write = lambda job, octets=0, **how: written()  # type: ignore[method-assign]
     world.result(world.deliver(3, 1, SMALL))
     assert world.reference(1, 1).keepers == (1, 2)
 
@@ -150,6 +153,47 @@ def test_nobodyWaitsForTheCopyOfAnIngressThatIsOfNoUse(taker: int, ingress: int)
     with pytest.raises(Unavailable) if taker == 2 else nullcontext():
         world.result(taking)
     assert share.copies._waiting == {}  # its word was lost with a connection, and may never come
+
+
+def test_aBodyThatIsNotWholeIsNotTaken() -> None:
+    world = MailWorld()
+    entry, _ = delivery(1, SMALL)
+    delivering = world.shares[1].buckets._delivering
+    assert delivering is not None
+    head = Delivery(delivering.machine.encode(entry), SMALL[:-1], 2, NOT_KEPT, 0)
+    with pytest.raises(Corrupt):
+        world.result(delivering.take(GROUP, head, ofOctets(SMALL[:-1]), {}))
+    assert not world.messages(1)
+
+
+def test_aStreamedBodyIsProposedOnlyWhenAllOfItIsDurable() -> None:
+    world = MailWorld()
+    share = world.shares[1]
+    delivering, write = share.buckets._delivering, share.copies.write
+    assert delivering is not None
+    entry, _ = delivery(1, LARGE)
+    words = encodeCall(Delivery(delivering.machine.encode(entry), b"", 2, NOT_KEPT, 0))
+    incoming = delivering._begin(2, encodeCall(Errand(GROUP, False, words)))
+    durable: list[Deferred[None]] = []
+
+    def slowly(*piece: Any) -> Deferred[None]:
+        write(*piece)
+        durable.append(Deferred())
+        return durable[-1]
+
+    share.copies.write = slowly  # type: ignore[method-assign]
+    for start in range(0, len(LARGE), CHUNK_OCTETS):
+        if incoming.take(LARGE[start : start + CHUNK_OCTETS]) is not None:
+            durable.pop(0).callback(None)
+    assert durable
+    ended = Deferred.fromCoroutine(incoming.end())
+    share.copies.write = write  # type: ignore[method-assign]
+    while durable:
+        world.run(1)
+        assert not ended.called and not world.messages(1)
+        durable.pop().callback(None)
+    world.result(ended)
+    assert len(world.messages(1)) == 1
 
 
 def _never() -> Any:
@@ -236,6 +280,19 @@ def test_aRepeatedDeliveryBringsBackTheBodyThatItsKeepersLost() -> None:
     outcome = world.result(world.deliver(1, 1, SMALL))
     assert outcome.repeated
     world.checkNamed(1, len(SMALL))
+
+
+@pytest.mark.parametrize("octets", [SMALL, LARGE], ids=["small", "large"])
+def test_aRepeatedDeliveryOfWhatWasExpungedSinceHasItsOutcomeAndLeavesNothing(octets: bytes) -> None:
+    world = MailWorld()
+    first = world.result(world.deliver(2, 1, octets))
+    mailboxId = world.inbox(1).mailboxId
+    world.propose(1, Expunge(seconds=NOW, mailboxId=mailboxId, ranges=((1, 1),), onlyDeleted=False))
+    again = world.result(world.deliver(2, 1, octets))
+    assert again.repeated and again.filings == first.filings
+    assert not world.messages(1)
+    world.run(5)
+    assert not [node for node in world.shares if world.rows[node].snapshot()[BODY]]
 
 
 def test_aRepeatedDeliveryDoesNotWaitForADeadKeeperWhereAnotherHasTheBody() -> None:
