@@ -322,10 +322,14 @@ class Directory:
         """Somebody must read postmaster@: the last one who does can neither go nor be disabled, as long as there are others to hand it on to."""
         if not await self._postmaster.isOnly(bucket, account.accountId):
             return
-        others = [user for user in await self.users() if user.address != account.record.addresses[0]]
-        if others:
-            able = sorted((user for user in others if user.enabled), key=lambda user: not user.mayAdminister)
-            await self._postmaster.handOn([user.address for user in able])
+        areOthers, successor = False, None
+        async for _, users in self.usersFrom(0):
+            others = [user for user in users if (user.bucket, user.accountId) != (bucket, account.accountId)]
+            able = [user for user in (successor, *others) if user is not None and user.enabled]
+            successor = min(able, key=lambda user: (not user.mayAdminister, user.address), default=None)
+            areOthers = areOthers or bool(others)
+        if areOthers:
+            await self._postmaster.handOn("" if successor is None else successor.address)
 
     # --- within ---
 

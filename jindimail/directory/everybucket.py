@@ -1,4 +1,8 @@
-"""Asking every bucket the same: several at a time, since each answer may take a round trip; answers in the order of the buckets."""
+"""
+Asking every bucket the same: several at a time, since each answer may take a round trip; answers in the order of the buckets.
+
+Who needs only the first answers shall not have the others made: it begins with one bucket, and asks twice as many each time.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,10 @@ async def everyBucket(
 
     @raise JindimailError: as the first of them did that failed.
     """
-    for start in range(first, BUCKET_COUNT, AT_ONCE):
-        window = range(start, min(start + AT_ONCE, BUCKET_COUNT))
+    start, atOnce = first, 1
+    while start < BUCKET_COUNT:
+        window = range(start, min(start + atOnce, BUCKET_COUNT))
+        start, atOnce = window.stop, min(AT_ONCE, 2 * atOnce)
         waiting = [Deferred.fromCoroutine(ask(bucket)) for bucket in window]
         answers: list[tuple[bool, Any]] = await DeferredList(waiting, consumeErrors=True)
         for bucket, (hasAnswered, answer) in zip(window, answers, strict=True):

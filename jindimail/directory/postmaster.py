@@ -55,16 +55,16 @@ class Postmaster:
             return False
         return all((reader.bucket, reader.accountId) == (bucket, accountId) for reader in readers)
 
-    async def handOn(self, successors: list[str]) -> None:
+    async def handOn(self, successor: str) -> None:
         """
-        Who reads it goes: whom nobody named has a successor whom nobody names, the first of these.
+        Who reads it goes: whom nobody named has a successor whom nobody names; "": there is none.
 
         @raise NotAllowed: an administrator named it, or there is nobody to follow.
         """
         address = await self.address()
-        if await self._setting(DEFAULT_POSTMASTER_SETTING) != address or not successors:
+        if await self._setting(DEFAULT_POSTMASTER_SETTING) != address or not successor:
             raise leadsTo(address)
-        await self.name(successors[0], isDefault=True)
+        await self.name(successor, isDefault=True)
 
     async def _setting(self, name: str) -> str:
         found: str = await self._buckets.query(None, ReadSetting(name=name), fresh=True)
