@@ -64,6 +64,20 @@ class RowsContract:
         self.rows.put(META, b"k" * KEY_OCTETS_MAX, b"v")
         self.assertEqual(self.rows.get(META, b"k" * KEY_OCTETS_MAX), b"v")
 
+    def test_underAnOverlongKeyThereIsNothing(self: SynchronousTestCase) -> None:
+        """Whoever looks for a name that clients made up need not know how long a key may be."""
+        for length in (KEY_OCTETS_MAX + 1, 4 * KEY_OCTETS_MAX):
+            key = b"k" * length
+            self.assertIsNone(self.rows.get(META, key))
+            self.assertIs(self.rows.delete(META, key), False)
+            self.assertEqual(list(self.rows.scan(META, key, key + b"k")), [])
+            self.assertEqual(list(self.rows.scan(META, key, key + b"k", True)), [])
+
+    def test_noKeyIsEmpty(self: SynchronousTestCase) -> None:
+        for ask in (self.rows.get, self.rows.delete):
+            with self.assertRaises(Exception):  # noqa: B017
+                ask(META, b"")
+
     def test_unknownTableIsRefused(self: SynchronousTestCase) -> None:
         with self.assertRaises(KeyError):
             self.rows.put("nosuchtable", b"k", b"v")
