@@ -174,8 +174,10 @@ class Fetch:
         unseen = [at for at in positions if not view.flags[at] & SEEN and not view.isGone(at)]
         if not unseen:
             return frozenset()
-        await selection.mailbox.storeFlags(UidSet.of(view.uids[at] for at in unseen), ADD, ("\\Seen",))
-        await selection.refresh()
+        uids = UidSet.of(view.uids[at] for at in unseen)
+        outcome = await selection.mailbox.storeFlags(uids, ADD, ("\\Seen",))
+        spans = tuple((at, at + 1) for at in unseen)
+        await selection.learnStored(spans, SEEN.__or__, outcome)
         return frozenset(unseen)
 
     async def _parts(

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from jindimail.imap4 import answers
-from jindimail.imap4.view import View
+from jindimail.imap4.view import Spans, View
+from jindimail.mailbox.outcomes import FlagsStored
 from jindimail.model import KEYWORDS_SHIFT, SEEN, SYSTEM_FLAGS, Added, FlagsChanged, MailboxSummary, UidSet
 from jindimail.store.records import MessageRow
 
@@ -79,6 +80,31 @@ class Selection:
     def changedHere(self) -> None:
         """This session has changed the mailbox: the next `refresh` takes that in, also where this node was not told of it yet."""
         self._isStale = True
+
+    async def learnStored(self, spans: Spans, applied: Callable[[int], int], outcome: FlagsStored) -> None:
+        """
+        Take in flags that this session has stored: what follows from them need not be told, and this node may not have been told of it yet.
+
+        @param applied: a message's flags after it, by those before.
+        """
+        view, flags = self.view, self.view.flags
+        for start, stop in view.spansOfUids(outcome.changed.ranges) if outcome.changed else ():
+            for position in range(start, stop):
+                view.expect(position, applied(flags[position]))
+        if self.isCondstore or self._isBehind(spans, applied, frozenset(outcome.modified)):
+            self.changedHere()
+        await self.refresh()
+
+    def _isBehind(self, spans: Spans, applied: Callable[[int], int], refused: frozenset[int]) -> bool:
+        """Whether messages had these flags already, and the view does not know."""
+        view, flags = self.view, self.view.flags
+        return any(
+            applied(flags[position]) != flags[position]
+            and view.uids[position] not in refused
+            and not view.isGone(position)
+            for start, stop in spans
+            for position in range(start, stop)
+        )
 
     async def refresh(self, isFresh: bool = False) -> None:
         """

@@ -403,6 +403,31 @@ S: a2 OK STORE completed
     )
 
 
+@pytest.mark.parametrize("condstore", ["", " (CONDSTORE)"])
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("STORE 2 +FLAGS \\Seen", rb"\* 2 FETCH \(FLAGS \(\\Seen\)(| MODSEQ \(\d+\))\)"),
+        ("STORE 2 +FLAGS.SILENT \\Seen", rb"(|\* 2 FETCH \(UID 2 FLAGS \(\\Seen\)(| MODSEQ \(\d+\))\))"),
+        ("FETCH 2 BODY[]", rb"\* 2 FETCH \(BODY\[\] \{.* FLAGS \(\\Seen\)(| MODSEQ \(\d+\))\)"),
+    ],
+)
+def test_whatAnotherSessionHasStoredAlreadyIsKnownAfterOnesOwnStore(
+    node: Node, condstore: str, command: str, answer: bytes
+) -> None:
+    """Also at a node that was not told of it yet: nothing was changed by the second of them."""
+    protocol, wire = node.login()
+    protocol.dataReceived(f"a SELECT INBOX{condstore}\r\n".encode())
+    now(now(node.account.open("INBOX")).storeFlags(UidSet.of([2]), ADD, ("\\Seen",)))
+    protocol.selection._isStale = False
+    wire.clear()
+    protocol.dataReceived(f"b {command}\r\n".encode())
+    assert re.fullmatch(answer + rb"(\r\n)?b OK .* completed\r\n", wire.value(), re.DOTALL)
+    wire.clear()
+    protocol.dataReceived(b"c FETCH 2 FLAGS\r\n")
+    assert wire.value() == b"* 2 FETCH (FLAGS (\\Seen))\r\nc OK FETCH completed\r\n"
+
+
 @pytest.mark.parametrize("command", ["EXPUNGE", "CLOSE", "UID EXPUNGE 2"])
 def test_whatAnotherSessionMarkedIsRemovedToo(node: Node, command: str) -> None:
     node.run(

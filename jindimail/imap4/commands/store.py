@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jindimail.imap4.selection import Selection
@@ -44,7 +45,8 @@ async def run(session: ImapSession, request: Request) -> Answer:
     outcome = FlagsStored(changed=UidSet(), modified=UidSet(), modSeq=0)
     if uids:
         outcome = await selection.mailbox.storeFlags(uids, change.action, change.flags, change.unchangedSince)
-        await _learn(selection, change, outcome)
+        bits = await _bits(selection, change.flags)
+        await selection.learnStored(spans, partial(_applied, change.action, bits), outcome)
     if not change.isSilent:
         await _tellAll(session, selection, spans, outcome.modified, withUid=request.byUid)
     return Answer(_text(selection, outcome.modified, byUid=request.byUid))
@@ -69,18 +71,6 @@ def _parseChange(cursor: Cursor) -> Change:
     return Change(_ACTIONS[sign], flags, word == b"FLAGS.SILENT", unchangedSince)
 
 
-async def _learn(selection: Selection, change: Change, outcome: FlagsStored) -> None:
-    """Bring the view up to what was stored; what the client can work out for itself need not be told."""
-    bits = await _bits(selection, change.flags)
-    view = selection.view
-    for start, stop in view.spansOfUids(outcome.changed.ranges) if outcome.changed else ():
-        for position in range(start, stop):
-            view.expect(position, _applied(change.action, view.flags[position], bits))
-    if selection.isCondstore:
-        selection.changedHere()
-    await selection.refresh()
-
-
 async def _bits(selection: Selection, flags: tuple[str, ...]) -> int:
     if not all(map(selection.bitOf, flags)):
         await selection.refreshKeywords()
@@ -90,7 +80,7 @@ async def _bits(selection: Selection, flags: tuple[str, ...]) -> int:
     return bits
 
 
-def _applied(action: int, flags: int, bits: int) -> int:
+def _applied(action: int, bits: int, flags: int) -> int:
     if action == REPLACE:
         return bits
     return flags | bits if action == ADD else flags & ~bits
