@@ -92,7 +92,8 @@ class Node:
 class Listen:
     """
     Where each service listens: Twisted endpoint strings (tcp:PORT, tcp:PORT:interface=ADDRESS, tcp6:PORT, unix:PATH, systemd:…),
-    several of them separated by blanks or on lines of their own. A service without one is off.
+    several of them separated by blanks or on lines of their own. A service without one is off. tcp:PORT is for IPv4 only, tcp6:PORT for IPv6 and
+    IPv4 (on Linux, unless net.ipv6.bindv6only says otherwise), so that it stands alone and not beside a tcp: of the same port.
     """
 
     smtp: tuple[str, ...] = _key(

@@ -58,8 +58,8 @@ def test_keyGivenTwiceIsAProblem() -> None:
 
 
 def test_endpointsMayStandOnLinesOfTheirOwn() -> None:
-    found = read(LEAST + "[listen]\nsmtp = tcp:25\n   tcp6:25 unix:s.sock\n", "/etc/j")
-    assert found.listen.smtp == ("tcp:25", "tcp6:25", "unix:/etc/j/s.sock")
+    found = read(LEAST + "[listen]\nsmtp = tcp6:25\n   tcp:2525 unix:s.sock\n", "/etc/j")
+    assert found.listen.smtp == ("tcp6:25", "tcp:2525", "unix:/etc/j/s.sock")
 
 
 def test_endpointTakenTwiceNamesBothServices() -> None:

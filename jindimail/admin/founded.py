@@ -12,8 +12,11 @@ from jindimail.store.environment import storePath
 
 def foundingCommand(configuration: Configuration) -> str:
     """The command that founds the configured node."""
-    config = f" --config {configuration.path}" if configuration.path else ""
-    return f"jindictl{config} init {configuration.node.dataDirectory}"
+    return f"{_jindictl(configuration)} init {configuration.node.dataDirectory}"
+
+
+def _jindictl(configuration: Configuration) -> str:
+    return f"jindictl --config {configuration.path}" if configuration.path else "jindictl"
 
 
 def requireFounded(configuration: Configuration) -> None:
@@ -32,6 +35,7 @@ def requireFounded(configuration: Configuration) -> None:
     raise ConfigError(
         (
             f"node.data-directory: {directory} {state}. Is its disk mounted? "
-            f"To found a new node there: {foundingCommand(configuration)}",
+            f"To found a new array there: {foundingCommand(configuration)}. "
+            f"To join one: {_jindictl(configuration)} join TOKEN",
         )
     )

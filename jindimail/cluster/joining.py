@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -185,7 +186,8 @@ class _Exchange:
         return self._done.addBoth(self._end, deadline)
 
     def _notConnected(self, failure: Failure) -> None:
-        self._fail(Unavailable("not reachable"))
+        isNamed = failure.check(DNSLookupError) is None
+        self._fail(Unavailable("not reachable" if isNamed else "this machine finds no address for that name"))
 
     def _enter(self, door: Door) -> _Asker | None:
         chain = peerChain(door.tls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -135,6 +136,13 @@ def test_foundationsAreTheirOwnersOnly(tmp_path: Path) -> None:
     requireFounded(configuration)
     assert modeOf(data) == 0o700
     assert modeOf(data / "key.pem") == modeOf(data / MANHOLE_HOST_KEY) == 0o600
+
+
+def test_aNodeWithoutAStoreSaysHowItGetsOne(tmp_path: Path) -> None:
+    configuration = read("[node]\nname = one\ndata-directory = nowhere\n", str(tmp_path))
+    said = f"array there: jindictl init {tmp_path}/nowhere. To join one: jindictl join TOKEN"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        requireFounded(configuration)
 
 
 def test_nothingIsFoundedOverSomething(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from struct import pack
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import DNSLookupError
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,6 +42,17 @@ from jindimail.errors import Unavailable
 from tests.cluster.wires import ARRAY_ID, CERTIFIED_AT, Array
 
 SECRET = bytes(range(20))
+
+
+class Unconnected:
+    """An endpoint that connects nowhere."""
+
+    def __init__(self, problem: Exception) -> None:
+        self._problem = problem
+
+    def connect(self, factory: object) -> Deferred[Any]:
+        """Fail."""
+        return fail(self._problem)
 
 
 class Joining(SynchronousTestCase):
@@ -82,8 +94,7 @@ class Joining(SynchronousTestCase):
                 name="n3",
                 addresses=("3:1",),
                 clock=self.array.clock,
-                endpoint=self.array.network.endpoint("3:1"),
-                **{"now": CERTIFIED_AT, **options},
+                **{"now": CERTIFIED_AT, "endpoint": self.array.network.endpoint("3:1"), **options},
             )
         )
 
@@ -180,6 +191,15 @@ class Joining(SynchronousTestCase):
         self.array.network.blackhole("1:1", "3:1")
         with self.assertRaises(Unavailable):
             self.array.result(self.ask(), 40)
+
+    def test_aNameThatIsNotKnownHereIsToldFromANodeThatIsAway(self) -> None:
+        for problem, told in (
+            (DNSLookupError(), "no address for that name"),
+            (ConnectionRefusedError(), "not reachable"),
+        ):
+            asked = self.ask(endpoint=lambda address, problem=problem: Unconnected(problem))
+            with self.assertRaisesRegex(Unavailable, told):
+                self.array.result(asked)
 
     def test_nodeThatDoesNotInviteLetsNobodyIn(self) -> None:
         with self.assertRaises(Unavailable):
