@@ -141,6 +141,18 @@ def test_anIngressWhoseCopyIsNotDurableIsNotNamed(written: Callable[[], Any]) ->
     assert world.reference(1, 1).keepers == (1, 2)
 
 
+@pytest.mark.parametrize("octets", [SMALL, LARGE], ids=["small", "large"])
+def test_anIngressThatTakesItselfForNoKeeperIsNamedOnlyWithACopy(octets: bytes) -> None:
+    """The leader may know better, and count upon it."""
+    world = MailWorld(voters=(1, 3), others=(2,))
+    delivering = world.shares[3].buckets._delivering
+    assert delivering is not None
+    delivering.placing.mayKeep = lambda bucket, leader: False  # type: ignore[method-assign]
+    world.result(world.deliver(3, 1, octets))
+    assert len(world.reference(1, 1).keepers) == 2
+    world.checkNamed(1, len(octets))
+
+
 @pytest.mark.parametrize(("taker", "ingress"), [(1, 4), (2, 3)], ids=["no keeper", "no leader"])
 def test_nobodyWaitsForTheCopyOfAnIngressThatIsOfNoUse(taker: int, ingress: int) -> None:
     world = MailWorld(others=(4,))
