@@ -116,6 +116,25 @@ def test_aKeeperThatIsAwayIsSkipped() -> None:
     assert world.heap.now - before < 0.5
 
 
+def test_aGiantIsReadFromTheNextKeeperWhereTheFirstDoesNotAnswer() -> None:
+    world = delivered(GIANT)
+    world.fabric.isStalled = lambda source, target: {source, target} == {1, 3}
+    query = ReadOctets(bodyId=bodyName(1), prefix=0, start=0, stop=1000)
+    assert world.query(3, query) == GIANT[:1000]
+
+
+def test_whatIsRememberedOfOtherNodesBodiesIsBounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = delivered()
+    for number in (2, 3, 4):
+        world.result(world.deliver(1, number, OCTETS))
+    world.run(0.5)
+    monkeypatch.setattr("jindimail.cluster.reading.REMEMBERED_OCTETS_MAX", 2 * len(OCTETS))
+    counters = world.shares[3].counters
+    for number in (1, 2, 3, 4, 4, 3, 2, 1):
+        assert world.read(3, number, len(OCTETS)) == OCTETS
+    assert (counters.cached, counters.fetched) == (2, 6)
+
+
 @pytest.mark.parametrize("node", [3, 4])
 def test_aGiantIsReadByChunkAndALostChunkFromTheNextKeeper(node: int) -> None:
     world = delivered(GIANT)
