@@ -249,3 +249,19 @@ def test_aQuotaBoundsWhatIsCopiedAndNotWhatIsMoved(world: World, of: str) -> Non
     assert len(now(inbox.copy(UidSet.of([first.uid, second.uid]), "Trash", move=True)).targets) == 2
     assert not now(inbox.rows())
     assert now(account.quota())[0].messages == 3
+
+
+def test_aMailboxBelowAnotherLeavesThatAsItIs(world: World) -> None:
+    account = world.account(world.addUser())
+    now(account.create("a"))
+    now(account.append("a", world.body(OCTETS)))
+    before = now(account.status("a"))
+    now(account.create("a/b"))
+    now(account.create("c"))
+    now(account.rename("c", "a/c/d"))
+    assert now(account.status("a")) == before
+    with pytest.raises(MailboxExists):
+        now(account.create("a"))
+    with pytest.raises(MailboxExists):
+        now(account.rename("a/b", "a/c"))
+    assert now(account.status("a")) == before
