@@ -1,17 +1,24 @@
-"""Telling somebody of mail that was taken and could not be filed: its sender, if that is one of ours, else the postmaster."""
+"""
+Telling somebody of mail that was taken and could not be filed: its sender, if that is one of ours, else the postmaster.
+
+Notices have no sender, as all mail that nobody shall answer. So a notice that could not be filed goes to the postmaster, and one that the postmaster did not
+get is told to nobody any more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from twisted.logger import Logger
 
 from jindimail.delivery.spool import Spooled
-from jindimail.errors import Corrupt, Refusal, Unavailable
+from jindimail.directory.resolver import POSTMASTER
+from jindimail.errors import Corrupt, LargerThanQuota, OverQuota, Refusal, Unavailable, UserDisabled
 from jindimail.interfaces import IDelivery
 from jindimail.mailbox.queries import Queued
-from jindimail.model import Body, Envelope
+from jindimail.model import Body, Envelope, Recipient
 from jindimail.queue.bounce import bounce, bounceId
 
 _PIECE_OCTETS: Final = 1 << 19
@@ -39,12 +46,21 @@ class Notices:
         self._delivery = delivery
         self._fetch = fetch
 
-    async def tell(self, bucket: int, row: Queued, reasons: Reasons, body: Body | None = None) -> None:
+    async def tell(
+        self, bucket: int, row: Queued, reasons: Reasons, body: Body | None = None, *, mayWait: bool
+    ) -> bool:
         """
-        Tell the sender, if it is one of ours, else the postmaster; with nobody to tell, the log.
+        Tell the sender, if it is one of ours, else the postmaster; with nobody to tell, the log. Whether that is done.
 
         @param body: the message, if it is at hand: another node that believes to lead may have been done with it, and then it is in no queue.
+        @param mayWait: not to do it while the postmaster's mailbox is full.
         """
+        try:
+            isTold = await self._isTold(bucket, row, reasons, body)
+        except (OverQuota, UserDisabled) as refusal:
+            if mayWait and not isinstance(refusal, LargerThanQuota):
+                return False
+            isTold = False
         self.log.error(
             "message {delivery} from <{sender}>: {count} recipients of bucket {target} did not get it: {reasons}",
             delivery=row.bodyId.hex(),
@@ -53,18 +69,39 @@ class Notices:
             target=row.target,
             reasons=sorted(set(reasons.values())),
         )
-        for to in (row.record.sender, "postmaster"):
-            if to and await self._sendNotice(bucket, row, reasons, to, body):
-                return
-        self.log.critical("message {delivery}: nobody could be told", delivery=row.bodyId.hex())
+        if not isTold:
+            self.log.critical("message {delivery}: nobody could be told", delivery=row.bodyId.hex())
+        return True
+
+    async def _isTold(self, bucket: int, row: Queued, reasons: Reasons, body: Body | None) -> bool:
+        """@raise OverQuota, UserDisabled: the postmaster would have to hear of it, and takes no mail now."""
+        with suppress(OverQuota, UserDisabled):
+            if row.record.sender and await self._sendNotice(bucket, row, reasons, row.record.sender, body):
+                return True
+        return await self._sendNotice(bucket, row, reasons, POSTMASTER, body)
 
     async def _sendNotice(
         self, bucket: int, row: Queued, reasons: Reasons, to: str, body: Body | None
     ) -> bool:
         try:
             recipient = await self._delivery.resolve(to)
+            if not row.record.sender and _isLost(recipient, row, reasons):
+                return False
+            notice = await self._notice(bucket, row, reasons, recipient, body)
+            await self._delivery.resolve(to, notice.size)  # what was once refused under its id is for ever
+        except (OverQuota, UserDisabled):
+            raise
         except Refusal:
             return False
+        envelope = Envelope(deliveryId=notice.bodyId, sender="", recipients=(recipient,))
+        (error,) = await self._delivery.deliver(envelope, notice)
+        if isinstance(error, Unavailable):
+            raise error
+        return error is None
+
+    async def _notice(
+        self, bucket: int, row: Queued, reasons: Reasons, recipient: Recipient, body: Body | None
+    ) -> Body:
         about = row.record.deliveryId, row.target, row.record.sinceSeconds
         octets = bounce(
             noticeId=bounceId(*about),
@@ -73,12 +110,7 @@ class Notices:
             original=await self._original(bucket, row) if body is None else _octetsOf(body),
             sinceSeconds=row.record.sinceSeconds,
         )
-        notice = Body.ofOctets(bounceId(*about, octets), octets)
-        envelope = Envelope(deliveryId=notice.bodyId, sender="", recipients=(recipient,))
-        (error,) = await self._delivery.deliver(envelope, notice)
-        if isinstance(error, Unavailable):
-            raise error
-        return error is None
+        return Body.ofOctets(bounceId(*about, octets), octets)
 
     async def _original(self, bucket: int, row: Queued) -> bytes:
         """The message; of one that nobody can read any more, that it is so."""
@@ -90,6 +122,12 @@ class Notices:
             return _octetsOf(spooled.finish())
         finally:
             spooled.discard()
+
+
+def _isLost(recipient: Recipient, row: Queued, reasons: Reasons) -> bool:
+    """Whether a recipient of a notice is whom the message did not reach."""
+    lost = {(row.target, each.accountId) for each in row.record.waiting if each.address in reasons}
+    return any((target.bucket, target.accountId) in lost for target in recipient.targets)
 
 
 def _octetsOf(body: Body) -> bytes:

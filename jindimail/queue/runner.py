@@ -221,10 +221,10 @@ class QueueRunner:
         if not isinstance(await self._buckets.propose(bucket, entry), Refused):
             self.log.failure("message {delivery} cannot be filed now", failure, delivery=row.bodyId.hex())
 
-    def _isOverdue(self, bucket: int, row: Queued) -> bool:
+    def _isOverdue(self, bucket: int, row: Queued, keptSeconds: int = KEPT_SECONDS) -> bool:
         """Whether a message waited for too long, by the clocks of the node that queued it and of this one, for so long that neither is wrong for a moment."""
-        isOld = int(self._seconds()) - row.record.sinceSeconds > KEPT_SECONDS
-        return self._overdue.holds((bucket, row.bodyId, row.target), isOld)
+        isOld = int(self._seconds()) - row.record.sinceSeconds > keptSeconds
+        return self._overdue.holds((bucket, row.bodyId, row.target, keptSeconds), isOld)
 
     async def _file(self, bucket: int, row: Queued) -> None:
         """File one message, and see to those of its recipients that were refused."""
@@ -244,8 +244,8 @@ class QueueRunner:
         full = tuple(each for each, filed in pairs if _isPassing(filed.refused))
         lost = {each.address: _reason(filed.refused) for each, filed in pairs if _isLasting(filed.refused)}
         self.filed += 1
-        if lost:
-            await self._notices.tell(bucket, row, lost, body)
+        if lost and not await self._isTold(bucket, row, lost, body):
+            return
         if full:
             await self._wait(bucket, row, full, LATER_SECONDS, OverQuota.smtpText)
         else:
@@ -308,8 +308,19 @@ class QueueRunner:
         await self._buckets.propose(bucket, entry)
 
     async def _giveUp(self, bucket: int, row: Queued, reasons: Reasons) -> None:
-        await self._notices.tell(bucket, row, reasons)
-        await self._dequeue(bucket, row)
+        if await self._isTold(bucket, row, reasons):
+            await self._dequeue(bucket, row)
+
+    async def _isTold(self, bucket: int, row: Queued, reasons: Reasons, body: Body | None = None) -> bool:
+        """Tell of it; while the postmaster's mailbox is full, the message waits on as it is, for as long again as it waited for its recipients."""
+        mayWait = not self._isOverdue(bucket, row, 2 * KEPT_SECONDS)
+        if await self._notices.tell(bucket, row, reasons, body, mayWait=mayWait):
+            return True
+        waiting, reason = row.record.waiting, row.record.reason
+        await self._buckets.propose(
+            bucket, self._requeue(row, waiting, LATER_SECONDS, reason, row.record.deliveryId)
+        )
+        return False
 
 
 def _nextId(deliveryId: bytes) -> bytes:

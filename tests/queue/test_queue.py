@@ -476,6 +476,74 @@ def test_whatWaitedForTooLongIsToldToThePostmasterWhereTheSenderIsElsewhere(bed:
     assert not bed.world.rows.snapshot()[QUEUE]
 
 
+def test_aNoticeWaitsWhileThePostmasterIsFullAndThenComesOnce(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    assert bed.world.deliver(OCTETS + b"x" * 9_000, ALICE) == [None]
+    used = now(bed.world.directory.user(ALICE)).octets
+    now(bed.world.directory.setUser(ALICE, quotaOctets=used + 100))  # no more than a small message
+    bed.world.clock.advance(KEPT_SECONDS)
+    bed.beSure()
+    assert len(bed.waiting()) == 1 and len(bed.inbox(ALICE)) == 1
+    now(bed.world.directory.setUser(ALICE, quotaOctets=10 * used))
+    bed.run(LATER_SECONDS + 2)
+    assert [b"Status: 5.4.7\r\n" in each for each in bed.inbox(ALICE)] == [False, True]
+    assert not bed.waiting()
+
+
+def test_aRecipientWhoIsGoneIsToldToThePostmasterWhenThatHasRoom(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    now(bed.world.directory.removeUser(BOB))
+    assert bed.world.deliver(OCTETS, ALICE) == [None]
+    now(bed.world.directory.setUser(ALICE, quotaMessages=1))
+    bed.cut.silent.clear()
+    bed.run()
+    assert len(bed.waiting()) == 1
+    now(bed.world.directory.setUser(ALICE, quotaMessages=0))
+    bed.run(LATER_SECONDS + 2)
+    assert [b"Status: 5.1.1\r\n" in each for each in bed.inbox(ALICE)] == [False, True]
+    assert not bed.waiting()
+
+
+def test_nobodyWaitsForARoomThatNeverComes(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.deliver(BOB)
+    assert bed.world.deliver(OCTETS, ALICE) == [None]
+    now(bed.world.directory.setUser(ALICE, quotaMessages=1))
+    bed.world.clock.advance(2 * KEPT_SECONDS)
+    for _ in range(3):
+        bed.beSure()
+    assert not bed.waiting() and len(bed.inbox(ALICE)) == 1
+
+
+def test_aNoticeThatThePostmasterDoesNotGetMakesNoOther(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.cut.silent |= {bucketOf(BOB), bucketOf(ALICE)}
+    bed.deliver(BOB)
+    for _ in range(2):
+        bed.world.clock.advance(KEPT_SECONDS)
+        bed.beSure()
+    assert not bed.waiting()
+    assert sum(isinstance(entry, Enqueue) for _, entry in bed.cut.proposed) == 2, (
+        "the message, and its notice"
+    )
+
+
+def test_aNoticeThatItsReaderDoesNotGetGoesToThePostmasterOnce(bed: Bed) -> None:
+    now(bed.world.directory.setPostmaster(ALICE))
+    bed.world.addUser("carol@example.org")
+    bed.cut.silent |= {bucketOf(BOB), bucketOf("carol@example.org")}
+    bed.deliver(BOB, sender="carol@example.org")
+    for _ in range(3):
+        bed.world.clock.advance(KEPT_SECONDS)
+        bed.beSure()
+    assert not bed.waiting() and len(bed.inbox(ALICE)) == 1
+
+
 @pytest.mark.parametrize(
     "queuedBy, lookedAtBy", [(0, WRONG), (0, -WRONG), (-WRONG, 0), (WRONG, 0), (WRONG, WRONG)]
 )
