@@ -7,6 +7,7 @@ something that JSON can write: a mapping, or for lists `{"rows": [...], "after":
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,10 @@ class VerbRefused(Refusal):
         super().__init__(text)
         self.text = text
         self.code = code
+
+
+_UNSAYABLE = re.compile("[\0\ud800-\udfff]")
+"""What no client can log in with: SASL PLAIN ends a password at NUL, and what was not UTF-8 on the command line is none on the wire."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +81,8 @@ def _path(value: object) -> str | None:
 
 
 def _secret(value: object) -> str | None:
-    return value if isinstance(value, str) and len(value) <= TEXT_OCTETS_MAX else None
+    isSecret = isinstance(value, str) and len(value) <= TEXT_OCTETS_MAX and not _UNSAYABLE.search(value)
+    return value if isSecret else None  # type: ignore[return-value]
 
 
 def _number(value: object) -> int | None:

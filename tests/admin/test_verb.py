@@ -66,6 +66,8 @@ def test_argumentIsRead(kind: str, value: object, read: object) -> None:
         (TEXTS, ["a"] * 1001),
         (SECRET, 5),
         (SECRET, "x" * 1001),
+        (SECRET, "not UTF-8 \udcff"),
+        (SECRET, "not\0sayable"),
         (PATH, "relative"),
     ],
 )
