@@ -63,7 +63,7 @@ def _groups(node: LiveNode) -> dict[str, int]:
 def _load(node: LiveNode) -> float | None:
     """How loaded the node finds itself; 1 is as much as it can bear."""
     report = node.ownReport()
-    return None if report is None else round(report.load, 2)
+    return None if report is None else round(report.strain, 2)
 
 
 @cache

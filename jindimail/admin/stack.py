@@ -223,6 +223,7 @@ class Stack:
             bodyEntries=BodyEntries(self._seconds),
             arrayId=self.meta.arrayId,
             cpuSeconds=process_time,
+            waitedSeconds=waitedSeconds,
             freeShare=lambda: self.store.space.freeShare,
             commits=self._commits,
             peers=lambda: [peer.node for peer in self._firstPeers],
@@ -455,3 +456,11 @@ class Stack:
         self.links.stop()
         self._hashing.stop()
         await self.store.close()
+
+
+def waitedSeconds() -> float:
+    """For how long this process's first thread, the reactor's, has been ready and waited for a processor; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0

@@ -85,7 +85,7 @@ class Sight:
             incarnation=node.meta.incarnation,
             uptimeSeconds=int(node.seconds()) - node.startedSeconds,
             weight=self._weight(),
-            load=None if report is None else report.load,
+            load=None if report is None else report.strain,
             copiesOwed=None if report is None else report.owed,
             bodiesMoved=0 if report is None else report.moved,
             groupsIncomplete=0 if report is None else report.missing,

@@ -41,12 +41,14 @@ class Gossip:
         userMap: UserMap,
         seconds: Callable[[], float],
         cpuSeconds: Callable[[], float],
+        waitedSeconds: Callable[[], float],
         freeShare: Callable[[], float],
         commits: Callable[[], tuple[int, int]],
     ) -> None:
         """
         @param seconds: the wall clock: reports of a restarted node must be newer than those before.
         @param cpuSeconds: the processor time that this process has taken.
+        @param waitedSeconds: for how long its reactor has waited for the processor.
         @param freeShare: of the store's disk.
         @param commits: this node's incarnation, and how many commits its store has seen.
         """
@@ -56,11 +58,12 @@ class Gossip:
         self._userMap = userMap
         self._seconds = seconds
         self._cpuSeconds = cpuSeconds
+        self._waitedSeconds = waitedSeconds
         self._freeShare = freeShare
         self._commits = commits
         self._measures = Measures()
         self._lookedAt = clock.seconds()
-        self._cpuAt = cpuSeconds()
+        self._cpuAt, self._waitedAt = cpuSeconds(), waitedSeconds()
         self._lags = (0, 0.0)
         self._stamp = 0
         self._pulse = Pulse(clock, TELL_SECONDS, self._tell)
@@ -107,14 +110,15 @@ class Gossip:
     def _measure(self, now: float) -> Report:
         """This second's report."""
         passed = max(0.001, now - self._lookedAt)
-        cpu = self._cpuSeconds()
+        cpu, waited = self._cpuSeconds(), self._waitedSeconds()
         self._measures.add(
             cpu=min(1.0, (cpu - self._cpuAt) / passed),
+            waited=min(1.0, (waited - self._waitedAt) / passed),
             lagSeconds=self._lagSeconds(),
             commitSeconds=self._groups.commitAgeSeconds,
             queue=self._groups.proposals,
         )
-        self._lookedAt, self._cpuAt = now, cpu
+        self._lookedAt, self._cpuAt, self._waitedAt = now, cpu, waited
         self._stamp = max(self._stamp + 1, int(self._seconds() * 1000))
         measures = self._measures
         incarnation, commits = self._commits()
@@ -131,6 +135,7 @@ class Gossip:
                 freeLevel=int(self._store.freeLevel),
                 incarnation=incarnation,
                 commits=commits,
+                waited=round(measures.waited, 3),
             )
         )
 

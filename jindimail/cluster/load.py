@@ -2,7 +2,8 @@
 How loaded nodes are: what each measures of itself, smoothed, and what is known of all (design §6). Pure.
 
 A load is the largest of four shares, so that whatever is scarce on a machine speaks: of the processor, and of what is bearable as loop lag, as the
-age of the oldest unfinished commit, and as a queue. 1 is a node that can bear no more; unequal machines need no configuration.
+age of the oldest unfinished commit, and as a queue. 1 is a node that can bear no more; unequal machines need no configuration. Beside other
+nodes the time counts, too, in which it waited for the processor: one that may use a tenth of it never takes more (docs/adr/0061).
 """
 
 from __future__ import annotations
@@ -41,17 +42,24 @@ class Report(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fals
     holding: tuple[tuple[int, int], ...] = ()  # (node that shall leave, led groups that still need it)
     incarnation: int = 0
     commits: int = 0  # that its store has seen (acquaintance.py)
+    waited: float = 0.0  # the share of time in which it waited for the processor
+
+    @property
+    def strain(self) -> float:
+        """The load beside that of others: as much of what this node gets of its machine as it needs."""
+        return max(self.load, min(1.0, round(self.cpu + self.waited, 3)))
 
 
 class Measures:
     """One node's own, smoothed."""
 
     def __init__(self) -> None:
-        self.cpu = self.lagSeconds = self.commitSeconds = self.queue = 0.0
+        self.cpu = self.waited = self.lagSeconds = self.commitSeconds = self.queue = 0.0
 
-    def add(self, *, cpu: float, lagSeconds: float, commitSeconds: float, queue: int) -> None:
+    def add(self, *, cpu: float, waited: float, lagSeconds: float, commitSeconds: float, queue: int) -> None:
         """Another second's."""
         self.cpu += SMOOTHING * (cpu - self.cpu)
+        self.waited += SMOOTHING * (waited - self.waited)
         self.lagSeconds += SMOOTHING * (lagSeconds - self.lagSeconds)
         self.commitSeconds += SMOOTHING * (commitSeconds - self.commitSeconds)
         self.queue += SMOOTHING * (queue - self.queue)
@@ -110,6 +118,11 @@ def atOnce(load: float, most: int, least: int) -> int:
 def meanLoad(reports: Mapping[int, Report]) -> float:
     """The array's mean."""
     return sum(report.load for report in reports.values()) / max(1, len(reports))
+
+
+def meanStrain(reports: Mapping[int, Report]) -> float:
+    """The mean of what single nodes are held against."""
+    return sum(report.strain for report in reports.values()) / max(1, len(reports))
 
 
 SHED_MARGIN = 0.25  # above the mean of the others, and
@@ -206,14 +219,14 @@ class LeaderShares:
     def look(self, reports: Mapping[int, Report], now: float) -> None:
         """Judge by fresh reports."""
         for node, report in reports.items():
-            others = [each.load for other, each in reports.items() if other != node]
-            mean = sum(others) / len(others) if others else report.load
+            others = [each.strain for other, each in reports.items() if other != node]
+            mean = sum(others) / len(others) if others else report.strain
             leaning = self._leanings.setdefault(node, _Leaning())
             if report.freeLevel == 0 or report.commitSeconds > COMMIT_SECONDS:
                 leaning.stick()
-            elif report.load > mean + SHED_MARGIN and report.load > SHED_LOAD:
+            elif report.strain > mean + SHED_MARGIN and report.strain > SHED_LOAD:
                 leaning.shed(now)
-            elif leaning.isStuck or report.load < mean + TAKE_BACK_MARGIN:
+            elif leaning.isStuck or report.strain < mean + TAKE_BACK_MARGIN:
                 leaning.takeBack(now)
             else:
                 leaning.rest()

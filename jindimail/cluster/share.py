@@ -68,6 +68,7 @@ class Share:
         bodyEntries: IOwnEntries,
         arrayId: bytes = bytes(16),
         cpuSeconds: Callable[[], float] = lambda: 0.0,
+        waitedSeconds: Callable[[], float] = lambda: 0.0,
         freeShare: Callable[[], float] = lambda: 1.0,
         commits: Callable[[], tuple[int, int]] = lambda: (0, 0),
         peers: Callable[[], Iterable[int]] = tuple,
@@ -76,6 +77,7 @@ class Share:
         @param wire: entries, queries, answers and outcomes as octets (`jindimail.mailbox.wire`).
         @param bodyEntries: the entries about bodies, encoded (`jindimail.mailbox.bodyentries`).
         @param cpuSeconds: the processor time that this process has taken (`time.process_time`).
+        @param waitedSeconds: for how long its reactor has waited for the processor.
         @param freeShare: of the store's disk.
         @param commits: this node's incarnation, and how many commits its store has seen.
         @param peers: the other nodes, as far as they are known before the array has been heard.
@@ -91,6 +93,7 @@ class Share:
             userMap=ground.userMap,
             seconds=ground.seconds,
             cpuSeconds=cpuSeconds,
+            waitedSeconds=waitedSeconds,
             freeShare=freeShare,
             commits=commits,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 
-from jindimail.cluster.load import Report, meanLoad
+from jindimail.cluster.load import Report, meanStrain
 
 LOADED_MARGIN = 0.25  # above the mean, and
 LOADED = 0.5  # above this
@@ -65,7 +65,7 @@ def candidates(
     @param draw: gives an integer between its arguments, both included.
     """
     roomy = [node for node in home if _hasRoom(reports.get(node))]
-    mean = meanLoad(reports)
+    mean = meanStrain(reports)
     pressed = [node for node in roomy if _isPressed(reports.get(node), mean)]
     good = [node for node in roomy if node not in pressed]
     others = [node for node in spread if _hasRoom(reports.get(node)) and node not in home]
@@ -90,7 +90,7 @@ def _betterOfTwo(
 
     def perWeight(node: int) -> float:
         report = reports.get(node)
-        return (0.0 if report is None else report.load) / max(1, weights.get(node, 100))
+        return (0.0 if report is None else report.strain) / max(1, weights.get(node, 100))
 
     return (min(nodes[first], nodes[second], key=perWeight),)
 
@@ -102,4 +102,6 @@ def _hasRoom(report: Report | None) -> bool:
 def _isPressed(report: Report | None, mean: float) -> bool:
     if report is None:
         return False
-    return report.freeShare < FREE_SHARE_MIN or (report.load > mean + LOADED_MARGIN and report.load > LOADED)
+    return report.freeShare < FREE_SHARE_MIN or (
+        report.strain > mean + LOADED_MARGIN and report.strain > LOADED
+    )

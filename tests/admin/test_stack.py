@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from threading import Semaphore, get_ident
 from typing import Any
 
@@ -76,3 +78,27 @@ def test_aStormOfLoginsHashesInFewThreads() -> None:
     assert all(done.acquire(timeout=10) for _ in range(50))
     pool.stop()
     assert 1 <= len(threads) <= min(HASHING_THREADS_MAX, len(os.sched_getaffinity(0)))
+
+
+def test_whoSharesACoreHasWaitedForIt() -> None:
+    """Two processes that want all of one core for a while: each waits about as long as the other runs."""
+    program = (
+        "import os, time\n"
+        "from jindimail.admin.stack import waitedSeconds\n"
+        f"os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\n"
+        "print('ready', flush=True); input()\n"
+        "before = waitedSeconds()\n"
+        "while time.process_time() < 3.0: pass\n"
+        "print(waitedSeconds() - before)\n"
+    )
+    argv = [sys.executable, "-c", program]
+    rivals = [
+        subprocess.Popen(argv, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    for rival in rivals:
+        assert rival.stdout is not None and rival.stdout.readline() == "ready\n"
+    for rival in rivals:
+        assert rival.stdin is not None
+        rival.stdin.write("\n")
+        rival.stdin.flush()
+    assert all(float(rival.communicate()[0]) > 0.1 for rival in rivals)

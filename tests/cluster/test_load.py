@@ -35,10 +35,10 @@ def report(node: int, load: float = 0.0, **fields: float) -> Report:
 
 def test_aLoadIsWhateverIsScarcestAndSmoothed() -> None:
     measures = Measures()
-    measures.add(cpu=1.0, lagSeconds=0.0, commitSeconds=0.0, queue=0)
+    measures.add(cpu=1.0, waited=0.0, lagSeconds=0.0, commitSeconds=0.0, queue=0)
     assert 0.1 < measures.load < 0.3
     for _ in range(30):
-        measures.add(cpu=0.1, lagSeconds=0.0, commitSeconds=0.4, queue=10)
+        measures.add(cpu=0.1, waited=0.0, lagSeconds=0.0, commitSeconds=0.4, queue=10)
     assert measures.load > 0.95
 
 
@@ -124,12 +124,36 @@ def test_aDiskThatIsStuckNowAndThenGetsItsGroupsBackLaterEachTime() -> None:
     for second in range(4 * 3600):
         isBusy = second % 300 < 60
         age = chance.uniform(0.0, 0.8) if isBusy else 0.0
-        measures.add(cpu=0.1, lagSeconds=0.0, commitSeconds=age, queue=0)
+        measures.add(cpu=0.1, waited=0.0, lagSeconds=0.0, commitSeconds=age, queue=0)
         mine = report(1, measures.load, commitSeconds=measures.commitSeconds)
         shares.look({1: mine, 2: report(2, 0.1), 3: report(3, 0.1)}, float(second))
         if (shares.of(1) == 0.0) != (seen[-1] == 0.0):
             seen.append(shares.of(1))
     assert len(seen) < 12
+
+
+def starved(node: int, *others: int) -> dict[int, Report]:
+    """One that may take a twentieth of a processor, and takes it; the others have what they want."""
+    reports = {other: report(other, 0.2, cpu=0.2, waited=0.05) for other in others}
+    return reports | {node: report(node, 0.15, cpu=0.05, waited=0.9)}
+
+
+def test_whoGetsTooLittleOfTheProcessorLeadsLessThanWhoDoesNotWaitForIt() -> None:
+    shares = LeaderShares()
+    for second in range(int(SHED_SECONDS) + 2):
+        shares.look(starved(1, 2, 3), float(second))
+    assert shares.of(1) < 1.0 == shares.of(2) == shares.of(3)
+
+
+def test_whereAllWaitForTheProcessorAlikeNobodyLeadsLess() -> None:
+    shares = LeaderShares()
+    for second in range(int(SHED_SECONDS) + 2):
+        shares.look({node: report(node, 0.3, cpu=0.3, waited=0.6) for node in (1, 2, 3)}, float(second))
+    assert shares.of(1) == shares.of(2) == shares.of(3) == 1.0
+
+
+def test_bodiesSpillFromWhoGetsTooLittleOfTheProcessor() -> None:
+    assert chosen(starved(1, 2, 3, 4))[0] == 2 and 1 in chosen(starved(1, 2, 3, 4))[2:]
 
 
 def chosen(
