@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Coroutine, Generator
+import signal
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from inspect import CO_COROUTINE, iscoroutine
 from pprint import pformat
 from types import CodeType
@@ -14,6 +16,11 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 SHOWN_CHARACTERS_MAX = 200_000
+HELD_SECONDS_MAX = 5.0
+
+
+class HeldTooLong(BaseException):
+    """What an operator typed kept the node from everything else. Not an Exception: a loop that forgives those would never end."""
 
 
 class AwaitingInterpreter(ManholeInterpreter):
@@ -27,7 +34,8 @@ class AwaitingInterpreter(ManholeInterpreter):
         """Run what was typed; what awaits is finished later, and its output appears then. `exit()` ends the shell, not the node."""
         if not code.co_flags & CO_COROUTINE:
             try:
-                ManholeInterpreter.runcode(self, code)
+                with _inTime():
+                    ManholeInterpreter.runcode(self, code)
             except SystemExit:
                 self.handler.handle_QUIT()
             return
@@ -41,14 +49,16 @@ class AwaitingInterpreter(ManholeInterpreter):
         if iscoroutine(value):
             value = ensureDeferred(value)
         if isinstance(value, Deferred):
-            value.addCallbacks(self._came, self._failed)
+            value.addCallback(self._came).addErrback(self._failed)
         elif value is not None:
             self._show(_shown(value) + "\r\n", False)
 
     def _came(self, value: Any) -> Any:
         self.locals["_"] = value
         if value is not None:
-            self._show(_shown(value), True)
+            with _inTime():
+                text = _shown(value)
+            self._show(text, True)
         return value
 
     def _failed(self, failure: Failure) -> None:
@@ -59,6 +69,26 @@ class AwaitingInterpreter(ManholeInterpreter):
 
     def _show(self, text: str, isLater: bool) -> None:
         self.handler.addOutput(text, isLater)
+
+
+@contextmanager
+def _inTime() -> Iterator[None]:
+    """
+    Break off what takes too long: it runs where the reactor does, so the node would serve nobody until it was killed.
+
+    @raise HeldTooLong: in the midst of it; again and again if it goes on.
+    """
+
+    def breakOff(number: int, frame: object) -> None:
+        raise HeldTooLong(f"broken off: it held the node for {HELD_SECONDS_MAX:g} s")
+
+    handler = signal.signal(signal.SIGALRM, breakOff)
+    timer = signal.setitimer(signal.ITIMER_REAL, HELD_SECONDS_MAX, HELD_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def _shown(value: object) -> str:
@@ -84,7 +114,7 @@ class _Stepping:
         argument: Any = None
         while True:
             try:
-                with self._patcher:
+                with self._patcher, _inTime():
                     awaited = step(argument)
             except StopIteration as end:
                 return end.value

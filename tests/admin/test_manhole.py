@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.test.iosim import FakeTransport, IOPump
 
+from jindimail.admin import interpreter
 from jindimail.admin.certificates import privatePem
 from jindimail.admin.founding import MANHOLE_HOST_KEY
 from jindimail.admin.livenode import LiveNode
@@ -221,6 +223,35 @@ def test_errorsAreShownAndTheShellGoesOn(node: LiveNode, key: Key) -> None:
     assert "ZeroDivisionError" in session.type("1 / 0")
     assert "NameError" in session.type("x = await nothing()")
     assert "2" in session.type("1 + 1")
+
+
+class Endless:
+    def __repr__(self) -> str:
+        while True:
+            pass
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "while True: pass\r",
+        "while True:\r  try: 1 / 0\r  except Exception: pass\r",
+        "await status(); [x for x in iter(int, 1)]",
+        "import time; time.sleep(1000)",
+        "node.buckets[0]",
+        "node.buckets[1]",
+    ],
+)
+def test_whatHoldsTheNodeIsBrokenOff(
+    node: LiveNode, key: Key, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """It held the node for ever, which then served nobody, and heard no SIGTERM."""
+    monkeypatch.setattr(interpreter, "HELD_SECONDS_MAX", 0.05)
+    session = Session(node, key)
+    node.buckets = Endless(), succeed(Endless())
+    assert "HeldTooLong" in session.type(line)
+    assert "2" in session.type("1 + 1")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 @pytest.mark.parametrize("line", ["exit()", "raise SystemExit", "await status(); exit()"])
