@@ -88,7 +88,8 @@ class Selection:
         @param applied: a message's flags after it, by those before.
         """
         view, flags = self.view, self.view.flags
-        for start, stop in view.spansOfUids(outcome.changed.ranges) if outcome.changed else ():
+        hasChanged = bool(outcome.changed) and not self.isCondstore  # else told anyway, for their MODSEQs
+        for start, stop in view.spansOfUids(outcome.changed.ranges) if hasChanged else ():
             for position in range(start, stop):
                 view.expect(position, applied(flags[position]))
         if self.isCondstore or self._isBehind(spans, applied, frozenset(outcome.modified)):

@@ -604,6 +604,24 @@ def test_whatIsRemovedWhileItsFlagsAreStoredIsSaidToBeGone(node: Node) -> None:
     assert wire.value() == b"b OK [EXPUNGEISSUED] STORE completed; some messages are gone\r\n"
 
 
+def test_flagsAndTheirModSeqAreToldTogether(node: Node) -> None:
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX (CONDSTORE)\r\n")
+    mailbox = protocol.selection.mailbox
+    changes = mailbox.changes
+
+    async def unavailable(modSeq: int) -> object:
+        raise Unavailable
+
+    mailbox.changes = unavailable
+    wire.clear()
+    protocol.dataReceived(b"b STORE 1 FLAGS \\Seen\r\nc FETCH 1 (FLAGS MODSEQ)\r\n")
+    assert b"* 1 FETCH (FLAGS () MODSEQ (2))\r\nc OK" in wire.value()
+    mailbox.changes = changes
+    protocol.dataReceived(b"d NOOP\r\n")
+    assert b"* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (5))\r\nd OK" in wire.value()
+
+
 def test_mailboxesNoLongerSelectedAreNotListenedTo(node: Node) -> None:
     protocol, _ = node.login()
     protocol.dataReceived(b"a SELECT INBOX\r\nb SELECT Trash\r\nc EXAMINE Junk\r\n")
