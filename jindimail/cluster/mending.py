@@ -4,12 +4,12 @@ Copies that are lost are restored, without being asked: at each bucket's leader 
 A pass looks at all bodies of a bucket: first how many copies are owed, then one body after the other is mended. All led buckets have a pass when what
 counts as lost changes (a node away for too long, to be emptied, gone, or new), and when this node begins to lead them, since debts are not written down;
 those that owe copies have one whenever nodes come or go, and after each delivery that found too few keepers. Bodies whose keepers are no longer
-home move there in the end, when nothing else is to be done. A few at a time, and slower the more this node is loaded: clients come first.
+home, or on one host although home is on several, move in the end, when nothing else is to be done. A few at a time, and slower the more this node is loaded: clients come first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,6 +49,29 @@ class Apart(Wanted):
         return list(apart(Wanted.fresh(self, record), self.hostOf, self.live(record)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Homing(Apart):
+    """The same for bodies that need nothing: of keepers on one host only the first counts, where another could stand on a host of its own."""
+
+    def live(self, record: BodyrefRecord) -> tuple[int, ...]:
+        """See `Wanted`."""
+        kept = Wanted.live(self, record)
+        byHost = {self.hostOf(node): node for node in reversed(kept)}
+        if len(byHost) == len(kept) or not self._strangers(record, byHost):
+            return kept
+        return tuple(node for node in kept if node in byHost.values())
+
+    def fresh(self, record: BodyrefRecord) -> list[int]:
+        """See `Wanted`."""
+        return self._strangers(
+            record, {self.hostOf(node) for node in Wanted.live(self, record)}
+        ) or Apart.fresh(self, record)
+
+    def _strangers(self, record: BodyrefRecord, hosts: Container[str]) -> list[int]:
+        """The new keepers there could be on other hosts."""
+        return [node for node in Wanted.fresh(self, record) if self.hostOf(node) not in hosts]
+
+
 @dataclass(frozen=True, slots=True)
 class _Loss:
     """What counts as lost, and how many copies there shall be; a bucket is clean with respect to one of these."""
@@ -69,7 +92,7 @@ class _Bucket:
         self.owed = 0
         self.lost = 0  # bodies whose keepers are all gone
         self.doubted: set[int] = set()  # nodes that have lost what they kept
-        self.home: frozenset[int] = frozenset()
+        self.home: dict[int, str] = {}  # its nodes' hosts
         self.isHome = False  # whether all bodies are known to be there
 
     def settled(self, copies: int) -> None:
@@ -194,9 +217,8 @@ class Mending:
     def _seeHome(self, number: int) -> None:
         bucket = self._buckets.get(number)
         if bucket is not None:
-            home = frozenset(
-                node for node in self._userMap.membersOf(number + 1) if self._userMap.isFull(node)
-            )
+            members = filter(self._userMap.isFull, self._userMap.membersOf(number + 1))
+            home = {node: self._userMap.hostOf(node) for node in members}
             if home != bucket.home:
                 bucket.home, bucket.isHome = home, False
 
@@ -289,13 +311,13 @@ class Mending:
         return not self._isStopped and self._buckets.get(number) is bucket
 
     async def _goHome(self, number: int, bucket: _Bucket) -> bool:
-        """Move bodies to home, if home is not pressed; whether all are there."""
+        """Move bodies to home, if home is not pressed, and there to different hosts; whether all are there."""
         home = bucket.home
         nodes = [node for node in self._candidates(number)[: len(home)] if node in home]
         copies = min(self._loss.copies, len(nodes))
         if copies < self._loss.copies:
             return True  # as far as can be done now; a change of home asks again
-        wanted = Apart(
+        wanted = Homing(
             hostOf=self._userMap.hostOf,
             candidates=nodes,
             copies=copies,

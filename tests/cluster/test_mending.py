@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from jindimail.cluster.arrayentries import SetNode
 from jindimail.cluster.arrayrecords import DOWN, GONE
 from jindimail.cluster.damage import BODIES_A_LOOK, DAY_SECONDS, Scrub
-from jindimail.cluster.mending import OWING_SECONDS, Apart
+from jindimail.cluster.mending import OWING_SECONDS, Apart, Homing
 from jindimail.cluster.usermap import UserMap
 from jindimail.mailbox.entries import CreateAccount, Deliver, Filing, RemoveAccount
 from jindimail.mailbox.outcomes import Filed
@@ -114,6 +116,57 @@ def test_aNewKeeperStandsOnAnotherHostThanThoseThatStay() -> None:
     record = BodyrefRecord(size=1, digest=b"", references=1, keepers=(3, 5))
     wanted = Apart(hostOf=hosts.__getitem__, candidates=(5, 4, 1, 2), copies=2, isLost=lambda node: node == 5)
     assert wanted.fresh(record) == [1, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("keepers", "candidates", "copies", "live", "fresh"),
+    [
+        ((1, 2), (1, 2, 3), 2, (1,), [3]),
+        ((2, 1), (1, 2, 3), 2, (2,), [3]),
+        ((1, 2), (1, 2), 2, (1, 2), []),
+        ((1, 2), (1, 2, 6), 2, (1, 2), [6]),
+        ((1, 3), (1, 2, 3, 4), 2, (1, 3), [2, 4]),
+        ((1, 2, 3), (1, 2, 3, 4), 3, (1, 2, 3), [4]),
+        ((1, 2, 6), (1, 2, 6, 3), 3, (1,), [3]),
+        ((1, 9), (1, 2, 3), 2, (1,), [3]),
+        ((1, 9), (1, 2), 2, (1,), [2]),
+    ],
+)
+def test_ofKeepersOnOneHostOneCountsWhereAnotherHostHasRoom(
+    keepers: tuple[int, ...],
+    candidates: tuple[int, ...],
+    copies: int,
+    live: tuple[int, ...],
+    fresh: list[int],
+) -> None:
+    hosts = {1: "a", 2: "a", 6: "a", 3: "b", 4: "b", 9: "a"}
+    record = BodyrefRecord(size=1, digest=b"", references=1, keepers=keepers)
+    wanted = Homing(
+        hostOf=hosts.__getitem__, candidates=candidates, copies=copies, isLost=lambda node: node == 9
+    )
+    assert wanted.live(record) == live
+    assert wanted.fresh(record) == fresh
+
+
+def test_bodiesOnOneHostMoveApartWhenItTurnsOutToBeOne() -> None:
+    world = World(groups=FEW)
+    world.growArray(3)
+    leader = world.leader(GROUP)
+    together = [leader, next(node for node in (1, 2, 3) if node != leader)]
+    deliver(world, range(3), tuple(together))
+    world.until(lambda: world.shares[leader].mending._buckets[BUCKET].isHome)
+    for node in together:
+        world.result(world.shares[1].buckets.propose(None, SetNode(seconds=1, node=node, host="rack")))
+
+    def areApart() -> bool:
+        return all(len(set(keepersOf(world, number)) - set(together)) == 1 for number in range(3))
+
+    world.until(areApart, 120)
+    assert all(len(keepersOf(world, number)) == 2 for number in range(3))
+    world.run(20)
+    moved = sum(share.mending.moved for share in world.shares.values())
+    world.run(20)
+    assert sum(share.mending.moved for share in world.shares.values()) == moved, "what is apart stays"
 
 
 def test_oneBucketAfterTheOtherIsMendedWithoutWaitingForTheNextLook() -> None:
