@@ -68,7 +68,8 @@ def test_theArraysOwnRowsCatchUpAtANodeThatIsBehind() -> None:
     assert world.result(world.shares[3].buckets.query(None, ListDomains()))
 
 
-def test_whatANodeHasShownItDoesNotTakeBackWhenItsReplicaIsGone() -> None:
+@pytest.mark.parametrize("isFresh", [False, True], ids=["as it is", "fresh"])
+def test_whatANodeHasShownItDoesNotTakeBackWhenItsReplicaIsGone(isFresh: bool) -> None:
     """A snapshot takes its replica's place, say, or what it had applied found no room: no other node that is behind answers for it."""
     world = MailWorld(hasAccount=False)
     assert world.leader(GROUP) == 1
@@ -76,7 +77,7 @@ def test_whatANodeHasShownItDoesNotTakeBackWhenItsReplicaIsGone() -> None:
     world.propose(1, account())
     world.run(0.5)
     buckets, query = world.shares[3].buckets, ListAccounts(afterId=0, limit=9)
-    assert world.result(buckets.query(BUCKET, query))
+    assert world.result(buckets.query(BUCKET, query, isFresh))
     world.shares[3].groups._replicas[GROUP].installing = True
     world.kill(1)
     with pytest.raises(Unavailable):
