@@ -179,6 +179,37 @@ def test_aMailboxOfAnotherUidValidityIsGoneForWhoHasItOpen(world: World) -> None
     assert again.uidValidity >= floor and now(again.changes(1)).exists
 
 
+def test_newUidValiditiesRiseForEachMailboxAndForThoseMadeLater(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applymailboxes, "MAILBOXES_PER_STEP", 2)
+    user = world.addUser()
+    account = world.account(user)
+    names = [each.name for each in now(account.mailboxes()).mailboxes]
+    entry = RenewUidValidities(seconds=1, floor=now(account.status("INBOX")).uidValidity + 1000)
+    while now(world.buckets.propose(user.bucket, entry)).remaining:
+        pass
+    renewed = {now(account.status(name)).uidValidity for name in names}
+    assert len(renewed) == len(names) > 4 and min(renewed) >= entry.floor
+    now(account.delete("Trash"))
+    assert now(account.create("Trash")).uidValidity > max(renewed)
+
+
+def test_whatQuitDeletesInPortionsItDeletesUnderItsLockToTheEnd(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jindimail.mailbox.opened.UIDS_PER_ENTRY_MAX", 2)
+    user = world.addUser()
+    account = world.account(user)
+    for _ in range(5):
+        now(account.append("INBOX", world.body(OCTETS)))
+    now(account.lockPop("a"))
+    inbox = now(account.open("INBOX"))
+    now(account.unlockPop("a", inbox, UidSet(((1, 5),))))
+    assert not now(inbox.rows())
+    now(world.account(user).lockPop("b"))
+
+
 def test_aMailboxOpenedToReadIsOnlyRead(world: World) -> None:
     account = world.account(world.addUser())
     now(account.append("INBOX", world.body(OCTETS)))
@@ -259,6 +290,8 @@ def test_aMailboxBelowAnotherLeavesThatAsItIs(world: World) -> None:
     now(account.create("a/b"))
     now(account.create("c"))
     now(account.rename("c", "a/c/d"))
+    with pytest.raises(NoSuchMailbox):
+        now(account.status("c"))
     assert now(account.status("a")) == before
     with pytest.raises(MailboxExists):
         now(account.create("a"))

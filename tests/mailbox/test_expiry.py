@@ -47,6 +47,12 @@ def test_whatIsOldByAllClocksAndManyEntriesIsForgotten(deliveries: Deliveries) -
     assert not deliveries.isRemembered(1)
 
 
+def test_whatIsOldByAllClocksIsRememberedForManyEntries(deliveries: Deliveries) -> None:
+    deliveries.add(1)
+    deliveries.add(2 * WINDOW, NOW + WRONG)
+    assert deliveries.isRemembered(1)
+
+
 def test_aClockThatIsAheadForAMomentForgetsNothing(deliveries: Deliveries) -> None:
     deliveries.add(KEPT_ENTRIES + WINDOW)
     deliveries.add(WINDOW - EVERY, NOW + WRONG)
