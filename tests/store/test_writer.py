@@ -562,6 +562,19 @@ class TurnTests(SynchronousTestCase):
         self.reactor.advance(0)
         self.assertEqual(told, [b"a", b"b", b"c"])
 
+    def test_whatWasAheadOfACommitDoesNotHideWhatIsWrittenAfterIt(self) -> None:
+        self.apply(b"a", b"1")
+        self.store.write(lambda rows: rows.put(META, b"b", b"v"))
+        self.reactor.advance(0)
+        self.commit()
+        self.store.write(lambda rows: rows.put(META, b"a", b"2"))
+        self.reactor.advance(0)
+        self.commit()
+        self.apply(b"c")
+        self.reactor.advance(0)
+        self.assertEqual(self.read(b"c"), (b"v", None))
+        self.assertEqual(self.read(b"a"), (b"2", b"2"))
+
     def test_whatDidNotGetDurableOnAFullDiskIsSeenNoMore(self) -> None:
         assert isinstance(self.store.space, FakeSpace)
         waiting = self.apply(b"a")
