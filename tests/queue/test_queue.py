@@ -213,6 +213,24 @@ def test_whatMayNotWaitOnAFullDiskIsToldAndTheOthersHaveIt(bed: Bed) -> None:
     assert not bed.waiting()
 
 
+@pytest.mark.parametrize("isRefused", [False, True], ids=["filed", "refused"])
+def test_anAliasIsToldToTryAgainAsLongAsAnyOfItsAccountsMayTakeIt(bed: Bed, isRefused: bool) -> None:
+    """Whatever becomes of the others: a refusal would end the sender's tries, and so would a 250."""
+    now(bed.world.directory.aliases.add("both@example.org", [ALICE, BOB]))
+    recipient = now(bed.delivery.resolve("both@example.org"))
+    if isRefused:
+        now(bed.world.directory.setUser(ALICE, enabled=False))
+    bed.cut.silent.add(bucketOf(BOB))
+    bed.cut.isFull = True
+    body = Body.ofOctets(bed.delivery.newDeliveryId(), OCTETS)
+    envelope = Envelope(deliveryId=body.bodyId, sender=SENDER, recipients=(recipient,))
+    (error,) = now(bed.delivery.deliver(envelope, body))
+    assert isinstance(error, Unavailable)
+    bed.cut.silent.clear()
+    assert now(bed.delivery.deliver(envelope, body)) == [None]
+    assert (len(bed.inbox(ALICE)), len(bed.inbox(BOB))) == (not isRefused, 1)
+
+
 def test_whatWasFiledUnheardIsNotFiledTwice(bed: Bed) -> None:
     bed.cut.deaf.add(bucketOf(BOB))
     assert bed.deliver(BOB, ALICE) == [None, None]
