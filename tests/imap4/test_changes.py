@@ -446,6 +446,18 @@ S: a3 OK STATUS completed
     )
 
 
+@pytest.mark.parametrize("command", [b"EXPUNGE", b"CLOSE", b"UID EXPUNGE 2"])
+def test_whatAnotherSessionMarkedIsRemovedThoughThisNodeWasNotToldYet(node: Node, command: bytes) -> None:
+    protocol, wire = node.login()
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    inbox = now(node.account.open("INBOX"))
+    now(inbox.storeFlags(UidSet.of([2]), ADD, ("\\Deleted",)))
+    protocol.selection._isStale = False
+    protocol.dataReceived(b"b " + command + b"\r\n")
+    assert b"\r\nb OK" in wire.value()
+    assert [row.uid for row in now(inbox.rows())] == [1, 3]
+
+
 def test_aFailedSelectSelectsNone(node: Node) -> None:
     """RFC 3501 §6.3.1."""
     said = node.dialogue(b"a SELECT INBOX\r\nb SELECT Nowhere\r\nc FETCH 1 UID\r\n")

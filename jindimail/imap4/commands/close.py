@@ -16,7 +16,7 @@ async def run(session: ImapSession, request: Request) -> Answer:
     request.arguments.end()
     selection = session.selected
     if not selection.isExamined:
-        await selection.refresh()
+        await selection.refresh(isFresh=True)
         await removeDeleted(selection, selection.view.everything())
     session.unselect()
     return Answer(b"CLOSE completed")

@@ -20,7 +20,7 @@ async def run(session: ImapSession, request: Request) -> Answer:
     cursor.end()
     if selection.isExamined:
         raise ReadOnly
-    await selection.refresh()
+    await selection.refresh(isFresh=True)
     view = selection.view
     await removeDeleted(selection, view.everything() if ranges is None else view.spansOfUids(ranges))
     return Answer(b"EXPUNGE completed")
