@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 _log = Logger()
@@ -133,6 +134,8 @@ class _LeanPoll:
             func, args, kw = queue.pop(0)
             try:
                 func(*args, **kw)
+            except ReactorNotRunning:
+                pass  # a second SIGTERM or ^C: it stops already
             except Exception:
                 _log.failure("a call from another thread failed")
 

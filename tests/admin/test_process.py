@@ -212,10 +212,12 @@ def test_terminationFinishesWhatIsUnderWay(serving: NodeProcess) -> None:
     os.kill(serving.pid, signal.SIGTERM)
     until(serving, "it stops listening", lambda: not reachable(serving.ports["smtp"]))
     assert idle.readline().startswith(b"* BYE")
+    os.kill(serving.pid, signal.SIGTERM)  # who is impatient changes nothing
     client.send(b"other half\r\n.\r\n")
     assert client.getreply()[0] == 250
     assert serving.wait() == -signal.SIGTERM
     assert "node node1 stopped" in serving.log()
+    assert "#critical]" not in serving.log()
     assert serving.check().returncode == 0
     serving.start()
     assert [b"other half" in letter for letter in inbox(serving.ports["pop3"])] == [True]
