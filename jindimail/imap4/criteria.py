@@ -45,6 +45,10 @@ class Facts(Protocol):
         """MESSAGE: whether the body does."""
         ...
 
+    def partsHold(self, needle: str) -> bool:
+        """MESSAGE: whether the headers of its parts do."""
+        ...
+
 
 class Criterion(Protocol):
     """One condition."""
@@ -222,7 +226,7 @@ class InBody:
 
 @dataclass(frozen=True, slots=True)
 class InText:
-    """TEXT: the header or the body."""
+    """TEXT: the header, those of the parts, or the body."""
 
     needle: str
     level: int = HEADER
@@ -233,7 +237,7 @@ class InText:
             return None
         if facts.headerHolds(self.needle):
             return True
-        return None if facts.level < MESSAGE else facts.bodyHolds(self.needle)
+        return None if facts.level < MESSAGE else facts.partsHold(self.needle) or facts.bodyHolds(self.needle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Reads are bounded and pause for the reactor; a client that goes away ends them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from jindimail.errors import Corrupt
@@ -14,7 +14,7 @@ from jindimail.imap4.criteria import HEADER, MESSAGE, ROW, VIEW, Criterion, bind
 from jindimail.imap4.selection import Selection
 from jindimail.message.dates import parseDate
 from jindimail.message.headers import fieldValues, headerEnd
-from jindimail.message.search import SoughtHeader, foldedBody
+from jindimail.message.search import SoughtHeader, foldedBody, foldedParts
 from jindimail.message.structure import parse
 from jindimail.model import UidSet
 from jindimail.store.records import MessageRow
@@ -43,6 +43,8 @@ class MessageFacts:
         "_inBody",
         "_inField",
         "_inHeader",
+        "_inParts",
+        "_parts",
         "flags",
         "internalDay",
         "level",
@@ -63,6 +65,8 @@ class MessageFacts:
         self._inField: dict[tuple[bytes, str], bool] = {}  # by needle, as the next two
         self._inHeader: dict[str, bool] = {}
         self._inBody: dict[str, bool] = {}
+        self._parts: list[str] = []
+        self._inParts: dict[str, bool] = {}
 
     def look(self, selection: Selection, position: int) -> None:
         """Begin with a message."""
@@ -85,9 +89,9 @@ class MessageFacts:
         self.sentDay = None if sent is None else sent.day
         self.level = HEADER
 
-    def learnMessage(self, body: list[str]) -> None:
-        """MESSAGE, by the folded texts of its body."""
-        self._body = body
+    def learnMessage(self, body: list[str], parts: list[str]) -> None:
+        """MESSAGE, by the folded texts of its body, and the fields of its parts."""
+        self._body, self._parts = body, parts
         self.level = MESSAGE
 
     def fieldHolds(self, name: bytes, needle: str) -> bool:
@@ -111,11 +115,18 @@ class MessageFacts:
             held = self._inBody[needle] = any(needle in text for text in self._body)
         return held
 
+    def partsHold(self, needle: str) -> bool:
+        """See `criteria.Facts`."""
+        held = self._inParts.get(needle)
+        if held is None:
+            held = self._inParts[needle] = any(needle in text for text in self._parts)
+        return held
+
     def forget(self) -> None:
         """Let go of what is large."""
         self._header = SoughtHeader(b"")
-        self._body = []
-        self._inField, self._inHeader, self._inBody = {}, {}, {}
+        self._body, self._parts = [], []
+        self._inField, self._inHeader, self._inBody, self._inParts = {}, {}, {}, {}
 
 
 async def search(session: ImapSession, selection: Selection, criterion: Criterion) -> list[int]:
@@ -198,7 +209,11 @@ async def _learn(
     if MESSAGE not in levels or criterion.test(facts) is not None:
         return len(header) * often
     octets = await _read(selection, row, min(row.size, MESSAGE_OCTETS_MAX))
-    facts.learnMessage(await _folded(session, octets))
+    if len(octets) > READ_BATCH_OCTETS:
+        await session.breathe()
+    part = parse(octets)
+    body = await _stepped(session, foldedBody(part, octets))
+    facts.learnMessage(body, await _stepped(session, foldedParts(part, octets)))
     await _seek(session, facts, sought, len(octets))
     return len(octets) * often
 
@@ -216,11 +231,9 @@ async def _seek(session: ImapSession, facts: MessageFacts, sought: Sequence[Crit
             await session.breathe()
 
 
-async def _folded(session: ImapSession, octets: bytes) -> list[str]:
-    """The texts of a message's body, made with pauses if it is large."""
-    if len(octets) > READ_BATCH_OCTETS:
-        await session.breathe()
-    steps, count = foldedBody(parse(octets), octets), 0
+async def _stepped(session: ImapSession, steps: Generator[None, None, list[str]]) -> list[str]:
+    """The texts that come of so many steps, made with pauses."""
+    count = 0
     while True:
         try:
             next(steps)

@@ -10,6 +10,7 @@ from itertools import islice
 
 from jindimail.message.addresses import parseAddresses
 from jindimail.message.headers import fieldsByName, scanFields, unfold
+from jindimail.message.parameters import parameterText
 from jindimail.message.structure import Part
 from jindimail.message.text import partText, plainOfHtml
 from jindimail.message.words import decodeWords
@@ -107,6 +108,21 @@ def foldedBody(part: Part, octets: bytes) -> Generator[None, None, list[str]]:
             folded.append(fold(text[at : at + _STEP_CHARACTERS]))
             yield
         texts.append("".join(folded))
+    return texts
+
+
+def foldedParts(part: Part, octets: bytes) -> Generator[None, None, list[str]]:
+    """
+    The folded fields of the headers of all parts below *part*, with the names of attachments as people read them: TEXT is about those, too (RFC 9051
+    §6.4.4); made step by step.
+    """
+    texts: list[str] = []
+    for child in part.walk():
+        yield
+        if child is not part:
+            texts += [fold(text) for text in headerText(octets[child.start : child.bodyStart])]
+        _, parameters = child.disposition or (b"", ())
+        texts += [fold(name) for name in (parameterText(parameters, b"filename"),) if name]
     return texts
 
 

@@ -225,6 +225,18 @@ def pausesOf(node: Node, command: bytes) -> int:
     return len(pauses)
 
 
+def test_textIsAboutTheHeadersOfParts() -> None:
+    """Which name attachments (RFC 9051 §6.4.4: "including MIME header fields")."""
+    node = Node()
+    node.append(
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/pdf; name=invoice.pdf\r\n\r\nx\r\n--b--\r\n"
+    )
+    node.append(FIRST)
+    assert found(node, b"TEXT Invoice.pdf") == [1]
+    assert found(node, b"NOT TEXT Invoice.pdf") == [2]
+    assert found(node, b"BODY invoice.pdf") == []
+
+
 @pytest.mark.parametrize("key", [b"TEXT nothing%d", b"HEADER X-%d nothing", b"BODY nothing%d"])
 def test_aSearchForVeryMuchInOneMessagePausesAgainAndAgain(key: bytes) -> None:
     node = Node()
@@ -290,6 +302,10 @@ class Known:
     def bodyHolds(self, needle: str) -> bool:
         assert self.level >= MESSAGE
         return needle in self.body
+
+    def partsHold(self, needle: str) -> bool:
+        assert self.level >= MESSAGE
+        return False
 
 
 _LEAVES = st.sampled_from(

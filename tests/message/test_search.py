@@ -1,13 +1,13 @@
 """Text that SEARCH looks at: decoded, without regard to case or form."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jindimail.message.search import SoughtHeader, fold, foldedBody, headerText
+from jindimail.message.search import SoughtHeader, fold, foldedBody, foldedParts, headerText
 from jindimail.message.structure import Part, parse
 from jindimail.message.text import partText, plainOfHtml
 from tests.message import samples
@@ -102,6 +102,33 @@ def test_bodyAndWholeMessageAreSearched(needle: str, inBody: bool, inMessage: bo
     assert any(fold(needle) in text for text in (*texts, *map(fold, headerText(header)))) is inMessage
 
 
+@pytest.mark.parametrize(
+    ("header", "needle"),
+    [
+        (b'Content-Type: application/pdf; name="invoice.pdf"', "Invoice.PDF"),
+        (b"Content-Disposition: attachment; filename*=UTF-8''sch%C3%B6n%20%281%29.pdf", "schön (1).pdf"),
+        (b"Content-Disposition: attachment; filename*0=in; filename*1=voice", "invoice"),
+        (b'Content-Disposition: attachment; filename="=?utf-8?q?sch=C3=B6n?="', "SCHÖN"),
+        (b"Content-ID: <part1@example.org>", "part1@example"),
+        (b"Content-Description: a plan", "description: a plan"),
+    ],
+)
+def test_headersOfPartsAreSoughtAsPeopleReadThem(header: bytes, needle: str) -> None:
+    octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + header + b"\r\n\r\nx\r\n--b--\r\n"
+    part = parse(octets)
+    assert any(fold(needle) in text for text in whole(foldedParts(part, octets)))
+    assert not any(fold(needle) in text for text in whole(foldedBody(part, octets)))
+
+
+def whole(steps: Generator[None, None, list[str]]) -> list[str]:
+    """What the steps come to."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 def bodyText(part: Part, octets: bytes) -> Iterator[str]:
     """What `foldedBody` gathers, not folded, as one would say it."""
     if part.mediaType == b"text":
@@ -117,7 +144,11 @@ def bodyText(part: Part, octets: bytes) -> Iterator[str]:
 @settings(deadline=None)
 def test_anyMessageIsSearched(octets: bytes) -> None:
     part = parse(octets)
-    for text in (*bodyText(part, octets), *headerText(octets[: part.bodyStart])):
+    for text in (
+        *bodyText(part, octets),
+        *headerText(octets[: part.bodyStart]),
+        *whole(foldedParts(part, octets)),
+    ):
         text.encode("utf-8")
         fold(text)
 
