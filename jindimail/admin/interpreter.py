@@ -85,7 +85,10 @@ def _inTime() -> Iterator[None]:
     handler = signal.signal(signal.SIGALRM, breakOff)
     timer = signal.setitimer(signal.ITIMER_REAL, HELD_SECONDS_MAX, HELD_SECONDS_MAX)
     try:
-        yield
+        try:
+            yield
+        finally:  # which may itself be broken off, once: left on, the timer would break off the reactor
+            signal.setitimer(signal.ITIMER_REAL, *timer)
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, handler)
