@@ -513,6 +513,33 @@ def test_whatHappensDuringSelectIsToldWithIt(node: Node) -> None:
     assert said.endswith(b"* 5 EXISTS\r\na OK [READ-WRITE] selected\r\n")
 
 
+def test_whatIsRemovedDuringSelectKeepsItsNumberUntilLater(node: Node) -> None:
+    """Programs take the EXISTS of a SELECT for the count (Python's imaplib, and what stands on it)."""
+    protocol, wire = node.login()
+    openNow = protocol.account.open
+
+    async def open(name: str, readOnly: bool = False) -> object:
+        mailbox = await openNow(name, readOnly)
+        partsNow = mailbox.parts
+
+        async def parts() -> AsyncIterator[object]:
+            async for found in partsNow():
+                yield found
+            box = await node.account.open("INBOX")
+            await box.expunge(UidSet.of([2]), onlyDeleted=False)
+
+        mailbox.parts = parts
+        return mailbox
+
+    protocol.account.open = open
+    protocol.dataReceived(b"a SELECT INBOX\r\n")
+    assert b"* 3 EXISTS\r\n" in wire.value()
+    assert b"EXPUNGE" not in wire.value()
+    wire.clear()
+    protocol.dataReceived(b"b FETCH 3 UID\r\nc NOOP\r\n")
+    assert wire.value() == (b"* 3 FETCH (UID 3)\r\nb OK FETCH completed\r\n* 2 EXPUNGE\r\nc OK completed\r\n")
+
+
 def test_moreChangesThanOneAnswerHoldsAreAllTold(node: Node) -> None:
     protocol, wire = node.login()
     protocol.dataReceived(b"a SELECT INBOX\r\n")

@@ -39,8 +39,9 @@ COMMANDS: dict[bytes, Verb] = {
     b"AUTHENTICATE": Verb(authenticate.run, NOT_AUTHENTICATED),
     b"LOGIN": Verb(login.run, NOT_AUTHENTICATED),
     b"ENABLE": Verb(enable.run, LOGGED_IN),
-    b"SELECT": Verb(select.run, LOGGED_IN),
-    b"EXAMINE": Verb(select.examine, LOGGED_IN),
+    # No EXPUNGE here either: programs take the EXISTS of a SELECT for the count, whatever follows (Python's imaplib).
+    b"SELECT": Verb(select.run, LOGGED_IN, mayExpunge=False),
+    b"EXAMINE": Verb(select.examine, LOGGED_IN, mayExpunge=False),
     b"CREATE": Verb(create.run, LOGGED_IN),
     b"DELETE": Verb(delete.run, LOGGED_IN),
     b"RENAME": Verb(rename.run, LOGGED_IN),
