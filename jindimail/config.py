@@ -319,7 +319,9 @@ def load(path: str) -> Configuration:
             content = file.read(FILE_OCTETS_MAX + 1)
         if len(content) > FILE_OCTETS_MAX:
             raise ConfigError((f"{path}: larger than {writeOctets(FILE_OCTETS_MAX)}",))
-        text = content.decode()
+        if b"\0" in content:
+            raise ConfigError((f"{path}: holds NUL",))
+        text = content.decode("utf-8-sig")  # some editors put a mark before it
     except OSError as problem:
         raise ConfigError((f"{path}: {problem.strerror}",)) from problem
     except UnicodeDecodeError as problem:

@@ -184,3 +184,17 @@ def test_fileThatIsNotTextIsRefused(tmp_path) -> None:
     (tmp_path / "node.ini").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load(str(tmp_path / "node.ini"))
+
+
+def test_fileThatHoldsNulIsAProblemOfTheFile(tmp_path) -> None:
+    """It was an error of ours: no user can be called so, nor any file."""
+    path = tmp_path / "node.ini"
+    path.write_bytes(b"[node]\nname = n1\ndata-directory = d\nuser = a\0b\n")
+    with pytest.raises(ConfigError, match="holds NUL"):
+        load(str(path))
+
+
+def test_byteOrderMarkIsNoText(tmp_path) -> None:
+    path = tmp_path / "node.ini"
+    path.write_bytes(b"\xef\xbb\xbf[node]\nname = n1\ndata-directory = d\n")
+    assert load(str(path)).node.name == "n1"
