@@ -17,11 +17,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.conch.checkers import IAuthorizedKeysDB, SSHPublicKeyChecker
-from twisted.conch.error import ConchError
 from twisted.conch.insults.insults import ServerProtocol
 from twisted.conch.manhole import Manhole
 from twisted.conch.manhole_ssh import ConchFactory, TerminalRealm, TerminalSession
 from twisted.conch.ssh.keys import BadKeyError, Key
+from twisted.conch.ssh.session import SSHSession
 from twisted.conch.ssh.transport import SSHServerTransport
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
@@ -135,6 +135,14 @@ class Shell(Manhole):
         Manhole.connectionLost(self, reason)
 
 
+class ShellChannel(SSHSession):
+    """The channel of a session: it has no commands. Asked for one, Twisted's would log an error of ours."""
+
+    def request_exec(self, data: bytes) -> int:
+        """`ssh node 'status()'`: no."""
+        return 0
+
+
 class ShellSession(TerminalSession):
     """A session with a shell, with or without a terminal; no commands, no files, no forwarding."""
 
@@ -154,10 +162,6 @@ class ShellSession(TerminalSession):
         if self._channel is not None:  # there is a shell
             self._channel.loseConnection()
 
-    def execCommand(self, proto: Any, cmd: bytes) -> None:
-        """Only a shell."""
-        raise ConchError("there is only a shell")
-
 
 @implementer(IRealm)
 class ShellRealm(TerminalRealm):
@@ -174,7 +178,9 @@ class ShellRealm(TerminalRealm):
             return ServerProtocol(Shell, self._namespace(), avatarId.decode("utf-8", "replace"))
 
         self.chainedProtocolFactory = shell  # type: ignore[assignment]
-        return TerminalRealm._getAvatar(self, avatarId)
+        avatar = TerminalRealm._getAvatar(self, avatarId)
+        avatar.channelLookup[b"session"] = ShellChannel
+        return avatar
 
 
 class ManholeTransport(SSHServerTransport):

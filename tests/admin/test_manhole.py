@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -264,19 +266,27 @@ def test_exitEndsTheShellAndNothingElse(node: LiveNode, key: Key, line: str) -> 
 
 def test_aCommandIsRefusedAndNoErrorOfOurs(node: LiveNode, key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "kind", CommandChannel)
-    session = Session(node, key)
-    command = session.client.connection.shell
+    with logged() as events:
+        command = Session(node, key).client.connection.shell
     assert command is not None
     assert (command.output, command.isRefused) == (b"", True)
+    assert [event for event in events if "log_failure" in event] == []
 
 
-def test_everyLineIsLoggedWithItsOperator(node: LiveNode, key: Key) -> None:
+@contextmanager
+def logged() -> Iterator[list[LogEvent]]:
+    """What is logged meanwhile."""
     events: list[LogEvent] = []
     globalLogPublisher.addObserver(events.append)
     try:
-        Session(node, key).type("node.state")
+        yield events
     finally:
         globalLogPublisher.removeObserver(events.append)
+
+
+def test_everyLineIsLoggedWithItsOperator(node: LiveNode, key: Key) -> None:
+    with logged() as events:
+        Session(node, key).type("node.state")
     lines = [
         (event["operator"], event["line"]) for event in events if "line" in event and "operator" in event
     ]
