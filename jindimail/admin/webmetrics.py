@@ -126,7 +126,7 @@ METRICS: tuple[NodeMetric, ...] = (
     counter("peer_calls_overdue_total", "Calls not answered within their deadline.", ofChannels("overdue"), "peer", "channel"),
     # the array
     gauge("nodes", "Nodes that the array has or had, by the state that it has agreed on.", nodes, "state"),
-    gauge("load", "This node's load as the array measures it; 1 is as much as it can bear.", ofReport("load")),
+    gauge("load", "This node's load as the array measures it; 1 is as much as it can bear.", ofReport("strain")),
     gauge("groups_incomplete", "Groups led here that do not have the members that are wished for.", ofReport("missing")),
     gauge("copies_owed", "Copies that bodies of buckets led here lack.", ofReport("owed")),
     counter("bodies_total", "Bodies by what was done: `put` at keepers, `replaced` (another keeper for one that was slow), `restored` before a delivery was repeated, `moved` (repaired, or given other keepers), `swept` (nobody named them), `scrubbed`, found `damaged`, `fetched` from other nodes.", bodies, "what"),

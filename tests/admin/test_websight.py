@@ -119,7 +119,7 @@ class Share:
         }
 
     class gossip:
-        reports = {1: Report(node=1, stamp=1, load=0.25, owed=3, missing=2)}
+        reports = {1: Report(node=1, stamp=1, load=0.1, cpu=0.05, waited=0.2, owed=3, missing=2)}
 
         @classmethod
         def fresh(cls) -> dict[int, Report]:
