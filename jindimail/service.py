@@ -40,7 +40,7 @@ from jindimail.admin.preload import preload
 from jindimail.admin.reload import changedKeys, reread
 from jindimail.admin.stack import Stack
 from jindimail.admin.startcheck import checkedConfiguration
-from jindimail.admin.steadyclock import makeSteady
+from jindimail.admin.steadyclock import makeSteady, wallSeconds
 from jindimail.admin.verbs import VERBS
 from jindimail.admin.web import webFactory
 from jindimail.admin.websight import Sight
@@ -144,7 +144,7 @@ class NodeService(Service):
         configuration = self.configuration
         chance = SystemRandom()
         self._stack = stack = Stack(
-            configuration, reactor=self._reactor, seconds=time.time, chance=chance, levels=_levels()
+            configuration, reactor=self._reactor, seconds=wallSeconds, chance=chance, levels=_levels()
         )
         stack.store.failed().addCallback(self._storeFailed)
         self._node = node = self._liveNode(stack)
@@ -191,14 +191,14 @@ class NodeService(Service):
             directory=stack.directory,
             sessions=stack.countedElsewhere(
                 Sessions(
-                    seconds=time.time,
+                    seconds=wallSeconds,
                     sessionsMax=roomForSessions(limits.sessions),
                     sessionsPerPeerMax=limits.sessionsPerPeer,
                     sessionsPerUserMax=limits.sessionsPerUser,
                 )
             ),
-            seconds=time.time,
-            startedSeconds=int(time.time()),
+            seconds=wallSeconds,
+            startedSeconds=int(wallSeconds()),
             inThread=stack.inThread,
             fromThread=self._reactor.callFromThread,
             checker=stack.checker,
@@ -232,7 +232,7 @@ class NodeService(Service):
                 self.certificate,
                 self._reactor,
                 node.deliveries,
-                time.time,
+                wallSeconds,
             )
         )
         node.state = SERVING

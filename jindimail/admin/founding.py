@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from jindimail.admin.certificates import privatePem, selfSigned, writePrivately
 from jindimail.admin.stack import ALL_GROUPS, Stack
+from jindimail.admin.steadyclock import wallSeconds
 from jindimail.config import Configuration
 from jindimail.directory.accounts import PASSWORD_CHARACTERS_MIN
 from jindimail.directory.addresses import canonicalAddress, canonicalDomain, domainOf
@@ -158,7 +158,7 @@ def requireSound(first: First) -> None:
 
 
 async def _makeFirst(configuration: Configuration, first: First, reactor: Any) -> None:
-    stack = Stack(configuration, reactor=reactor, seconds=time.time, chance=SystemRandom())
+    stack = Stack(configuration, reactor=reactor, seconds=wallSeconds, chance=SystemRandom())
     try:
         await stack.start()
         await stack.ready()

@@ -20,6 +20,15 @@ _CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Li
 steadySeconds: Final[Callable[[], float]] = partial(time.clock_gettime, _CLOCK)
 
 
+# In July 2105: dates are written in 32 bits, and UIDVALIDITYs, which begin as one, need room to rise in.
+WRITTEN_SECONDS_MAX: Final[int] = (1 << 32) - (1 << 24)
+
+
+def wallSeconds() -> float:
+    """What the wall clock says, in seconds since the epoch, as far as it can be written down: one that was never set may say anything."""
+    return min(max(time.time(), 0.0), WRITTEN_SECONDS_MAX)
+
+
 def makeSteady(reactor: Any) -> None:
     """Let a reactor time by `steadySeconds`; calls that are already planned come when they would have."""
     before = reactor.seconds()

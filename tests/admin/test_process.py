@@ -201,6 +201,30 @@ def test_hangupTakesANewCertificateAndLimitsWithoutARestart(serving: NodeProcess
         assert client.esmtp_features["size"] == str(1 << 20)
 
 
+@pytest.mark.parametrize("yearsAhead", [100, -60])
+def test_aClockThatMayNotBeWrittenDownDoesNoHarm(tmp_path: Path, yearsAhead: int) -> None:
+    """Each delivery raised where it was applied, and a mailbox that was made then had a UIDVALIDITY beyond 32 bits, as all after it."""
+    ahead = f"import time; clock = time.time; time.time = lambda: clock() + {yearsAhead * 365 * 86400}; "
+    node = NodeProcess(tmp_path, program=("-c", ahead + TWISTD[1]))
+    node.found()
+    try:
+        node.start()
+        (account,) = node.addAccounts(1)
+        with node.smtp() as sender:
+            answer = sender.transact(b"a@elsewhere.test", account.address.encode(), LETTER)
+        assert answer.startswith(b"250")
+        with imaplib.IMAP4(HOST, node.ports["imap"], timeout=20) as client:
+            client.login(account.login, account.password)
+            assert client.create("made")[0] == "OK"
+            _, (status,) = client.status("made", "(UIDVALIDITY)")
+            assert 0 < int(status.rstrip(b")").split()[-1]) < 1 << 32
+        assert len(node.messages(account)) == 1
+        assert node.stop() == 0
+        assert node.check().returncode == 0
+    finally:
+        node.close()
+
+
 def test_terminationFinishesWhatIsUnderWay(serving: NodeProcess) -> None:
     client = smtplib.SMTP(HOST, serving.ports["smtp"], timeout=20)
     client.ehlo()
