@@ -14,9 +14,10 @@ from jindimail.errors import (
     OutcomeUnknown,
     OverQuota,
     StorageFull,
+    Unavailable,
 )
 from jindimail.mailbox import applymailboxes
-from jindimail.mailbox.entries import ADD, DropPopLock, RenewUidValidities
+from jindimail.mailbox.entries import ADD, CopyMessages, DropPopLock, RenewUidValidities
 from jindimail.mailbox.opened import portions
 from jindimail.mailbox.poplock import RETRY_SECONDS
 from jindimail.model import MailboxSummary, UidSet
@@ -177,6 +178,29 @@ def test_aMailboxOfAnotherUidValidityIsGoneForWhoHasItOpen(world: World) -> None
             now(waiting)
     again = now(account.open("INBOX"))
     assert again.uidValidity >= floor and now(again.changes(1)).exists
+
+
+def test_aMoveInPortionsThatEndsHalfWayLosesNothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jindimail.mailbox.opened.UIDS_PER_ENTRY_MAX", 2)
+    account = world.account(world.addUser())
+    for _ in range(5):
+        now(account.append("INBOX", world.body(OCTETS)))
+    inbox = now(account.open("INBOX"))
+    real, moved = world.buckets.propose, []
+
+    def once(bucket, entry, body=None):
+        isMove = isinstance(entry, CopyMessages)
+        if isMove and moved:
+            return fail(Unavailable())
+        moved.extend([entry] * isMove)
+        return real(bucket, entry, body)
+
+    monkeypatch.setattr(world.buckets, "propose", once)
+    with pytest.raises(Unavailable):
+        now(inbox.copy(UidSet(((1, 5),)), "Sent", move=True))
+    monkeypatch.undo()
+    assert [row.uid for row in now(inbox.rows())] == [3, 4, 5]
+    assert now(account.status("Sent")).messages == 2
 
 
 def test_newUidValiditiesRiseForEachMailboxAndForThoseMadeLater(
