@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import pytest
 from twisted.internet.task import Clock
 
 from jindimail.cluster.arrayrecords import UP, NodeRecord
@@ -13,12 +14,14 @@ from jindimail.cluster.events import Events
 from jindimail.cluster.memorylinks import Fabric
 from jindimail.cluster.rejoining import GROUPS_AT_ONCE, RENOUNCE, Rejoining, Renounced
 from jindimail.cluster.usermap import UserMap
+from jindimail.errors import Unavailable
 from jindimail.mailbox.entries import SetDomain
 from jindimail.mailbox.queries import ListDomains
 from jindimail.model import ARRAY_GROUP
 from jindimail.replication.configuration import Configuration
 from jindimail.store.keys import HARD, META, REJOINING_KEY, groupKey
 from jindimail.store.memory import MemoryRows, MemoryStore
+from tests.cluster.mail import GROUP, MailWorld
 from tests.cluster.test_mending import chunkAt, deliver, keepersOf, octetsOf
 from tests.cluster.world import World
 
@@ -87,6 +90,18 @@ def test_aNodeRenouncesNothingWhileNobodyCanConfirm() -> None:
     world.start(3)
     world.until(lambda: not second.rejoining.isUnderWay, 60)
     world.settle()
+
+
+def test_aLeaderTellsTheHighestIdOnlyWhenAMajorityConfirmsThatItLeads() -> None:
+    """One of the past would know of too few ids."""
+    world = MailWorld(others=(4,))
+    leader = world.shares[1]
+    configuration = leader.groups.configurationOf(GROUP)
+    assert configuration is not None
+    assert world.result(leader.rejoining._remove(GROUP, 4)) == configuration.nextId - 1
+    world.fabric.isStalled = lambda source, target: target == 1
+    with pytest.raises(Unavailable):
+        world.result(leader.rejoining._remove(GROUP, 4))
 
 
 def test_groupsThatNobodyLeadsKeepNoOtherWaiting() -> None:
