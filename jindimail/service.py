@@ -57,6 +57,7 @@ WATCH_SECONDS = 1.0
 UPKEEP_SECONDS = 600
 CERTIFICATE_SECONDS = 86_400  # between looks at when it ends
 ABORT_SECONDS = 2.0
+TELLING_SERVICES = ("web", "webs")  # that say of a node that it is stopping, as long as it is
 WHY = {
     ALONE: "it was restored alone, and has no links to other nodes until `jindictl cluster recover` has given up all of them",
     REMOVED: "the array has removed it, or given it up for good, and never takes it back",
@@ -378,11 +379,16 @@ class NodeService(Service):
         if self._node is not None:
             self._node.state = STOPPING
         self._stopLoops()
-        await self._listening.stop()
+        await self._listening.stop(besides=TELLING_SERVICES)
         # Nothing that is under way at a node whose store failed can come to an end; its clients do better elsewhere.
         await self._endSessions(FAILED_SECONDS if self._hasFailed else self.configuration.limits.stopDeadline)
         if self._stack is not None and not self._hasFailed:
             await self._stack.leave()
+        await self._listening.stop()
+        telling = [
+            self._edges[service].closeWhenIdle() for service in TELLING_SERVICES if service in self._edges
+        ]
+        await self._within(DeferredList(telling, consumeErrors=True), ABORT_SECONDS)
         closed = ensureDeferred(self._stack.close()) if self._stack is not None else succeed(None)
         if not await self._within(closed, CLOSE_SECONDS):
             # What is acknowledged is on the disk, what is not gets no answer. A thread that hangs in a sync cannot be ended.
@@ -391,7 +397,9 @@ class NodeService(Service):
         self._log.info("node {name} stopped", name=self.configuration.node.name)
 
     async def _endSessions(self, deadlineSeconds: float) -> None:
-        closing = [edge.closeWhenIdle() for edge in self._edges.values()]
+        closing = [
+            edge.closeWhenIdle() for service, edge in self._edges.items() if service not in TELLING_SERVICES
+        ]
         if not closing:
             return
         allClosed: Deferred[Any] = DeferredList(closing, consumeErrors=True)

@@ -104,13 +104,13 @@ class Listening:
             for service, ports in self._ports.items()
         }
 
-    async def stop(self) -> None:
+    async def stop(self, besides: Collection[str] = ()) -> None:
         """
-        Accept nothing more, and give the ports back. A UNIX socket whose file is gone, or belongs to another user, does not: it
-        ends with the process, and keeps nothing else from its end.
+        Accept nothing more, but for some services, and give the ports back. A UNIX socket whose file is gone, or belongs to another user, does not:
+        it ends with the process, and keeps nothing else from its end.
         """
-        ports: list[IListeningPort] = [port for ports in self._ports.values() for port in ports]
-        self._ports.clear()
+        stopped = [service for service in self._ports if service not in besides]
+        ports: list[IListeningPort] = [port for service in stopped for port in self._ports.pop(service)]
         stopping: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
         for isStopped, result in await DeferredList(stopping, consumeErrors=True):
             if not isStopped:

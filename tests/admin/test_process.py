@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -245,6 +246,30 @@ def test_terminationFinishesWhatIsUnderWay(serving: NodeProcess) -> None:
     assert serving.check().returncode == 0
     serving.start()
     assert [b"other half" in letter for letter in inbox(serving.ports["pop3"])] == [True]
+
+
+def test_aNodeThatStopsSaysSoUntilItHasEnded(node: NodeProcess) -> None:
+    node.ports["web"] = freePorts(1)[0]
+    node.found()
+    node.start()
+    ask(node, "domain add", domain=DOMAIN)
+    ask(node, "user add", address=USER, password=PASSWORD)
+    client = smtplib.SMTP(HOST, node.ports["smtp"], timeout=20)
+    client.docmd("EHLO x")
+    client.docmd("MAIL FROM:<x@example.net>")
+    client.docmd(f"RCPT TO:<{USER}>")
+    assert client.docmd("DATA")[0] == 354
+    os.kill(node.pid, signal.SIGTERM)
+    until(node, "it stops listening", lambda: not reachable(node.ports["smtp"]))
+    address = f"http://{HOST}:{node.ports['web']}"
+    with urlopen(f"{address}/health", timeout=20) as answer:
+        assert json.load(answer)["state"] == "stopping"
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{address}/ready", timeout=20)
+    assert refused.value.code == 503 and json.load(refused.value)["reason"] == "stopping"
+    client.close()
+    assert node.wait() == -signal.SIGTERM
+    assert "#critical]" not in node.log()
 
 
 def reachable(port: int) -> bool:
