@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from jindimail.cluster.arrayrecords import GONE
 from jindimail.cluster.foretelling import EXAMPLES_MAX, PIECE_BODIES
-from jindimail.cluster.recovery import Founding
+from jindimail.cluster.recovery import Founding, _surveyOf
 from jindimail.errors import Corrupt, NotAllowed, Unavailable
 from jindimail.mailbox.entries import CreateMailbox, Filing, encodeEntry
 from jindimail.mailbox.queries import ListMailboxes, ReadOctets
 from jindimail.replication.durable import packLogRow
 from jindimail.replication.entries import NORMAL, Entry
+from jindimail.replication.status import Standing
 from jindimail.store.keys import ALONE_KEY, BODYREF, LOG, MAILBOX, META, bodyrefKey, bucketKey, logKey
 from jindimail.store.records import BodyrefRecord, MailboxRecord, decode, encode
 from tests.cluster.test_mending import (
@@ -222,6 +223,17 @@ def test_aBucketWhoseRecordsAreDamagedIsSaidToBeUncountedAndNothingElse() -> Non
     world.rows[1].put(BODYREF, bodyrefKey(2, bytes(16)), encode(record))
     loss = world.result(world.shares[1].operations.foreseen((2, 3)))
     assert loss.uncounted == (1,) and loss.mail.bodies == 1
+
+
+def test_aLogOfALaterTermIsMoreAdvancedThanALongerOneAndIsFoundedInATermOfItsOwn() -> None:
+    """What is longer may never have been committed; a term that somebody has seen may have had another leader."""
+    told = {
+        2: [Standing(group=5, replicaId=2, term=9, lastTerm=4, lastIndex=12, voters=(1, 2, 3, 4, 5))],
+        3: [Standing(group=5, replicaId=3, term=7, lastTerm=7, lastIndex=10, voters=(1, 2, 3, 4, 5))],
+    }
+    survey = _surveyOf((5,), frozenset((1, 4, 5)), (2, 3), told)
+    assert survey.chosen == {5: (3, Founding(5, 3, 10))}
+    assert survey.loss.groups == {5: 10} and survey.places == {5: 3}
 
 
 def test_theMostAdvancedIsChosenAndTheOthersComeBackAsLearners() -> None:
