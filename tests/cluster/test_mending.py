@@ -205,6 +205,15 @@ def test_aNodeThatIsEmptiedKeepsNoBodyWhenItIsGone() -> None:
     )
 
 
+def test_aNodeThatBecomesAWitnessKeepsNoBodies() -> None:
+    world = World(groups=FEW)
+    world.growArray(4)
+    deliver(world, range(2), (2, 3))
+    world.result(world.shares[1].operations.setWeight(2, 0))
+    world.until(lambda: all(2 not in keepersOf(world, number) for number in range(2)), 60)
+    assert all(len(keepersOf(world, number)) == 2 for number in range(2))
+
+
 def test_aBodyOfWhichNothingIsLeftKeepsNoNodeFromBeingEmptied() -> None:
     world = World(groups=FEW)
     world.growArray(4)
