@@ -187,16 +187,13 @@ class StreamsInMemory(SynchronousTestCase):
 
     def test_gapEndsTheStream(self) -> None:
         links = self.fabric.add(3)
-        for step, payload in (
-            ("begin", (1).to_bytes(8, "big") + b"\0\x04body"),
-            ("piece", (1).to_bytes(8, "big") + bytes(4) + b"first"),
-            ("piece", (1).to_bytes(8, "big") + b"\0\0\0\x02" + b"third"),
-        ):
-            done = links.call(2, f"stream.{step}", payload, 5.0)
-            self.run_(0.1)
-        self.failureResultOf(done, Unavailable)
-        self.assertEqual(self.receivers[0].pieces, [b"first"])
-        self.assertTrue(self.receivers[0].isLost)
+        for number, last in enumerate([("piece", b"\0\0\0\x02third"), ("end", b"\0\0\0\x02")]):
+            for step, payload in (("begin", b"\0\x04body"), ("piece", bytes(4) + b"first"), last):
+                done = links.call(2, f"stream.{step}", number.to_bytes(8, "big") + payload, 5.0)
+                self.run_(0.1)
+            self.failureResultOf(done, Unavailable)
+            self.assertEqual(self.receivers[number].pieces, [b"first"])
+            self.assertTrue(self.receivers[number].isLost)
 
     def test_whatIsNoStreamIsRefused(self) -> None:
         links = self.fabric.add(3)
