@@ -149,6 +149,8 @@ class _LeanPoll:
         for _ in range(_TURNS_MAX):
             if self._soon:
                 self._doSoon()
+                if not reactor._started:
+                    return  # that was its end, which is not to wait for the next timer
             self._look(self._waitSeconds(longest))
             if self._soon:
                 self._doSoon()

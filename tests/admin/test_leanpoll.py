@@ -115,8 +115,14 @@ def test_whatIsToBeDoneAtOnceIsDoneWithoutALookAtTheTimers(reactor: Any) -> None
 
 
 def test_whatThatBringsAboutIsDoneNextAndWithoutWaiting(reactor: Any) -> None:
+    reactor.running = reactor._started = True
     done: list[str] = []
-    reactor.callLater(0, lambda: reactor.callLater(0, done.append, "later"))
+
+    def later() -> None:
+        done.append("later")
+        reactor._justStopped = True
+
+    reactor.callLater(0, lambda: reactor.callLater(0, later))
     reactor.doIteration(None)  # for ever, if it waited
     assert done == ["later"]
 
@@ -170,6 +176,15 @@ def test_theTurnsEndWhenTheReactorIsStopped(reactor: Any) -> None:
     reactor.callLater(100, done.append, "never")
     reactor.doIteration(None)
     assert done == ["stopped"]
+
+
+def test_theTurnsEndWhenWhatWasToBeDoneAtOnceIsTheReactorsEnd(reactor: Any) -> None:
+    reactor.running = reactor._started = True
+    done: list[str] = []
+    reactor.callLater(0.2, done.append, "never")
+    reactor.callLater(0, reactor.crash)
+    reactor.doIteration(None)
+    assert done == []
 
 
 def test_timersAreDoneInTheOrderOfTheirTimes(reactor: Any) -> None:
