@@ -32,6 +32,13 @@ class HasNul(Refusal):
     imapText = "the message holds a NUL octet"
 
 
+class Empty(Refusal):
+    """Nothing is no message; a client that gives an APPEND up sends an empty literal (RFC 3502)."""
+
+    imapCode = "CANNOT"
+    imapText = "an empty message cannot be appended"
+
+
 class Upload:
     """One message being appended."""
 
@@ -95,6 +102,8 @@ async def offerUpload(session: ImapSession, offer: Offer) -> None:
     mailbox, flags, internalSeconds = parseStart(cursor)
     if offer.size > session.limits.messageOctetsMax:
         raise TooLarge
+    if offer.size == 0:
+        raise Empty
     try:
         await session.account.status(mailbox)
     except NoSuchMailbox:

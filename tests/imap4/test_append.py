@@ -67,6 +67,7 @@ C: a5 APPEND INBOX
 C: a6 APPEND INBOX "abc"
 C: a7 APPEND INBOX ~{3}
 C: a8 APPEND INBOX {999999999999999999999}
+C: a9 APPEND INBOX {0}
 S: a1 NO [TRYCREATE] no such mailbox
 S: a2 NO [TOOBIG] message too large
 S: a3 BAD syntax error
@@ -75,6 +76,7 @@ S: a5 BAD syntax error
 S: a6 BAD syntax error
 S: a7 BAD syntax error
 S: a8 BAD syntax error
+S: a9 NO [CANNOT] an empty message cannot be appended
 OPEN
 """
     )
@@ -91,6 +93,7 @@ def test_whatComesUnaskedAndIsRefusedIsReadOver() -> None:
             b"a NO [TOOBIG] message too large\r\n",
         ),
         (b"a APPEND INBOX (\\Foo) {3+}\r\nxyz\r\n", b"a BAD syntax error\r\n"),
+        (b"a APPEND INBOX {0+}\r\n\r\n", b"a NO [CANNOT] an empty message cannot be appended\r\n"),
     ):
         assert node.dialogue(octets + b"b NOOP\r\n") == answer + b"b OK completed\r\n"
 
@@ -136,7 +139,7 @@ def test_aSpoolThatFillsUpLosesStepNowhere() -> None:
     assert (node.factory.spool.messages, node.factory.spool.octets) == (0, 0)
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_536, 300_000, 1_500_000])
+@pytest.mark.parametrize("size", [1, 65_536, 300_000, 1_500_000])
 @pytest.mark.parametrize("chunk", [1_000, 65_536])
 def test_largeMessagesComeBackOctetForOctet(size: int, chunk: int) -> None:
     node = Node()
