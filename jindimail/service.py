@@ -316,7 +316,7 @@ class NodeService(Service):
         failure = self._stack.groups.failure
         if failure is not None:
             self._fail("the groups of this node stopped", failure)
-        elif self._stack.isRemoved:
+        elif self._stack.seesRemoval():
             if self._node.state not in (REMOVED, STOPPING):
                 self._serveNobody(REMOVED)
         elif self._node.state == SERVING and self._stack.isWitness:

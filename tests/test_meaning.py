@@ -11,6 +11,7 @@ from __future__ import annotations
 import types
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -19,8 +20,18 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 import pytest
 
+from jindimail.cluster.arrayentries import ArrayEntry
 from jindimail.cluster.arrayrecords import DOWN, DRAINING, GONE, UP
-from jindimail.mailbox.entries import LEVELS, AnyEntry, Once, encodeEntry
+from jindimail.mailbox.entries import (
+    LEVELS,
+    AnyEntry,
+    Noop,
+    Once,
+    RemoveDomain,
+    SetDomain,
+    SetSetting,
+    encodeEntry,
+)
 from jindimail.mailbox.machine import MailMachine
 from jindimail.mailbox.outcomes import Refused
 from jindimail.model import ARRAY_GROUP, bucketGroup, bucketOf
@@ -152,6 +163,7 @@ class Maker:
         return values[int(self._chance.random() * len(values))]
 
 
+@cache
 def applied(group: int, seed: int) -> tuple[list[str], Counter[str]]:
     """The digests of the rows after each part of a log, and how often each kind did something."""
     rows, machine = MemoryRows(), MailMachine()
@@ -171,10 +183,8 @@ def applied(group: int, seed: int) -> tuple[list[str], Counter[str]]:
 
 def isOf(kind: type, group: int) -> bool:
     """Whether a group takes entries of a kind."""
-    isArrays = (
-        kind.__module__.endswith("arrayentries") or "Domain" in kind.__name__ or kind.__name__ == "SetSetting"
-    )
-    return isArrays == (group == ARRAY_GROUP) or kind.__name__ == "Noop"
+    isArrays = issubclass(kind, (ArrayEntry, SetDomain, RemoveDomain, SetSetting))
+    return kind is Noop or isArrays == (group == ARRAY_GROUP)
 
 
 def stored(rows: MemoryRows) -> list[tuple[str, list[tuple[bytes, bytes]]]]:

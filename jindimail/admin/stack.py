@@ -419,9 +419,11 @@ class Stack:
         record = self.share.userMap.nodes.get(self.meta.node)
         return record is not None and record.weight == 0
 
-    @property
-    def isRemoved(self) -> bool:
-        """Whether this node is in the array no more: so say its rows, or the others, which then do not know it."""
+    def seesRemoval(self) -> bool:
+        """
+        Whether this node is in the array no more: so say its rows, or the others, which then do not know it. That they gave it up for good is kept in
+        the store.
+        """
         record = self.share.userMap.nodes.get(self.meta.node)
         if self.isGivenUp or (record is not None and record.state == GONE):
             return True

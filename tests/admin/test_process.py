@@ -248,9 +248,8 @@ def test_terminationFinishesWhatIsUnderWay(serving: NodeProcess) -> None:
     assert [b"other half" in letter for letter in inbox(serving.ports["pop3"])] == [True]
 
 
-def test_aNodeThatStopsSaysSoUntilItHasEnded(node: NodeProcess) -> None:
-    node.ports["web"] = freePorts(1)[0]
-    node.found()
+def amidData(node: NodeProcess) -> smtplib.SMTP:
+    """Start a node; a client that is sending a message to it."""
     node.start()
     ask(node, "domain add", domain=DOMAIN)
     ask(node, "user add", address=USER, password=PASSWORD)
@@ -259,6 +258,13 @@ def test_aNodeThatStopsSaysSoUntilItHasEnded(node: NodeProcess) -> None:
     client.docmd("MAIL FROM:<x@example.net>")
     client.docmd(f"RCPT TO:<{USER}>")
     assert client.docmd("DATA")[0] == 354
+    return client
+
+
+def test_aNodeThatStopsSaysSoUntilItHasEnded(node: NodeProcess) -> None:
+    node.ports["web"] = freePorts(1)[0]
+    node.found()
+    client = amidData(node)
     os.kill(node.pid, signal.SIGTERM)
     until(node, "it stops listening", lambda: not reachable(node.ports["smtp"]))
     address = f"http://{HOST}:{node.ports['web']}"
@@ -282,16 +288,10 @@ def reachable(port: int) -> bool:
 
 def test_sessionsThatOutlastTheDeadlineAreCut(node: NodeProcess) -> None:
     node.found("[limits]\nstop-deadline = 1s\n")
-    node.start()
-    ask(node, "domain add", domain=DOMAIN)
-    ask(node, "user add", address=USER, password=PASSWORD)
-    client = smtplib.SMTP(HOST, node.ports["smtp"], timeout=20)
-    client.docmd("EHLO x")
-    client.docmd("MAIL FROM:<x@example.net>")
-    client.docmd(f"RCPT TO:<{USER}>")
-    assert client.docmd("DATA")[0] == 354
+    client = amidData(node)
     os.kill(node.pid, signal.SIGTERM)
     assert node.wait(20) == -signal.SIGTERM
+    client.close()
     assert "node node1 stopped" in node.log()
     assert node.check().returncode == 0
 

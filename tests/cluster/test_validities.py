@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -12,6 +13,18 @@ from jindimail.cluster.validities import AHEAD_SECONDS, BUCKETS_AT_ONCE, Validit
 from jindimail.errors import Unavailable
 from jindimail.mailbox.outcomes import Steps
 from jindimail.store.memory import MemoryStore
+
+
+def validitiesBy(clock: Clock, propose: Callable[[int | None, Any], Deferred[Any]]) -> Validities:
+    """Those of a node whose entries are their floors."""
+    return Validities(
+        clock=clock,
+        store=MemoryStore(),
+        links=Fabric(clock).add(1),
+        propose=propose,
+        renewal=lambda floor: floor,
+        seconds=clock.seconds,
+    )
 
 
 def test_bucketsThatNobodyLeadsKeepNoOtherWaiting() -> None:
@@ -26,14 +39,7 @@ def test_bucketsThatNobodyLeadsKeepNoOtherWaiting() -> None:
         renewed.append(bucket)
         return succeed(Steps(remaining=0))
 
-    validities = Validities(
-        clock=clock,
-        store=MemoryStore(),
-        links=Fabric(clock).add(1),
-        propose=propose,
-        renewal=lambda floor: floor,
-        seconds=clock.seconds,
-    )
+    validities = validitiesBy(clock, propose)
     for bucket in (*stuck, 200):
         Deferred.fromCoroutine(validities.mark(bucket))
     for _ in range(10):
@@ -52,14 +58,7 @@ def test_aBucketIsRenewedToItsLastMailboxAboveAllThatMayHaveBeenGivenSince() -> 
         floors.append(entry)
         return succeed(Steps(remaining=max(0, 4 - len(floors))))
 
-    validities = Validities(
-        clock=clock,
-        store=MemoryStore(),
-        links=Fabric(clock).add(1),
-        propose=propose,
-        renewal=lambda floor: floor,
-        seconds=clock.seconds,
-    )
+    validities = validitiesBy(clock, propose)
     Deferred.fromCoroutine(validities.mark(7))
     clock.advance(1)
     validities.stop()
